@@ -1,0 +1,67 @@
+# Two verbs matter: `make drill` rehearses an outage on this machine, `make test` passes the tests.
+# Each sets up what it needs; a second run reuses it.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+
+FAULT ?= bad_release
+
+.PHONY: help drill test setup lint sanity unit sandbox integration molecule other-end bench docs lock clean
+
+help: ## Show the verbs
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): requirements.lock pyproject.toml bin/setup
+	@bin/setup $(VENV) $(PYTHON)
+	@touch $@
+
+setup: $(READY) ## Make the virtual environment from the lock file
+
+drill: $(READY) ## Break the application in the sandbox and bring it back (FAULT=name for another fault)
+	@runbook drill app_outage --fault $(FAULT)
+
+test: $(READY) ## Everything that has to pass before a change lands
+	@bin/test
+
+lint: $(READY) ## ansible-lint (production), ruff, mypy
+	ruff check . && ruff format --check .
+	mypy
+	ansible-lint --offline
+	python -m daily_emr_runbooks.docs --check
+
+sanity: $(READY) ## ansible-test sanity on the collection
+	@bin/sanity
+
+unit: $(READY) ## Fast tests: no sandbox
+	pytest tests/unit
+
+sandbox: $(READY) ## The stand-ins refuse what AWS refuses
+	pytest tests/sandbox
+
+integration: $(READY) ## Whole runs against the sandbox
+	pytest tests/integration
+
+molecule: $(READY) ## The runbooks' scenarios
+	molecule test --all
+
+other-end: $(READY) ## Fast tests with the newest supported Python and ansible-core, where that Python is found
+	@bin/other-end
+
+bench: $(READY) ## Ratios of a whole run against plain reads
+	python -m tests.bench
+
+docs: $(READY) ## Regenerate the generated parts of the documentation
+	python -m daily_emr_runbooks.docs
+
+lock: ## Resolve the dependencies anew (needs uv)
+	uv pip compile --quiet --universal --generate-hashes --all-extras --python-version 3.11 \
+	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" pyproject.toml -o requirements.lock
+
+clean: ## Stop the default sandbox and remove what the verbs made
+	-@[ -x $(BIN)/runbook ] && runbook sandbox down
+	rm -rf $(VENV) .venv-newest .cache .sandbox .ansible .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,106 @@
+"""Write the generated parts of the documentation: `python -m daily_emr_runbooks.docs [--check]`.
+
+Generated parts stand between `<!-- begin NAME -->` and `<!-- end NAME -->`: the options of a role (from its argument
+specs), its decision table (from `vars/causes.yml`), and the table of faults (from `docs/faults.json`, which the
+integration tests write).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from daily_emr_runbooks.project import Project
+
+
+def options_table(specs: dict[str, Any]) -> str:
+    """The options of the main entry point, nested ones with a dot, as a Markdown table."""
+    rows = ["| input | type | default | what it is |", "|---|---|---|---|"]
+
+    def add(options: dict[str, Any], prefix: str) -> None:
+        for name, option in options.items():
+            text = option["description"]
+            text = " ".join(text) if isinstance(text, list) else text
+            default = json.dumps(option["default"]) if option.get("default") not in (None, {}) else ""
+            required = " (required)" if option.get("required") else ""
+            rows.append(f"| `{prefix}{name}`{required} | {option['type']} | {default and f'`{default}`'} | {plain(text)} |")
+            add(option.get("options", {}), f"{prefix}{name}.")
+
+    add(specs["argument_specs"]["main"].get("options", {}), "")
+    return "\n".join(rows)
+
+
+def plain(text: str) -> str:
+    """Ansible's markup as Markdown: C(x) and V(x) become code."""
+    return re.sub(r"\b[CVO]\(([^)]*)\)", r"`\1`", text)
+
+
+def causes_table(causes: list[dict[str, Any]]) -> str:
+    """The decision table as a Markdown table, in its order."""
+    rows = ["| cause | because | needs | ruled out by | does | else |", "|---|---|---|---|---|---|"]
+    for row in causes:
+        needs = ", ".join(" or ".join(name) if isinstance(name, list) else name for name in row["supported_by"])
+        rows.append(
+            f"| **{row['cause']}** | {row['because']} | {needs} | {', '.join(row['contradicted_by'])} "
+            f"| {', then '.join(row['mitigations'])} | {row['hand_off'] or ''} |"
+        )
+    return "\n".join(rows)
+
+
+def faults_table(faults: list[dict[str, Any]]) -> str:
+    """What the drills of the last recorded test run did, a line for each fault."""
+    rows = [
+        "| fault | cause that is named | what is done | outcome | seconds to recover |",
+        "|---|---|---|---|---|",
+    ]
+    for fault in faults:
+        seconds = f"{fault['seconds']:.0f}" if fault["seconds"] is not None else "handed over"
+        rows.append(
+            f"| `{fault['fault']}` | {fault['cause']} | {', '.join(fault['done']) or fault['sentence']} "
+            f"| {fault['outcome']} | {seconds} |"
+        )
+    return "\n".join(rows)
+
+
+def put(text: str, name: str, body: str) -> str:
+    """Replace the generated part `name` of a page."""
+    begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
+    head, tail = text.index(begin) + len(begin), text.index(end)
+    return f"{text[:head]}\n{body}\n{text[tail:]}"
+
+
+def pages(project: Path) -> dict[Path, str]:
+    """Every page with a generated part, as it should be."""
+    made: dict[Path, str] = {}
+    for role in sorted((project / "roles").iterdir()):
+        page = role / "README.md"
+        text = page.read_text()
+        text = put(text, "options", options_table(yaml.safe_load((role / "meta/argument_specs.yml").read_text())))
+        causes = role / "vars/causes.yml"
+        if causes.exists():
+            text = put(text, "causes", causes_table(yaml.safe_load(causes.read_text())))
+        made[page] = text
+    page = project / "docs/faults.md"
+    made[page] = put(page.read_text(), "faults", faults_table(json.loads((project / "docs/faults.json").read_text())))
+    return made
+
+
+def main() -> int:
+    """Write the pages; with --check only compare them and return 1 when one is stale."""
+    stale = [(page, text) for page, text in pages(Project.find().root).items() if page.read_text() != text]
+    if "--check" in sys.argv[1:]:
+        for page, _text in stale:
+            sys.stderr.write(f"{page} is stale: run `make docs` and commit the result.\n")
+        return 1 if stale else 0
+    for page, text in stale:
+        page.write_text(text)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,78 @@
+"""The content keeps the promises of docs/add_a_runbook.md: what is missing is named here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[3]
+COLLECTION = ROOT / "collections/ansible_collections/daily_emr/ops"
+ROLES = sorted(path.name for path in (ROOT / "roles").iterdir())
+RUNBOOKS = sorted(path.stem for path in (ROOT / "runbooks").glob("*.yml"))
+MODULES = sorted(path.stem for path in (COLLECTION / "plugins/modules").glob("*.py"))
+
+
+def load(path: Path) -> object:
+    return yaml.safe_load(path.read_text())
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_input_of_a_role_is_declared_and_has_its_default(role: str) -> None:
+    options = load(ROOT / f"roles/{role}/meta/argument_specs.yml")["argument_specs"]["main"]["options"]
+    defaults = load(ROOT / f"roles/{role}/defaults/main.yml")
+    optional = {name for name, option in options.items() if not option.get("required")}
+    assert set(defaults) == optional
+    for name, option in options.items():
+        assert name.startswith(f"{role}_"), "inputs carry the name of their role"
+        if "options" in option:
+            assert set(option["options"]) == set(defaults[name])
+        elif name in defaults:
+            assert option["default"] == defaults[name], "the documented default is the one that is used"
+
+
+@pytest.mark.parametrize("runbook", RUNBOOKS)
+def test_a_runbook_file_is_thin(runbook: str) -> None:
+    (play,) = load(ROOT / f"runbooks/{runbook}.yml")
+    assert set(play) == {"name", "hosts", "gather_facts", "any_errors_fatal", "vars", "roles"}
+    assert set(play["vars"]) == {"incident_runbook", "incident_title", "incident_severity", "incident_triggers"}
+    assert play["vars"]["incident_runbook"] == runbook
+    assert play["roles"] == [{"role": "incident"}]
+    assert play["any_errors_fatal"] is True
+
+
+@pytest.mark.parametrize("runbook", RUNBOOKS)
+def test_a_runbook_has_its_parts(runbook: str) -> None:
+    role = ROOT / "roles" / runbook
+    causes = load(role / "vars/causes.yml")
+    named = {name for cause in causes for name in cause["mitigations"]}
+    there = {path.stem for path in (role / "tasks/mitigations").glob("*.yml")}
+    assert named == there, "every mitigation of the table has a file, every file is in the table"
+    for file in ("tasks/diagnose.yml", "tasks/verify.yml", "README.md"):
+        assert (role / file).exists()
+    assert (ROOT / f"molecule/{runbook}/converge.yml").exists()
+    assert f"(roles/{runbook}/README.md)" in (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_runs_in_the_worker_and_belongs_to_the_group(module: str) -> None:
+    assert (COLLECTION / f"plugins/action/{module}.py").exists()
+    group = load(COLLECTION / "meta/runtime.yml")["action_groups"]["ops"]
+    assert module in group
+
+
+@pytest.mark.parametrize("environment", ["sandbox", "staging", "production"])
+def test_inventories_have_the_same_components_and_settings(environment: str) -> None:
+    folder = ROOT / "inventories" / environment
+    common = ROOT / "inventories/common"
+    shared = {"hosts.yml": folder / "hosts.yml", "all.yml": folder / "group_vars/all/convention.yml"}
+    shared |= {path.name: folder / "group_vars" / path.name for path in common.glob("*.yml") if path.name not in shared}
+    for name, link in shared.items():
+        assert link.resolve() == (common / name).resolve()
+    settings = load(folder / "group_vars/all/environment.yml")
+    assert {"name", "account_id", "region", "role_pattern", "table", "fingerprint_parameter", "time_factor"} <= set(
+        settings["emr_environment"]
+    )
+    assert settings["emr_environment"]["name"] == environment
+    assert ("endpoint_url" in settings["emr_environment"]) == (environment == "sandbox")
