@@ -1,0 +1,330 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""The only way to an AWS client. Every client stands behind the identity guard: account, role, region, endpoint and
+the fingerprint of the environment, read once and at the same time, before the first call of any client is sent.
+"""
+
+from __future__ import annotations
+
+import configparser
+import ipaddress
+import json
+import os
+import re
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import Any
+from urllib.parse import urlsplit
+
+from ansible_collections.daily_emr.ops.plugins.module_utils._calls import (
+    CALL_ERRORS,
+    as_call_error,
+    calling,
+    error_code,
+)
+from ansible_collections.daily_emr.ops.plugins.module_utils._environment import Environment
+from ansible_collections.daily_emr.ops.plugins.module_utils._errors import OpsError, Refused
+
+try:
+    import botocore.session
+    from botocore.config import Config
+except ImportError:  # only where modules are imported without boto3, as ansible-test does; Clients refuses to start
+    botocore = None  # type: ignore[assignment]
+
+THREADS = 32
+CONNECT_SECONDS = 3
+READ_SECONDS = 10
+READ_ATTEMPTS = 5
+
+READ_OPERATION = re.compile(
+    r"(BatchGet|Describe|Get|Head|List|Lookup|Query|Scan|Search|Simulate|TransactGet)[A-Z].*|Query|Scan"
+)
+# Reads by name, but what they return is a secret, or a new identity.
+NOT_A_READ = re.compile(
+    r"GetSecretValue|BatchGetSecretValue|Get(Authorization|Federation|Session)Token|GetObject.*|GetPasswordData"
+    r"|GetRandomPassword|GetLogEvents|GetCredentials.*|GetClusterCredentials.*"
+)
+AWS_HOST = re.compile(r"[a-z0-9.-]+\.(amazonaws\.com|api\.aws)")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who calls, proven by STS and by the fingerprint of the environment."""
+
+    account_id: str
+    arn: str
+    role: str
+    operator: str
+
+
+class Clients:
+    """Clients of one environment. Safe to share between threads.
+
+    Refused is raised by the constructor when the surroundings point elsewhere, and by the first use of any client
+    when the caller turns out not to be who, or where, the inventory says.
+    """
+
+    def __init__(self, environment: Environment, *, environ: Mapping[str, str] | None = None) -> None:
+        if botocore is None:
+            raise Refused("boto3 is not installed in the Python that runs Ansible: install the project's lock file.")
+        reasons = ambient_refusals(environment, os.environ if environ is None else environ)
+        if reasons:
+            raise Refused(*reasons)
+        self.environment = environment
+        self._lock = threading.RLock()
+        self._readers: dict[str, Any] = {}
+        self._identity: Identity | None = None
+        # Every mutating request that went onto the wire, as "service:Operation".
+        self.sent: list[str] = []
+
+    def read(self, service: str) -> Any:
+        """A client that refuses every operation that is not a read; retries what is safe to retry."""
+        with self._lock:
+            if service not in self._readers:
+                client = self._create(service, attempts=READ_ATTEMPTS)
+                client.meta.events.register_first("provide-client-params.*.*", self._only_reads)
+                self._readers[service] = client
+            return self._readers[service]
+
+    def write(self, service: str, operation: str) -> Any:
+        """A client that lets exactly this operation through, once, and never sends it again by itself."""
+        client = self._create(service, attempts=1)
+        gate = _Once(service, operation, self.sent)
+        client.meta.events.register_first("provide-client-params.*.*", partial(self._only_declared, gate))
+        client.meta.events.register_first("before-send.*.*", gate.sending)
+        return client
+
+    def prove(self) -> Identity:
+        """Prove account, role, region and environment, with two concurrent calls; later answers come from memory."""
+        with self._lock:
+            if self._identity is None:
+                self._identity = self._prove()
+            return self._identity
+
+    def _prove(self) -> Identity:
+        environment = self.environment
+        sts, ssm = self._create("sts", attempts=READ_ATTEMPTS), self._create("ssm", attempts=READ_ATTEMPTS)
+        found = gather(
+            caller=sts.get_caller_identity,
+            fingerprint=partial(ssm.get_parameter, Name=environment.fingerprint_parameter),
+        )
+        caller, fingerprint = found["caller"], found["fingerprint"]
+        if isinstance(caller, OpsError):
+            raise Refused(f"Nobody can say who is calling, so nothing was done: {caller.sentence}")
+        identity, reasons = identify(environment, caller)
+        if not reasons:
+            if error_code_of(fingerprint) == "ParameterNotFound":
+                reasons.append(
+                    f"Account {environment.account_id} has no fingerprint {environment.fingerprint_parameter}: "
+                    f"it is not the {environment.name} environment, or it was never bootstrapped."
+                )
+            elif isinstance(fingerprint, OpsError):
+                reasons.append(
+                    f"The fingerprint of {environment.name} cannot be read, so nothing was done: {fingerprint.sentence}"
+                )
+            else:
+                reasons += fingerprint_refusals(environment, fingerprint["Parameter"]["Value"])
+        if reasons:
+            raise Refused(*reasons)
+        return identity
+
+    def _create(self, service: str, attempts: int) -> Any:
+        environment = self.environment
+        settings: dict[str, Any] = {
+            "connect_timeout": CONNECT_SECONDS,
+            "read_timeout": READ_SECONDS,
+            "retries": {"mode": "standard", "total_max_attempts": attempts},
+            "max_pool_connections": THREADS,
+            "ignore_configured_endpoint_urls": True,
+            "user_agent_extra": "daily-emr-runbooks",
+        }
+        keys: dict[str, str] = {}
+        if environment.sandbox:
+            settings["proxies"] = {}
+            keys = sandbox_credentials(str(environment.credentials_file))
+        with self._lock, calling(f"the client of {service}"):
+            client = session().create_client(
+                service,
+                region_name=environment.region,
+                endpoint_url=environment.endpoint_url,
+                config=Config(**settings),
+                **keys,
+            )
+        host = urlsplit(client.meta.endpoint_url).hostname or ""
+        if not environment.sandbox and not AWS_HOST.fullmatch(host):
+            raise Refused(
+                f"The client of {service} would call {host}, which is not AWS: look at the AWS configuration."
+            )
+        return client
+
+    def _only_reads(self, params: Any, model: Any, **_event: Any) -> None:
+        name = model.name
+        if not READ_OPERATION.fullmatch(name) or NOT_A_READ.fullmatch(name) or params.get("WithDecryption"):
+            raise Refused(f"{name} is not a read, so the client for reads did not send it.")
+        self.prove()
+
+    def _only_declared(self, gate: _Once, model: Any, **_event: Any) -> None:
+        gate.calling(model.name)
+        self.prove()
+
+
+class _Once:
+    """Lets one declared operation through, once; counts what goes onto the wire, not what was asked for."""
+
+    def __init__(self, service: str, operation: str, wire: list[str]) -> None:
+        self.service, self.operation = service, operation
+        self._wire = wire
+        self._lock = threading.Lock()
+        self._called = self._sent = False
+
+    def calling(self, name: str) -> None:
+        with self._lock:
+            if name != self.operation:
+                raise Refused(f"{self.service}:{name} was not declared: this step may only call {self.operation}.")
+            if self._called:
+                raise Refused(f"{self.service}:{name} was already called: a step makes one change, once.")
+            self._called = True
+
+    def sending(self, **_event: Any) -> None:
+        with self._lock:
+            if self._sent:
+                raise Refused(f"{self.service}:{self.operation} was already sent: it is never sent twice.")
+            self._sent = True
+            self._wire.append(f"{self.service}:{self.operation}")
+
+
+def gather(**calls: Callable[[], Any]) -> dict[str, Any]:
+    """Run named callables at the same time; what AWS or the network did to one of them becomes its value.
+
+    Returns name -> value, or the CallFailed or CallUnknown of that call. Refused and faults of our own code are
+    raised, after every call has ended.
+    """
+    if not calls:
+        return {}
+    with ThreadPoolExecutor(max_workers=min(THREADS, len(calls)), thread_name_prefix="gather") as pool:
+        futures = {name: pool.submit(call) for name, call in calls.items()}
+    return {name: _value(future.result) for name, future in futures.items()}
+
+
+def _value(result: Callable[[], Any]) -> Any:
+    try:
+        return result()
+    except Refused:
+        raise
+    except OpsError as error:
+        return error
+    except CALL_ERRORS as error:
+        made = as_call_error(error)
+        made.__cause__ = error
+        return made
+
+
+def error_code_of(value: object) -> str:
+    """The AWS error code of a value that gather() returned; empty when the call succeeded."""
+    return error_code(value) if isinstance(value, BaseException) else ""
+
+
+@lru_cache(maxsize=1)
+def session() -> Any:
+    """The one botocore session of this process: a second one would read every service model again."""
+    return botocore.session.Session()
+
+
+def preload() -> None:
+    """Read the service models that every task needs, in the process that workers are forked from; calls nobody."""
+    if botocore is not None:
+        for service in ("sts", "ssm", "dynamodb"):
+            # Keys are given so that no credentials are looked for, which could ask the network.
+            session().create_client(
+                service,
+                region_name="af-south-1",
+                aws_access_key_id="-",
+                aws_secret_access_key="-",  # noqa: S106  # not a key: it only stops the search for one
+            )
+
+
+@lru_cache(maxsize=4)
+def sandbox_credentials(path: str) -> dict[str, str]:
+    """The keys in the sandbox's own file, and nothing else: the ambient chain is never asked."""
+    file = configparser.ConfigParser(interpolation=None)
+    if not file.read(path) or not file.has_section("default"):
+        raise Refused(f"The sandbox has no credentials in {path}: start a sandbox with `runbook sandbox up`.")
+    names = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
+    return {name: file["default"][name] for name in names if name in file["default"]}
+
+
+def ambient_refusals(environment: Environment, environ: Mapping[str, str]) -> list[str]:
+    """Why the variables and endpoints around this process do not fit the environment; pure."""
+    reasons = [
+        f"{name} is {environ[name]}, but environment {environment.name} is in {environment.region}: unset {name}."
+        for name in ("AWS_REGION", "AWS_DEFAULT_REGION")
+        if environ.get(name) and environ[name] != environment.region
+    ]
+    if environment.sandbox:
+        if not is_loopback(environment.endpoint_url or ""):
+            reasons.append(
+                "endpoint_url of the sandbox is not a loopback address: the sandbox never leaves this machine."
+            )
+        return reasons
+    if environment.endpoint_url:
+        reasons.append(f"endpoint_url is set in environment {environment.name}: only the sandbox may have one.")
+    reasons += [
+        f"{name} is set, and environment {environment.name} only talks to AWS itself: unset {name}."
+        for name in sorted(environ)
+        if name.startswith("AWS_ENDPOINT_URL") and environ[name]
+    ]
+    return reasons
+
+
+def is_loopback(url: str) -> bool:
+    """Whether an address is a literal loopback address; a name could resolve to anything, so it is not."""
+    parts = urlsplit(url)
+    try:
+        return parts.scheme == "http" and ipaddress.ip_address(parts.hostname or "").is_loopback
+    except ValueError:
+        return False
+
+
+def identify(environment: Environment, caller: Mapping[str, Any]) -> tuple[Identity, list[str]]:
+    """Who the reply of GetCallerIdentity describes, and why that is not who may act here; pure."""
+    account, arn = str(caller["Account"]), str(caller["Arn"])
+    assumed = re.fullmatch(r"arn:[a-z-]+:sts::\d{12}:assumed-role/([^/]+)/([^/]+)", arn)
+    role, operator = assumed.groups() if assumed else ("", arn.rpartition("/")[2])
+    reasons = []
+    if account != environment.account_id:
+        reasons.append(
+            f"The credentials belong to account {account}, but environment {environment.name} is account "
+            f"{environment.account_id}: switch to the profile of {environment.name}."
+        )
+    elif not re.fullmatch(environment.role_pattern, role):
+        who = f"role {role}" if assumed else f"{arn.rpartition(':')[2]}, which is not a role"
+        reasons.append(
+            f"The credentials are those of {who}, but only {environment.role_pattern} may act in {environment.name}: "
+            f"assume a runbook role."
+        )
+    return Identity(account, arn, role, operator), reasons
+
+
+def fingerprint_refusals(environment: Environment, text: str) -> list[str]:
+    """Why the fingerprint found in the account is not the one of this environment; pure."""
+    name = environment.fingerprint_parameter
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        return [f"The fingerprint {name} is not a JSON object: bootstrap the environment again."]
+    wanted = {
+        "environment": environment.name,
+        "account_id": environment.account_id,
+        "region": environment.region,
+    }
+    return [
+        f"The fingerprint {name} says {key} {found.get(key)!r}, but the inventory says {value!r}: "
+        f"this inventory does not describe the environment the credentials are for."
+        for key, value in wanted.items()
+        if str(found.get(key)) != value
+    ]

@@ -1,0 +1,324 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""The lease on a component, with a fence number, and the mirror of the journal: one DynamoDB table per environment.
+
+No wall clock decides anything. A lease is taken over only after its version (rvn) was seen unchanged for its whole
+length on the observer's own clock, which also counts the time a laptop was asleep. Lease lengths are real seconds in
+every environment: they bound our own silence, not AWS.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.daily_emr.ops.plugins.module_utils._calls import calling, error_code
+from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clients
+from ansible_collections.daily_emr.ops.plugins.module_utils._errors import CallUnknown, OpsError, Refused
+from ansible_collections.daily_emr.ops.plugins.module_utils._journal import Session, utc_now
+
+
+def silent(_text: str) -> None:
+    """Progress that nobody listens to."""
+
+
+CONDITION_FAILED = ("ConditionalCheckFailedException", "TransactionCanceledException")
+HELD_BY_US = "held = :yes AND fence = :fence AND #owner = :owner AND #run = :run"
+NAMES = {"#owner": "owner", "#run": "run"}
+# Longer than any one call can take (connect 3 s + read 10 s): this much of a lease is never used for a call.
+MARGIN_SECONDS = 15.0
+WATCH_SECONDS = 1.0
+
+
+def boottime() -> float:
+    """Seconds on a clock that goes on while the machine sleeps (where there is one)."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
+@dataclass(frozen=True)
+class LeaseView:
+    """What the table says about a lease; fence 0 and rvn "" when nobody ever held it."""
+
+    target: str
+    held: bool = False
+    fence: int = 0
+    rvn: str = ""
+    owner: str = ""
+    host: str = ""
+    incident: str = ""
+    run: str = ""
+    since: str = ""
+    lease_s: int = 0
+
+    def holder(self) -> str:
+        """Who holds it, in a sentence's middle."""
+        return f"{self.owner} on {self.host} since {self.since}, for incident {self.incident}, run {self.run}"
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A lease that this run holds."""
+
+    target: str
+    owner: str
+    incident: str
+    run: str
+    fence: int
+    lease_s: int
+
+    @classmethod
+    def of(cls, session: Session) -> Lease:
+        if session.fence is None:
+            raise Refused(f"{session.component} has no lease: run the runbook from its start.")
+        return cls(session.component, session.owner, session.id, session.run, session.fence, session.lease_seconds)
+
+
+class LeaseStore:
+    """Leases and journal lines in the table of the environment. Every error but a lost lease fails closed: Refused."""
+
+    def __init__(
+        self,
+        clients: Clients,
+        table: str,
+        *,
+        clock: Callable[[], float] = boottime,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._clients, self._table = clients, table
+        self._clock, self._sleep = clock, sleep
+
+    def peek(self, target: str) -> LeaseView:
+        """Look at a lease. Raises Refused when the table cannot be read."""
+        try:
+            with calling("dynamodb:GetItem"):
+                reply = self._clients.read("dynamodb").get_item(
+                    TableName=self._table, Key=_key(target), ConsistentRead=True
+                )
+        except Refused:
+            raise
+        except OpsError as error:
+            raise self._closed(error) from error
+        return _view(target, reply.get("Item", {}))
+
+    def acquire(
+        self,
+        target: str,
+        owner: str,
+        incident: str,
+        run: str,
+        expected_fence: int,
+        lease_s: int,
+        take_over: str = "",
+        progress: Callable[[str], None] = silent,
+    ) -> Lease:
+        """Take the lease if nobody worked on the target since expected_fence was seen.
+
+        take_over: why a held lease may be taken from a run that died; it is watched for its whole length first.
+        Raises Refused, naming the holder, when it cannot be had.
+        """
+        view = self.peek(target)
+        if view.fence != expected_fence:
+            raise Refused(f"Somebody else worked on {target} since you looked ({view.holder()}): run again.")
+        if view.held:
+            if not take_over:
+                raise held_by(view)
+            self._watch(view, progress)
+        mine = uuid.uuid4().hex
+        condition, values = _unchanged(view)
+        update = (
+            "SET held = :yes, rvn = :rvn, #owner = :owner, host = :host, incident = :incident, #run = :run, "
+            "since = :since, lease_s = :lease_s, take_over = :why ADD fence :one"
+        )
+        values |= {
+            ":yes": {"BOOL": True},
+            ":rvn": {"S": mine},
+            ":owner": {"S": owner},
+            ":host": {"S": socket.gethostname()},
+            ":incident": {"S": incident},
+            ":run": {"S": run},
+            ":since": {"S": utc_now()},
+            ":lease_s": {"N": str(lease_s)},
+            ":why": {"S": take_over},
+            ":one": {"N": "1"},
+        }
+        try:
+            self._update(target, update, condition, values)
+        except CallUnknown as error:
+            if self.peek(target).rvn != mine:  # the reply was lost: the table knows whether it was done
+                raise self._closed(error) from error
+        except OpsError as error:
+            raise self._lost(target, error) from error
+        return Lease(target, owner, incident, run, view.fence + 1, lease_s)
+
+    def renew(self, lease: Lease) -> None:
+        """Show that the holder is alive. Raises Refused when the lease is no longer ours."""
+        self._change_held(lease, "SET rvn = :rvn")
+
+    def release(self, lease: Lease) -> None:
+        """Give the lease back; its fence number stays, so that the next holder gets a higher one."""
+        self._change_held(lease, "SET rvn = :rvn, held = :no", {":no": {"BOOL": False}})
+
+    def record_intent(self, lease: Lease, entry: Mapping[str, Any]) -> float:
+        """Mirror the line of an intent and check and renew the lease, all or nothing.
+
+        Returns the clock's reading until which the lease surely lasts (see still_ours). Raises Refused when the lease
+        was lost or the table does not answer. A lost reply is asked for again with the same token, which DynamoDB
+        answers without doing it twice.
+        """
+        asked_at = self._clock()
+        renewal = {
+            "TableName": self._table,
+            "Key": _key(lease.target),
+            "UpdateExpression": "SET rvn = :rvn",
+            "ConditionExpression": HELD_BY_US,
+            "ExpressionAttributeNames": NAMES,
+            "ExpressionAttributeValues": {":rvn": {"S": uuid.uuid4().hex}, **_held_values(lease)},
+        }
+        transaction = {
+            "TransactItems": [{"Update": renewal}, {"Put": self._put(entry)}],
+            "ClientRequestToken": str(uuid.uuid4()),
+        }
+        try:
+            try:
+                self._write("TransactWriteItems", transaction)
+            except CallUnknown:
+                self._write("TransactWriteItems", transaction)
+        except Refused:
+            raise
+        except OpsError as error:
+            if error_code(error) in CONDITION_FAILED and self._is_held(lease):
+                raise Refused(f"Line {entry['seq']} of run {lease.run} was announced before: run again.") from error
+            raise self._lost(lease.target, error) from error
+        return asked_at + lease.lease_s - MARGIN_SECONDS
+
+    def still_ours(self, until: float) -> bool:
+        """Whether a call that is sent now ends before the lease can be taken over, even if this process was paused."""
+        return self._clock() < until
+
+    def record(self, entry: Mapping[str, Any]) -> None:
+        """Mirror one line of the journal; a line that is there already is left as it is."""
+        try:
+            self._write("PutItem", self._put(entry))
+        except OpsError as error:
+            if error_code(error) not in CONDITION_FAILED:
+                raise
+
+    def _watch(self, view: LeaseView, progress: Callable[[str], None]) -> None:
+        started = self._clock()
+        while (left := started + view.lease_s - self._clock()) > 0:
+            progress(f"Watching the lease of {view.holder()}: {left:.0f} s until it may be taken over.")
+            self._sleep(min(WATCH_SECONDS, left))
+            now = self.peek(view.target)
+            if now.rvn != view.rvn:
+                raise Refused(
+                    f"The lease on {view.target} is alive, it was just renewed by {now.holder()}: talk to them."
+                )
+
+    def _change_held(self, lease: Lease, update: str, values: Mapping[str, Any] | None = None) -> None:
+        rvn = uuid.uuid4().hex
+        try:
+            self._update(
+                lease.target, update, HELD_BY_US, {":rvn": {"S": rvn}, **_held_values(lease), **(values or {})}
+            )
+        except CallUnknown as error:
+            if self.peek(lease.target).rvn != rvn:
+                raise self._closed(error) from error
+        except OpsError as error:
+            raise self._lost(lease.target, error) from error
+
+    def _update(self, target: str, update: str, condition: str, values: Mapping[str, Any]) -> None:
+        self._write(
+            "UpdateItem",
+            {
+                "TableName": self._table,
+                "Key": _key(target),
+                "UpdateExpression": update,
+                "ConditionExpression": condition,
+                "ExpressionAttributeNames": NAMES,
+                "ExpressionAttributeValues": dict(values),
+            },
+        )
+
+    def _write(self, operation: str, arguments: Mapping[str, Any]) -> None:
+        client = self._clients.write("dynamodb", operation)
+        method = {"UpdateItem": "update_item", "PutItem": "put_item", "TransactWriteItems": "transact_write_items"}
+        with calling(f"dynamodb:{operation}"):
+            getattr(client, method[operation])(**arguments)
+
+    def _put(self, entry: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            "TableName": self._table,
+            "Item": {
+                "pk": {"S": f"incident#{entry['incident']}"},
+                "sk": {"S": f"journal#{entry['run']}#{entry['seq']:06d}"},
+                "kind": {"S": entry["kind"]},
+                "at": {"S": entry["at"]},
+                "line": {"S": json.dumps(entry, default=str)},
+            },
+            "ConditionExpression": "attribute_not_exists(pk)",
+        }
+
+    def _is_held(self, lease: Lease) -> bool:
+        view = self.peek(lease.target)
+        return view.held and (view.fence, view.owner, view.run) == (lease.fence, lease.owner, lease.run)
+
+    def _lost(self, target: str, error: OpsError) -> Refused:
+        if isinstance(error, Refused) or error_code(error) not in CONDITION_FAILED:
+            return self._closed(error)
+        view = self.peek(target)
+        if view.held:
+            return held_by(view)
+        return Refused(f"The lease on {target} is no longer held by this run, so nothing was changed: run again.")
+
+    def _closed(self, error: OpsError) -> Refused:
+        if isinstance(error, Refused):
+            return error
+        return Refused(
+            f"The lease table {self._table} does not answer, and nothing is changed without it: {error.sentence}"
+        )
+
+
+def held_by(view: LeaseView) -> Refused:
+    """The refusal that names who works on the target."""
+    return Refused(
+        f"{view.target} is being worked on by {view.holder()}: talk to them, or pass incident_take_over "
+        f"with the reason if that run is dead."
+    )
+
+
+def _unchanged(view: LeaseView) -> tuple[str, dict[str, Any]]:
+    if not view.rvn:
+        # Every request declares the same names, and DynamoDB refuses a name that no expression uses.
+        return "attribute_not_exists(pk)", {}
+    return "fence = :seen AND rvn = :was", {":seen": {"N": str(view.fence)}, ":was": {"S": view.rvn}}
+
+
+def _held_values(lease: Lease) -> dict[str, Any]:
+    return {
+        ":yes": {"BOOL": True},
+        ":fence": {"N": str(lease.fence)},
+        ":owner": {"S": lease.owner},
+        ":run": {"S": lease.run},
+    }
+
+
+def _key(target: str) -> dict[str, Any]:
+    return {"pk": {"S": f"lease#{target}"}, "sk": {"S": "lease"}}
+
+
+def _view(target: str, item: Mapping[str, Any]) -> LeaseView:
+    if not item:
+        return LeaseView(target)
+    text = {name: item.get(name, {}).get("S", "") for name in ("rvn", "owner", "host", "incident", "run", "since")}
+    return LeaseView(
+        target=target,
+        held=item["held"]["BOOL"],
+        fence=int(item["fence"]["N"]),
+        lease_s=int(item.get("lease_s", {}).get("N", "0")),
+        **text,
+    )

@@ -1,0 +1,129 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""How a run ended, read from its journal, and the record that people and reports read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from ansible_collections.daily_emr.ops.plugins.module_utils._outcomes import RunOutcome, StepOutcome
+
+SCHEMA = 1
+STEP_KEYS = ("step", "target", "outcome", "diff", "undo", "seconds")
+Lines = Sequence[Mapping[str, Any]]
+
+
+def judge(lines: Lines, failure: str, *, check_mode: bool) -> tuple[RunOutcome, str]:
+    """Exactly one outcome and its sentence, from what the journal proves.
+
+    failure: why a task of the run failed; empty when none did.
+    """
+    outcomes = [line for line in lines if line["kind"] == "outcome"]
+    done = [line for line in outcomes if line["outcome"] == StepOutcome.OK]
+    in_doubt = _in_doubt(lines)
+    if in_doubt:
+        named = ", ".join(f"{line['step']} on {line['target']}" for line in in_doubt)
+        return (
+            RunOutcome.UNKNOWN,
+            f"Nobody can say whether this was done: {named}. Look before anything else is changed.",
+        )
+    decision = last(lines, "decided")
+    if done:
+        return _after_changes(lines, done, failure)
+    if decision.get("verdict") == "healthy":
+        return RunOutcome.NOOP, str(decision["sentence"])
+    if failure and not _only_refused(lines, failure):
+        return RunOutcome.FAILED_CLEAN, f"Nothing was changed: {failure}"
+    if check_mode and any(line["outcome"] == StepOutcome.PLANNED for line in outcomes):
+        return RunOutcome.PLANNED, f"This would be done: {_named(outcomes, StepOutcome.PLANNED)}."
+    refused = [line for line in lines if line["kind"] == "refused"]
+    if refused:
+        hand_off = str(decision.get("hand_off") or "")
+        return RunOutcome.REFUSED, " ".join(filter(None, (str(refused[-1]["msg"]), hand_off)))
+    if not decision:
+        return (
+            RunOutcome.FAILED_CLEAN,
+            "The run ended before anything was decided, so nothing was changed: run it again whole.",
+        )
+    if outcomes:
+        return (
+            RunOutcome.FAILED_CLEAN,
+            f"Everything is as this runbook would make it, and it is not healthy: {decision['sentence']}",
+        )
+    return RunOutcome.REFUSED, str(decision["sentence"])
+
+
+def last(lines: Lines, kind: str) -> Mapping[str, Any]:
+    """The newest line of a kind; empty when there is none."""
+    return next((line for line in reversed(lines) if line["kind"] == kind), {})
+
+
+def build_record(
+    lines: Lines, environment: str, outcome: RunOutcome, sentence: str, *, check_mode: bool
+) -> dict[str, Any]:
+    """The record of a run. It holds what the journal holds, arranged for reading."""
+    opened, closed = lines[0], lines[-1]
+    decided = last(lines, "decided")
+    return {
+        "schema": SCHEMA,
+        "incident": opened["incident"],
+        "run": opened["run"],
+        "runbook": opened.get("runbook", ""),
+        "title": opened.get("title", ""),
+        "severity": opened.get("severity", ""),
+        "environment": environment,
+        "component": opened["component"],
+        "mode": "plan" if check_mode else "run",
+        "outcome": str(outcome),
+        "sentence": sentence,
+        "opened_at": opened["at"],
+        "closed_at": closed["at"],
+        "seconds": round((_moment(closed) - _moment(opened)).total_seconds(), 3),
+        "operator": next((line["operator"] for line in lines if line.get("operator")), ""),
+        "journal": [dict(line) for line in lines],
+        "observations": list(last(lines, "observed").get("observations", [])),
+        "decision": _body(decided),
+        "steps": [
+            {**{key: line.get(key) for key in STEP_KEYS}, "name": line.get("msg"), "refusals": line.get("refusals", [])}
+            for line in lines
+            if line["kind"] in ("outcome", "refused") and line.get("step")
+        ],
+        "verification": _body(last(lines, "verified")),
+    }
+
+
+def _after_changes(lines: Lines, done: Lines, failure: str) -> tuple[RunOutcome, str]:
+    verified = last([line for line in lines if line["seq"] > done[-1]["seq"]], "verified")
+    changed = _named(done, StepOutcome.OK)
+    if verified.get("verified") and not failure:
+        return RunOutcome.SUCCEEDED, f"{changed} was done, and it is healthy again."
+    why = failure or str(verified.get("sentence") or "") or "it was not verified."
+    return RunOutcome.FAILED_PARTIAL, f"{changed} was done, and it is not healthy: {why}"
+
+
+def _in_doubt(lines: Lines) -> list[Mapping[str, Any]]:
+    """Steps whose last word is an intent, or an unknown outcome: in both cases the call may have been made."""
+    words: dict[tuple[str, str], Mapping[str, Any]] = {}
+    for line in lines:
+        if line["kind"] in ("intent", "outcome", "refused") and line.get("step"):
+            words[line["step"], line["target"]] = line
+    return [line for line in words.values() if line["kind"] == "intent" or line.get("outcome") == StepOutcome.UNKNOWN]
+
+
+def _only_refused(lines: Lines, failure: str) -> bool:
+    return any(line["kind"] == "refused" and line.get("msg") == failure for line in lines)
+
+
+def _named(lines: Lines, outcome: StepOutcome) -> str:
+    return ", ".join(f"{line['step']} on {line['target']}" for line in lines if line["outcome"] == outcome)
+
+
+def _body(line: Mapping[str, Any]) -> dict[str, Any]:
+    head = ("seq", "kind", "incident", "run", "component")
+    return {key: value for key, value in line.items() if key not in head}
+
+
+def _moment(line: Mapping[str, Any]) -> datetime:
+    return datetime.fromisoformat(line["at"])

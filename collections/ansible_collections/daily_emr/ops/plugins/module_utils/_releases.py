@@ -1,0 +1,250 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# Private: releases of an ECS service. May change without notice.
+
+"""Which releases a service ran, which of them has proved itself, and which can run now."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ansible_collections.daily_emr.ops.plugins.module_utils._calls import CALL_ERRORS, error_code
+from ansible_collections.daily_emr.ops.plugins.module_utils._errors import OpsError
+from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import (
+    Json,
+    answered_at,
+    digest_of,
+    iso,
+    parse_utc,
+    short_revision,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clients
+
+RUNNING = ("PENDING", "IN_PROGRESS")
+ROLLING_BACK = ("STOP_REQUESTED", "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS")
+
+# DescribeServiceDeployments and DescribeServiceRevisions take 20 ARNs; the history that matters is short.
+_PAGE = 20
+_DEPLOYMENTS_READ = 60
+
+
+def read_service(clients: Clients, cluster: str, service: str) -> Json:
+    """The ECS service with its primary deployment and AWS's own time of the answer."""
+    answer = clients.read("ecs").describe_services(cluster=cluster, services=[service], include=["TAGS"])
+    if not answer["services"]:
+        raise OpsError(f"There is no service {service} in cluster {cluster}: check web_service in the inventory.")
+    found = answer["services"][0]
+    configuration = found.get("deploymentConfiguration", {})
+    primary = next((item for item in found["deployments"] if item["status"] == "PRIMARY"), None)
+    return {
+        "arn": found["serviceArn"],
+        "status": found["status"],
+        "revision": short_revision(found["taskDefinition"]),
+        "desired": found["desiredCount"],
+        "running": found["runningCount"],
+        "minimum_healthy_percent": configuration.get("minimumHealthyPercent", 100),
+        "maximum_percent": configuration.get("maximumPercent", 200),
+        "deployment": primary
+        and {"id": primary["id"], "created_at": iso(primary["createdAt"]), "rollout": primary.get("rolloutState")},
+        "tags": {tag["key"]: tag["value"] for tag in found.get("tags", [])},
+        "read_at": iso(answered_at(answer)),
+    }
+
+
+def read_history(clients: Clients, cluster: str, service: str) -> list[Json]:
+    """The service deployments, newest first. AWS keeps them for 90 days, since 2024-10-25."""
+    ecs = clients.read("ecs")
+    arns: list[str] = []
+    page: Json = {}
+    while len(arns) < _DEPLOYMENTS_READ:
+        answer = ecs.list_service_deployments(cluster=cluster, service=service, **page)
+        arns += [item["serviceDeploymentArn"] for item in answer["serviceDeployments"]]
+        if not answer.get("nextToken"):
+            break
+        page = {"nextToken": answer["nextToken"]}
+    deployments = [
+        found
+        for start in range(0, len(arns), _PAGE)
+        for found in ecs.describe_service_deployments(serviceDeploymentArns=arns[start : start + _PAGE])[
+            "serviceDeployments"
+        ]
+    ]
+    revisions = _revisions(clients, {arn for item in deployments for arn in _revision_arns(item)})
+    history = [_deployment(item, revisions) for item in deployments]
+    return sorted(history, key=lambda item: str(item["created_at"]), reverse=True)
+
+
+def _revision_arns(deployment: Json) -> list[str]:
+    sources = [item["arn"] for item in deployment.get("sourceServiceRevisions", [])]
+    target = deployment.get("targetServiceRevision", {}).get("arn")
+    return [*sources, target] if target else sources
+
+
+def _revisions(clients: Clients, arns: set[str]) -> dict[str, str]:
+    """Map each service revision to its task definition."""
+    ordered = sorted(arns)
+    found: dict[str, str] = {}
+    for start in range(0, len(ordered), _PAGE):
+        answer = clients.read("ecs").describe_service_revisions(serviceRevisionArns=ordered[start : start + _PAGE])
+        for item in answer["serviceRevisions"]:
+            found[item["serviceRevisionArn"]] = short_revision(item["taskDefinition"])
+    return found
+
+
+def _deployment(item: Json, revisions: dict[str, str]) -> Json:
+    sources = [
+        revisions[source["arn"]] for source in item.get("sourceServiceRevisions", []) if source["arn"] in revisions
+    ]
+    return {
+        "arn": item["serviceDeploymentArn"],
+        "status": item["status"],
+        "created_at": iso(item["createdAt"]),
+        "finished_at": iso(item.get("finishedAt")),
+        "revision": revisions.get(item.get("targetServiceRevision", {}).get("arn", "")),
+        "from": sources,
+        # A deployment that waits at a PAUSE hook is answered there, not stopped.
+        "waits_at_hook": any(hook.get("status") == "AWAITING_ACTION" for hook in item.get("lifecycleHookDetails", [])),
+    }
+
+
+def read_release(clients: Clients, service: Json, revision: str) -> Json:
+    """What must be true of a task definition before it may run: its image, its schema range, its secrets."""
+    answer = clients.read("ecs").describe_task_definition(taskDefinition=revision, include=["TAGS"])
+    definition = answer["taskDefinition"]
+    container = next(
+        (item for item in definition["containerDefinitions"] if item["name"] == service["container"]), None
+    )
+    if container is None:
+        raise OpsError(f"{revision} has no container {service['container']}: check web_service in the inventory.")
+    tags = {tag["key"]: tag["value"] for tag in answer.get("tags", [])}
+    digest = digest_of(container["image"])
+    return {
+        "revision": revision,
+        "registered": definition.get("status", "ACTIVE") == "ACTIVE",
+        "release": tags.get("release"),
+        "schema_compat": tags.get("schema_compat"),
+        "security_fix": tags.get("security_fix"),
+        "digest": digest,
+        "image_present": bool(digest) and image_present(clients, service["repository"], str(digest)),
+        "missing_secrets": [name for name in _secrets(container) if not _secret_present(clients, name)],
+    }
+
+
+def image_present(clients: Clients, repository: str, digest: str) -> bool:
+    """False only when ECR says so; any other answer raises."""
+    try:
+        clients.read("ecr").describe_images(repositoryName=repository, imageIds=[{"imageDigest": digest}])
+    except CALL_ERRORS as error:
+        if error_code(error) == "ImageNotFoundException":
+            return False
+        raise
+    return True
+
+
+def _secrets(container: Json) -> list[str]:
+    """ARNs or names of the Secrets Manager secrets a container gets, without JSON key and version."""
+    values = [item["valueFrom"] for item in container.get("secrets", [])]
+    return sorted({":".join(value.split(":")[:7]) for value in values if ":ssm:" not in value})
+
+
+def _secret_present(clients: Clients, name: str) -> bool:
+    try:
+        found = clients.read("secretsmanager").describe_secret(SecretId=name)
+    except CALL_ERRORS as error:
+        if error_code(error) == "ResourceNotFoundException":
+            return False
+        raise
+    return "DeletedDate" not in found
+
+
+def proven(history: list[Json], revision: str, good_after_s: float, now: str) -> bool:
+    """Whether one successful deployment of the revision ran ``good_after_s`` before another revision came."""
+    return any(
+        item["revision"] == revision
+        and item["status"] == "SUCCESSFUL"
+        and item["finished_at"]
+        and (_replaced_at(history, item, now) - parse_utc(item["finished_at"])).total_seconds() >= good_after_s
+        for item in history
+    )
+
+
+def _replaced_at(history: list[Json], deployment: Json, now: str) -> datetime:
+    later = [
+        parse_utc(item["created_at"])
+        for item in history
+        if item["created_at"] > deployment["created_at"] and item["revision"] != deployment["revision"]
+    ]
+    return min(later, default=parse_utc(now))
+
+
+def proven_revisions(history: list[Json], good_after_s: float, now: str) -> list[str]:
+    """Revisions that have proved themselves, the most recently deployed first."""
+    revisions = dict.fromkeys(item["revision"] for item in history if item["revision"])
+    return [revision for revision in revisions if proven(history, revision, good_after_s, now)]
+
+
+def unfit(release: Json, schema_version: str | None) -> list[str]:
+    """Why a release cannot run now, whatever its past; empty when it can."""
+    return cannot_start(release) + schema_mismatch(release, schema_version)
+
+
+def cannot_start(release: Json) -> list[str]:
+    """Why no task of the release could start."""
+    name = release["revision"]
+    reasons = []
+    if not release["registered"]:
+        reasons.append(f"{name} is deregistered: register its task definition again.")
+    if release["digest"] is None:
+        reasons.append(
+            f"The image of {name} is not pinned by digest, so nobody knows what would start: deploy a digest."
+        )
+    elif not release["image_present"]:
+        reasons.append(f"The image of {name} no longer exists in ECR: push it again by its digest.")
+    reasons += [
+        f"{name} needs the secret {secret}, which is gone: restore it." for secret in release["missing_secrets"]
+    ]
+    return reasons
+
+
+def schema_mismatch(release: Json, schema_version: str | None) -> list[str]:
+    """Why the release does not fit the database's schema. A missing tag is a reason: unknown is never ok."""
+    name, compat = release["revision"], release["schema_compat"]
+    if schema_version is None or not schema_version.isdigit():
+        return ["The database has no tag schema_version, so it is unknown which release fits: tag it, then run again."]
+    low, dash, high = (compat or "").partition("-")
+    if not (dash and low.isdigit() and high.isdigit()):
+        return [
+            f"{name} has no tag schema_compat (such as 12-14), so whether it fits is unknown: tag it, then run again."
+        ]
+    if not int(low) <= int(schema_version) <= int(high):
+        return [f"{name} runs with schema {compat}, the database has {schema_version}: choose another, or fix forward."]
+    return []
+
+
+def in_progress(history: Iterable[Json]) -> Json | None:
+    return next((item for item in history if item["status"] in RUNNING), None)
+
+
+def rolling_back(history: Iterable[Json]) -> Json | None:
+    return next((item for item in history if item["status"] in ROLLING_BACK), None)
+
+
+def read_capacity(clients: Clients, cluster: str, service: str) -> Json | None:
+    """The limits of Application Auto Scaling, None when the service is not scaled by it."""
+    answer = clients.read("application-autoscaling").describe_scalable_targets(
+        ServiceNamespace="ecs",
+        ResourceIds=[f"service/{cluster}/{service}"],
+        ScalableDimension="ecs:service:DesiredCount",
+    )
+    if not answer["ScalableTargets"]:
+        return None
+    found = answer["ScalableTargets"][0]
+    return {
+        "minimum": found["MinCapacity"],
+        "maximum": found["MaxCapacity"],
+        "suspended": found.get("SuspendedState", {}).get("DynamicScalingOutSuspended", False),
+    }

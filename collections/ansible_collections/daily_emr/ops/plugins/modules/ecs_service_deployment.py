@@ -1,0 +1,174 @@
+#!/usr/bin/python
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: ecs_service_deployment
+short_description: Stop the deployment of an ECS service and roll it back
+version_added: 0.1.0
+description:
+  - Stops the deployment that is in progress, with the stop type C(ROLLBACK), so that ECS returns to the revision
+    before it.
+  - When no deployment is in progress, or the deployment is rolling back already, nothing is changed.
+  - Refuses when there is no revision to return to, when that revision cannot run now (image, schema of the database,
+    secrets), when the deployment replaces tasks of one and the same revision, and when it waits at a lifecycle hook.
+  - Does not wait until the rollback ends (1 to 5 minutes).
+author:
+  - Daily EMR operations (@daily-emr)
+options:
+  state:
+    description: The deployment in progress is stopped.
+    type: str
+    choices: [stopped]
+    default: stopped
+attributes:
+  check_mode:
+    description: Reports the deployment that would be stopped, and every reason why it may not.
+    support: full
+  diff_mode:
+    description: Shows the state of the deployment and the revision it leads to, before and after.
+    support: full
+extends_documentation_fragment:
+  - daily_emr.ops.common
+  - daily_emr.ops.service.release
+"""
+
+EXAMPLES = r"""
+- name: Stop the deployment in progress and return to the revision before it
+  daily_emr.ops.ecs_service_deployment:
+    service: "{{ web_service }}"
+    state: stopped
+"""
+
+RETURN = r"""
+outcome:
+  description: How the change ended, one of V(ok), V(noop), V(refused), V(failed), V(unknown).
+  returned: always
+  type: str
+  sample: ok
+refusals:
+  description: Why the change was refused, and what to do instead.
+  returned: always
+  type: list
+  elements: str
+  sample: ["The deployment has no revision to return to: roll forward with a release that works."]
+undo:
+  description: The module and arguments that would undo the change, or a sentence why nothing can.
+  returned: always
+  type: raw
+  sample:
+    module: daily_emr.ops.ecs_service_release
+    args:
+      revision: daily-emr-staging-web:42
+      proven: false
+target:
+  description: What the change is about.
+  returned: always
+  type: str
+  sample: service/daily-emr-staging/daily-emr-staging-web
+"""
+
+from typing import ClassVar
+
+from ansible_collections.daily_emr.ops.plugins.module_utils._dependencies import read_database
+from ansible_collections.daily_emr.ops.plugins.module_utils._modules import change_entry, run_module
+from ansible_collections.daily_emr.ops.plugins.module_utils._releases import (
+    RUNNING,
+    in_progress,
+    read_history,
+    read_release,
+    read_service,
+    rolling_back,
+    unfit,
+)
+from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import (
+    Json,
+    Readings,
+    WebServiceChange,
+    service_option,
+    unread,
+)
+
+
+class Deployment(WebServiceChange):
+    """Whether a deployment of an ECS service goes forward."""
+
+    name: ClassVar[str] = "ecs_service_deployment"
+    imperative: ClassVar[bool] = True
+    spec: ClassVar[Json] = {
+        "service": service_option("cluster", "service", "repository", "database"),
+        "state": {"type": "str", "choices": ["stopped"], "default": "stopped"},
+    }
+
+    @property
+    def target(self) -> str:
+        return self.ecs_target
+
+    def observe(self) -> Json:
+        clients, service = self.clients, self.service
+        where = (clients, service["cluster"], service["service"])
+        readings = Readings()
+        readings.take(
+            service=lambda: read_service(*where),
+            history=lambda: read_history(*where),
+            database=lambda: read_database(clients, service["database"]),
+        )
+        deployment = in_progress(readings.need("history"))
+        if deployment is None:
+            return {"state": "stopped", "revision": None, "context": readings.context()}
+        previous = next(iter(deployment["from"]), None)
+        if previous:
+            readings.take(previous_release=lambda: read_release(clients, service, previous))
+        context = {**readings.context(), "deployment": deployment, "previous": previous}
+        return {"state": "in progress", "revision": deployment["revision"], "context": context}
+
+    def wanted(self, before: Json) -> Json:
+        if before["state"] == "stopped":
+            return {"state": "stopped", "revision": before["revision"]}
+        return {"state": "stopped", "revision": before["context"]["previous"]}
+
+    def refusals(self, before: Json) -> list[str]:
+        context = before["context"]
+        deployment, previous = context["deployment"], context["previous"]
+        reasons = unread(context)
+        if rolling_back(context["history"]):
+            reasons.append("A rollback of another deployment runs: wait until it ends.")
+        if deployment["waits_at_hook"]:
+            reasons.append(
+                "The deployment waits at a lifecycle hook: answer the hook with ROLLBACK instead of stopping it."
+            )
+        if previous is None:
+            reasons.append("The deployment has no revision to return to: roll forward with a release that works.")
+        elif previous == deployment["revision"]:
+            reasons.append(f"The deployment replaces tasks of {previous} by tasks of {previous}: wait until it ends.")
+        if "previous_release" in context and "database" in context:
+            reasons += unfit(context["previous_release"], context["database"]["schema_version"])
+        return reasons
+
+    def apply(self, before: Json) -> None:
+        self.clients.write("ecs", "StopServiceDeployment").stop_service_deployment(
+            serviceDeploymentArn=before["context"]["deployment"]["arn"], stopType="ROLLBACK"
+        )
+
+    def inverse(self, before: Json) -> Json | str:
+        if before["state"] == "stopped":
+            return "Nothing was stopped, so there is nothing to undo."
+        return self.step_back("ecs_service_release", revision=before["revision"], proven=False)
+
+    def done(self, before: Json, after: Json) -> bool:
+        """A deployment that went through in the meantime was not stopped, so its own state decides."""
+        stopped = before["context"]["deployment"]["arn"]
+        status = {item["arn"]: item["status"] for item in after["context"]["history"]}.get(stopped)
+        return status is not None and status not in (*RUNNING, "SUCCESSFUL")
+
+
+ENTRY = change_entry(Deployment)
+
+
+def main() -> None:
+    run_module(ENTRY)
+
+
+if __name__ == "__main__":
+    main()

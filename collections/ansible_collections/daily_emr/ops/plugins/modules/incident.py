@@ -1,0 +1,319 @@
+#!/usr/bin/python
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: incident
+short_description: Open, work on and close an incident
+version_added: 0.1.0
+description:
+  - Keeps the life cycle of a run, and its journal and record in a folder of its own.
+  - V(open) proves account, role, region and environment, makes the run folder, and looks whether somebody else holds
+    the lease on the component. It changes nothing in AWS.
+  - V(mitigating) takes the lease, unless somebody worked on the component since it was opened.
+  - V(closed) reads from the journal how the run ended, writes the record and releases the lease. The lease stays when
+    the outcome is V(unknown), because a person has to look first. It fails unless the run succeeded, was only a plan,
+    or had nothing to do.
+author:
+  - Daily EMR operations (@daily-emr)
+options:
+  state:
+    description: The part of its life that the incident enters.
+    type: str
+    choices: [open, mitigating, closed]
+    required: true
+  runbook:
+    description: Name of the runbook. For O(state=open).
+    type: str
+    default: ""
+  title:
+    description: What is wrong, as users would say it. For O(state=open).
+    type: str
+    default: ""
+  severity:
+    description: How bad it is. For O(state=open).
+    type: str
+    choices: [SEV1, SEV2, SEV3, SEV4]
+    default: SEV1
+  component:
+    description: The inventory host that the incident is about, which the lease is taken on. Needed for O(state=open).
+    type: str
+    default: ""
+  incident_id:
+    description: The incident to join; a new one is opened when it is empty. For O(state=open).
+    type: str
+    default: ""
+  runs_dir:
+    description:
+      - Folder for the run folders.
+      - Without it the environment variable E(DAILY_EMR_RUNS) counts, else C(.runs) in the project.
+    type: path
+  take_over:
+    description:
+      - Why the lease of a run that died may be taken over. It is watched for its whole length first, and taken only
+        when it was not renewed. For O(state=open) and O(state=mitigating).
+    type: str
+    default: ""
+  lease_seconds:
+    description: Length of the lease in seconds. For O(state=mitigating).
+    type: int
+    default: 120
+  failure:
+    description: Why the run stopped, when a task of it failed. For O(state=closed).
+    type: str
+    default: ""
+attributes:
+  check_mode:
+    description: Proves, opens and closes as ever, with a local journal, but takes no lease.
+    support: full
+  diff_mode:
+    description: Changes no component, so there is nothing to show.
+    support: none
+extends_documentation_fragment:
+  - daily_emr.ops.common
+"""
+
+EXAMPLES = r"""
+- name: Open the incident
+  daily_emr.ops.incident:
+    state: open
+    environment: "{{ emr_environment }}"
+    runbook: app_outage
+    title: The application is down
+    severity: SEV1
+    component: emr-web
+  register: opened
+
+- name: Take the lease
+  daily_emr.ops.incident:
+    state: mitigating
+    environment: "{{ emr_environment }}"
+    incident: "{{ opened.incident }}"
+  register: lease
+
+- name: Close it
+  daily_emr.ops.incident:
+    state: closed
+    environment: "{{ emr_environment }}"
+    incident: "{{ lease.incident }}"
+"""
+
+RETURN = r"""
+state:
+  description: The state that was entered.
+  returned: always
+  type: str
+  sample: open
+incident:
+  description: The session of the incident, to be passed to every other module as O(incident).
+  returned: when O(state) is V(open) or V(mitigating)
+  type: dict
+  sample: {"id": "INC-20261122-013000-9f3a", "run": "20261122-013000-77c1", "component": "emr-web", "fence": 4}
+outcome:
+  description: How the run ended.
+  returned: when the run has ended
+  type: str
+  sample: succeeded
+exit_code:
+  description: The number that stands for the outcome, V(0) when all is well.
+  returned: when the run has ended
+  type: int
+  sample: 0
+record:
+  description: Path of the record.
+  returned: when the run has ended
+  type: str
+  sample: .runs/INC-20261122-013000-9f3a/20261122-013000-77c1/record.json
+"""
+
+import os
+import re
+import secrets
+import socket
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clients
+from ansible_collections.daily_emr.ops.plugins.module_utils._environment import Environment
+from ansible_collections.daily_emr.ops.plugins.module_utils._errors import OpsError, Refused
+from ansible_collections.daily_emr.ops.plugins.module_utils._journal import Journal, Session, write_record
+from ansible_collections.daily_emr.ops.plugins.module_utils._lease import Lease, LeaseStore, held_by
+from ansible_collections.daily_emr.ops.plugins.module_utils._modules import (
+    COMMON_SPEC,
+    Context,
+    Entry,
+    Params,
+    failure,
+    run_module,
+)
+from ansible_collections.daily_emr.ops.plugins.module_utils._outcomes import EXIT_CODES, RunOutcome
+from ansible_collections.daily_emr.ops.plugins.module_utils._record import build_record, judge, last
+
+ARGUMENT_SPEC: dict[str, Any] = {
+    "state": {"type": "str", "choices": ["open", "mitigating", "closed"], "required": True},
+    "runbook": {"type": "str", "default": ""},
+    "title": {"type": "str", "default": ""},
+    "severity": {"type": "str", "choices": ["SEV1", "SEV2", "SEV3", "SEV4"], "default": "SEV1"},
+    "component": {"type": "str", "default": ""},
+    "incident_id": {"type": "str", "default": ""},
+    "runs_dir": {"type": "path"},
+    "take_over": {"type": "str", "default": ""},
+    "lease_seconds": {"type": "int", "default": 120},
+    "failure": {"type": "str", "default": ""},
+    **COMMON_SPEC,
+}
+INCIDENT_ID = re.compile(r"INC-[A-Za-z0-9][A-Za-z0-9-]{0,60}")
+# It must outlast the longest call and a start of Ansible, and a dead run must not block a night.
+LEASE_SECONDS = range(30, 3601)
+LONGEST_FAILURE = 2000
+
+
+def run(params: Params, context: Context) -> dict[str, Any]:
+    if params["state"] == "open":
+        return {"state": "open", **open_incident(params, context)}
+    session = Session.from_params(params.get("incident"))
+    if session is None:
+        raise Refused("There is no open incident to go on with: run the runbook from its start.")
+    if params["state"] == "mitigating":
+        return {"state": "mitigating", **take_lease(params, session, context)}
+    return {"state": "closed", **close(params, session, context)}
+
+
+def open_incident(params: Params, context: Context) -> dict[str, Any]:
+    """Make the run folder, then prove where we are: a refusal has a record too."""
+    if not params["component"]:
+        raise Refused("component is not set: name the inventory host that the incident is about.")
+    identifier = params["incident_id"] or f"INC-{_stamp()}"
+    if not INCIDENT_ID.fullmatch(identifier):
+        raise Refused("incident_id must look like INC-20261122-013000-9f3a: letters, digits and dashes after INC-.")
+    session = Session(identifier, _stamp(), runs_dir(params, context) / identifier, params["component"])
+    session = Session(session.id, session.run, session.folder / session.run, session.component)
+    journal = Journal.of(session)
+    journal.create()
+    about = {name: params[name] for name in ("runbook", "title", "severity")}
+    about |= {"environment": str(params["environment"]["name"]), "mode": "plan" if context.check_mode else "run"}
+    try:
+        clients = _clients(params)
+        identity = clients.prove()
+        view = _store(clients).peek(params["component"])
+    except OpsError as error:
+        journal.append("opened", **about)
+        return _refuse(params, session, context, error)
+    journal.append("opened", **about, operator=identity.operator, role=identity.role, fence_seen=view.fence)
+    result: dict[str, Any] = {
+        "changed": False,
+        "incident": session.as_params(),
+        "msg": f"Incident {identifier} is open.",
+    }
+    if view.held and context.check_mode:
+        return {**result, "warnings": [held_by(view).sentence]}
+    if view.held and not params["take_over"]:
+        return _refuse(params, session, context, held_by(view))
+    return result
+
+
+def take_lease(params: Params, session: Session, context: Context) -> dict[str, Any]:
+    """Take the lease, or renew it when this run holds it already. Not in check mode."""
+    if context.check_mode:
+        return {"changed": False, "incident": session.as_params(), "msg": "In check mode no lease is taken."}
+    journal = Journal.of(session)
+    try:
+        if params["lease_seconds"] not in LEASE_SECONDS:
+            raise Refused(f"lease_seconds must be from {LEASE_SECONDS[0]} to {LEASE_SECONDS[-1]}: correct it.")
+        clients = _clients(params)
+        identity = clients.prove()
+        if session.fence is not None:
+            _store(clients).renew(Lease.of(session))
+            return {"changed": False, "incident": session.as_params(), "msg": "The lease was held already."}
+        lease = _store(clients).acquire(
+            session.component,
+            f"{identity.operator}@{socket.gethostname()}",
+            session.id,
+            session.run,
+            int(last(journal.read(), "opened").get("fence_seen", -1)),
+            params["lease_seconds"],
+            params["take_over"],
+            context.progress,
+        )
+    except OpsError as error:
+        journal.append("refused", msg=error.sentence)
+        raise
+    session = Session(
+        session.id, session.run, session.folder, session.component, lease.fence, lease.owner, lease.lease_s
+    )
+    journal.append("lease", fence=lease.fence, owner=lease.owner, taken_over=params["take_over"])
+    return {"changed": False, "incident": session.as_params(), "msg": f"The lease on {session.component} is taken."}
+
+
+def close(params: Params, session: Session, context: Context) -> dict[str, Any]:
+    """Judge the run, release the lease unless a person has to look first, and write the record."""
+    journal = Journal.of(session)
+    trouble = re.sub(r"[\x00-\x1f\x7f]+", " ", params["failure"])[:LONGEST_FAILURE]
+    outcome, sentence = judge(journal.read(), trouble, check_mode=context.check_mode)
+    kept, warning = outcome is RunOutcome.UNKNOWN, ""
+    line = journal.append("closed", outcome=str(outcome), sentence=sentence, lease="kept" if kept else "released")
+    if session.fence is not None:
+        try:
+            store = _store(_clients(params))
+            store.record(line)
+            if not kept:
+                store.release(Lease.of(session))
+        except OpsError as error:
+            warning = f"The lease on {session.component} was not given back: {error.sentence}"
+    result = _finish(params, session, context, outcome, sentence)
+    return {**result, "warnings": [warning]} if warning else result
+
+
+def runs_dir(params: Params, context: Context) -> Path:
+    """Where run folders are made: the option, else the environment variable, else .runs in the project."""
+    return Path(params["runs_dir"] or os.environ.get("DAILY_EMR_RUNS") or context.project / ".runs").absolute()
+
+
+def _refuse(params: Params, session: Session, context: Context, error: OpsError) -> dict[str, Any]:
+    """End a run that did not get past its start, with a record like any other."""
+    journal = Journal.of(session)
+    journal.append("refused", msg=error.sentence)
+    journal.append("closed", outcome=str(RunOutcome.REFUSED), sentence=error.sentence, lease="none")
+    # A step has outcomes of its own; here the run has ended, so the outcome is the run's.
+    return {**failure(error), **_finish(params, session, context, RunOutcome.REFUSED, error.sentence)}
+
+
+def _finish(params: Params, session: Session, context: Context, outcome: RunOutcome, sentence: str) -> dict[str, Any]:
+    lines = Journal.of(session).read()
+    environment = str(params["environment"]["name"])
+    record = build_record(lines, environment, outcome, sentence, check_mode=context.check_mode)
+    path = write_record(session.folder, record)
+    result = {
+        "changed": False,
+        "outcome": str(outcome),
+        "exit_code": EXIT_CODES[outcome],
+        "record": str(path),
+        "sentence": sentence,
+        "msg": sentence,
+    }
+    return {**result, "failed": True} if EXIT_CODES[outcome] else result
+
+
+def _clients(params: Params) -> Clients:
+    return Clients(Environment.from_params(params["environment"]))
+
+
+def _store(clients: Clients) -> LeaseStore:
+    return LeaseStore(clients, clients.environment.table)
+
+
+def _stamp() -> str:
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+ENTRY = Entry(ARGUMENT_SPEC, run)
+
+
+def main() -> None:
+    run_module(ENTRY)
+
+
+if __name__ == "__main__":
+    main()
