@@ -1,0 +1,254 @@
+"""Take a sandbox up and down, break and mend it, and ask what happened: for the command line and for tests."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import psutil
+
+from .daemon import process_start
+from .loop import wait_until
+from .settings import DEFAULT_TIME_FACTOR, default_state_dir
+
+UP_TIMEOUT_S = 90.0
+DOWN_TIMEOUT_S = 20.0
+CALL_TIMEOUT_S = 300.0
+
+
+class SandboxError(Exception):
+    """One sentence: what is wrong with the sandbox and what to do."""
+
+
+class Sandbox:
+    """The sandbox of one state folder, whether it runs or not."""
+
+    def __init__(self, state_dir: Path | str | None = None) -> None:
+        self.state_dir = Path(state_dir).absolute() if state_dir is not None else default_state_dir()
+
+    # Up and down.
+
+    def up(self, *, name: str | None = None, time_factor: float = DEFAULT_TIME_FACTOR) -> dict[str, Any]:
+        """Start the sandbox, or find it running, and return its status once it is healthy.
+
+        Raises:
+            SandboxError: it did not start; says why and where the log is.
+        """
+        self.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with self._alone():
+            if not self.running:
+                self._start(name or self.state_dir.name, time_factor)
+        return self.status()
+
+    def down(self) -> None:
+        """End the sandbox and every process of it. Nothing happens when none runs. Logs are kept."""
+        if not self.state_dir.is_dir():
+            return
+        with self._alone():
+            if (daemon := self._daemon()) is not None:
+                self._end(daemon)
+            self._file.unlink(missing_ok=True)
+            shutil.rmtree(self.state_dir / "data", ignore_errors=True)
+
+    @property
+    def running(self) -> bool:
+        return self._daemon() is not None
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """Content of sandbox.json: addresses, files and names.
+
+        Raises:
+            SandboxError: the sandbox is not up.
+        """
+        try:
+            description: dict[str, Any] = json.loads(self._file.read_text())
+        except FileNotFoundError:
+            raise SandboxError(f"No sandbox runs in {self.state_dir}: take it up first.") from None
+        return description
+
+    def status(self) -> dict[str, Any]:
+        """Addresses, processes, memory and health; only {"running": False} when it is down."""
+        if not self.running or not self._file.exists():
+            return {"running": self.running}
+        return {"running": True, **self._call("GET", "/status")}
+
+    # Faults and what happened.
+
+    def break_(self, name: str) -> dict[str, Any]:
+        """Make a named fault; returns when it is visible."""
+        return self._call("POST", f"/break/{name}")
+
+    def mend(self, name: str | None = None) -> dict[str, Any]:
+        """Mend a named fault, or everything."""
+        return self._call("POST", f"/mend/{name}" if name else "/mend")
+
+    def calls(self, since: int = 0) -> list[dict[str, Any]]:
+        """AWS calls of everybody but the sandbox itself, after the call numbered `since`."""
+        calls: list[dict[str, Any]] = self._call("GET", f"/log?since={since}")["calls"]
+        return calls
+
+    def mark(self) -> int:
+        """Number of the newest call; give it to `calls`."""
+        return int(self._call("POST", "/log/mark")["seq"])
+
+    def fault(self, service: str, operation: str, kind: str, **more: Any) -> Any:
+        """Make the next calls of an AWS operation slow, fail or vanish; returns the id of the fault."""
+        return self._call("POST", "/faults", {"service": service, "operation": operation, "kind": kind, **more})["id"]
+
+    def clear_faults(self) -> None:
+        """End the faults of AWS calls and of LaunchDarkly requests, and what approvals it asks for."""
+        self._call("DELETE", "/faults")
+        self._call("DELETE", "/launchdarkly/faults")
+        self._call("POST", "/launchdarkly/approval", {"required": False})
+
+    def ledger(self) -> dict[str, Any]:
+        """What the synthetic users saw, and how many acknowledged writes are lost (must be 0)."""
+        return self._call("GET", "/ledger")
+
+    def plant(self, value: str) -> None:
+        """Put a synthetic patient value where real ones would be: notes and queries."""
+        self._call("POST", "/plant", {"value": value})
+
+    def flag_fault(self, kind: str, **more: Any) -> None:
+        """Make the next mutating requests of LaunchDarkly slow, fail or vanish."""
+        self._call("POST", "/launchdarkly/faults", {"kind": kind, **more})
+
+    def require_flag_approval(self) -> None:
+        """From now on LaunchDarkly answers 405 to every change of a flag."""
+        self._call("POST", "/launchdarkly/approval", {"required": True})
+
+    def flag_requests(self) -> list[dict[str, Any]]:
+        """Mutating requests that LaunchDarkly got, oldest first."""
+        requests: list[dict[str, Any]] = self._call("GET", "/launchdarkly/log")["requests"]
+        return requests
+
+    def boto(self, service: str) -> Any:
+        """boto3 client of this sandbox, as an operator has it."""
+        description = self.description
+        session: Any = boto3.Session(
+            botocore_session=_session_with(description["credentials_file"]), region_name=description["region"]
+        )
+        return session.client(service, endpoint_url=description["endpoint_url"])
+
+    # Inside.
+
+    @property
+    def _file(self) -> Path:
+        return self.state_dir / "sandbox.json"
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One up or down of this folder at a time."""
+        with (self.state_dir / "client.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _daemon(self) -> int | None:
+        """Pid of the running daemon. The start time guards against a pid that was given away again."""
+        try:
+            owner = json.loads((self.state_dir / "daemon.lock").read_text())
+            return int(owner["pid"]) if process_start(owner["pid"]) == owner["started"] else None
+        except (OSError, ValueError, KeyError):
+            return None
+
+    def _start(self, name: str, time_factor: float) -> None:
+        logs = self.state_dir / "logs"
+        logs.mkdir(mode=0o700, exist_ok=True)
+        self._file.unlink(missing_ok=True)
+        reading, writing = os.pipe()
+        with os.fdopen(reading, "rb") as report, (logs / "daemon.log").open("ab") as log:
+            options = ["--state", self.state_dir, "--name", name, "--time-factor", time_factor, "--report", writing]
+            command = [sys.executable, "-m", "daily_emr_sandbox.daemon", *map(str, options)]
+            try:
+                # The process that is waited for here only forks the daemon; that one belongs to nobody.
+                subprocess.run(
+                    command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=[writing], check=True
+                )
+            finally:
+                os.close(writing)
+            told, _, _ = select.select([report], [], [], UP_TIMEOUT_S)
+            sentence = report.readline().decode().strip() if told else f"no answer within {UP_TIMEOUT_S:g} s"
+        if sentence != "ready":
+            if (daemon := self._daemon()) is not None:
+                self._end(daemon)
+            reason = sentence or "its process ended"
+            raise SandboxError(f"The sandbox in {self.state_dir} did not start: {reason} (log: {logs / 'daemon.log'}).")
+
+    def _end(self, pid: int) -> None:
+        """SIGTERM, SIGKILL when that takes too long, and wait for the daemon and all that it started."""
+        try:
+            daemon = psutil.Process(pid)
+            family = [daemon, *daemon.children(recursive=True)]
+            daemon.send_signal(signal.SIGTERM)
+        except psutil.NoSuchProcess:
+            return
+        if not _gone(family):
+            for process in family:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+            if not _gone(family):
+                raise SandboxError(f"Processes of the sandbox in {self.state_dir} do not end: look at {family}.")
+
+    def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        request = urllib.request.Request(  # noqa: S310 - address from our own file
+            self.description["control_url"] + path,
+            data=json.dumps(body or {}).encode() if method == "POST" else None,
+            headers={"Content-Type": "application/json"},
+            method=method,
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=CALL_TIMEOUT_S) as answer:  # noqa: S310
+                result: dict[str, Any] = json.load(answer)
+        except urllib.error.HTTPError as error:
+            with error:
+                raise SandboxError(_sentence(error.read()) or f"{method} {path}: HTTP {error.code}.") from None
+        except urllib.error.URLError as error:
+            raise SandboxError(f"The sandbox in {self.state_dir} does not answer ({error.reason}).") from None
+        return result
+
+
+def _gone(processes: list[psutil.Process]) -> bool:
+    """Whether all of them ended in time. A zombie has ended: its parent, init, only has not looked yet."""
+
+    def alive(process: psutil.Process) -> bool:
+        try:
+            return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+
+    try:
+        wait_until(lambda: not any(map(alive, processes)), "every process is gone", DOWN_TIMEOUT_S)
+    except TimeoutError:
+        return False
+    return True
+
+
+def _sentence(data: bytes) -> str:
+    try:
+        return str(json.loads(data).get("error") or "")
+    except (ValueError, AttributeError):
+        return ""
+
+
+def _session_with(credentials_file: str) -> Any:
+    """A botocore session that knows these credentials only, not those of the person who calls."""
+    from botocore.session import Session
+
+    session = Session()
+    session.set_config_variable("credentials_file", credentials_file)
+    session.set_config_variable("config_file", os.devnull)
+    return session

@@ -1,0 +1,38 @@
+"""What every named fault is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar
+
+from ..loop import wait_until
+from ..primitives import CHART, WAIT_S, probe
+
+if TYPE_CHECKING:
+    from ..world import World
+
+
+class Fault(ABC):
+    """A named fault: `break_` makes it and waits until it shows, `mend` takes it away and waits until it is gone."""
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.settings = world.settings
+        self.web = world.web
+
+    @abstractmethod
+    def break_(self) -> None: ...
+
+    @abstractmethod
+    def mend(self) -> None: ...
+
+    def wait(self, condition: Callable[[], bool], what: str) -> None:
+        wait_until(condition, what, WAIT_S)
+
+    def read_status(self) -> int:
+        """Status of reading a chart through the load balancer; 0 when it does not answer."""
+        return probe(f"{self.settings.balancer_url}{CHART}")[0]

@@ -1,0 +1,77 @@
+"""The named faults of one sandbox. Each can be broken and mended any number of times; both return when it is so."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from .faults.configuration import BadFlag, BrokenSecret, ScaledToZero, WafBlock
+from .faults.infrastructure import DatabaseDown, SlowDatabase, WedgedTasks, ZoneImpaired
+from .faults.releases import BadReleaseCrash, BadReleaseErrors, RollbackImageDeleted
+
+if TYPE_CHECKING:
+    from .faults.base import Fault
+    from .world import World
+
+FAULTS: tuple[type[Fault], ...] = (
+    # In the order in which everything is mended: what others depend on first.
+    SlowDatabase,
+    DatabaseDown,
+    ZoneImpaired,
+    WafBlock,
+    BadFlag,
+    BrokenSecret,
+    RollbackImageDeleted,
+    BadReleaseCrash,
+    BadReleaseErrors,
+    ScaledToZero,
+    WedgedTasks,
+)
+ALIASES = {"bad_release": "bad_release_errors"}
+
+
+class Scenarios:
+    """All named faults of one sandbox; one is broken or mended at a time."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._faults = {fault.name: fault(world) for fault in FAULTS}
+        self._broken: list[str] = []
+        self._turn = threading.Lock()
+
+    @property
+    def broken(self) -> list[str]:
+        """Faults that were made and not mended by the sandbox; a runbook may have done it meanwhile."""
+        return list(self._broken)
+
+    def break_(self, name: str) -> dict[str, Any]:
+        """Make a fault and return when it is visible.
+
+        Raises:
+            LookupError: no fault of that name.
+        """
+        fault = self._named(name)
+        with self._turn:
+            if fault.name not in self._broken:
+                self._broken.append(fault.name)
+            fault.break_()
+        return {"broken": fault.name, "summary": fault.summary}
+
+    def mend(self, name: str | None = None) -> dict[str, Any]:
+        """Mend one fault, or all of them; all of them ends with a healthy system."""
+        faults = list(self._faults.values()) if name is None else [self._named(name)]
+        with self._turn:
+            for fault in faults:
+                fault.mend()
+                if fault.name in self._broken:
+                    self._broken.remove(fault.name)
+            if name is None:
+                self._world.wait_healthy()
+        return {"mended": [fault.name for fault in faults]}
+
+    def _named(self, name: str) -> Fault:
+        try:
+            return self._faults[ALIASES.get(name, name)]
+        except KeyError:
+            known = ", ".join(sorted(self._faults))
+            raise LookupError(f"There is no fault {name!r}: use one of {known}.") from None

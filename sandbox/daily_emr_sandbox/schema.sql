@@ -1,0 +1,27 @@
+-- Database of the EMR stand-in, schema version 13. Every row is synthetic.
+
+CREATE SCHEMA ops;
+CREATE TABLE ops.schema_version (version integer NOT NULL);
+INSERT INTO ops.schema_version VALUES (13);
+CREATE TABLE ops.heartbeat (
+    writer text PRIMARY KEY,
+    beat_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+CREATE TABLE charts (
+    id text PRIMARY KEY DEFAULT gen_random_uuid()::text,
+    tenant text NOT NULL,
+    note text NOT NULL,
+    idempotency_key text NOT NULL UNIQUE,
+    updated_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+INSERT INTO charts (id, tenant, note, idempotency_key)
+SELECT 'synthetic-' || number, 'synthetic', 'synthetic note ' || number, 'seed-' || number
+FROM generate_series(1, 200) AS number;
+INSERT INTO charts (id, tenant, note, idempotency_key) VALUES ('probe', 'synthetic', 'synthetic note', 'seed-probe');
+
+-- Gets its name and its password from the secret DATABASE_URL at each start.
+CREATE ROLE emr_application;
+GRANT USAGE ON SCHEMA ops TO emr_application;
+GRANT SELECT ON ops.schema_version TO emr_application;
+GRANT SELECT, INSERT, UPDATE ON ops.heartbeat, charts TO emr_application;

@@ -1,0 +1,280 @@
+"""The environment that a sandbox starts with: everything the bootstrap would create, by the same names.
+
+Built through the API, as a colleague would, so that AWS's own rules check it. Only the past is written into the
+backends directly: no API can make something old.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .compute import Past, ecs_api, seed_history
+from .postgres import DATABASE, PARAMETERS
+from .seed_watch import seed_alarms, seed_web_acl
+
+if TYPE_CHECKING:
+    from .aws.server import AwsServer
+    from .settings import Settings
+
+DAY_S = 24 * 3600.0
+CONTAINER, PORT = "web", 8080
+DESIRED, MINIMUM, MAXIMUM = 2, 2, 6
+CPU_TARGET = 60.0
+SCHEMA_VERSION = "13"
+MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+
+
+@dataclass(frozen=True)
+class Release:
+    """A release that was deployed some time ago and went well."""
+
+    name: str
+    ago_s: float
+    schema_compat: str
+
+
+RELEASES = (Release("2026.45.3", 9 * DAY_S, "12-14"), Release("2026.47.1", 3 * DAY_S, "12-14"))
+"""Oldest first; the last one runs."""
+SECRETS_AGE_S = 30 * DAY_S
+
+
+def seed(settings: Settings, aws: AwsServer) -> None:
+    """Build the environment in an empty AWS. Not with the mutex held."""
+    ecs_api.install()  # the service must be of its kind, also where no scheduler runs
+    Seed(settings, aws).build()
+
+
+class Seed:
+    """One building of the environment."""
+
+    def __init__(self, settings: Settings, aws: AwsServer) -> None:
+        self._settings, self._aws = settings, aws
+        self._tags = {"app": "daily-emr", "Environment": settings.environment}
+
+    def build(self) -> None:
+        settings = self._settings
+        subnets, group = self._network()
+        balancer, targets = self._balancer(subnets, group)
+        self._data(subnets, group)
+        arns = self._secrets()
+        definitions = [self._release(release, arns) for release in RELEASES]
+        self._service(definitions, subnets, group, targets)
+        self._scaling()
+        self._runbooks()
+        seed_web_acl(settings, self._aws, balancer, self._tag_list())
+        seed_alarms(settings, self._aws, balancer, targets, MINIMUM)
+        self._write_the_past()
+
+    def _tag_list(self, key: str = "Key", value: str = "Value", **more: str) -> list[dict[str, str]]:
+        """Tags in the spelling of a service."""
+        return [{key: name, value: content} for name, content in (self._tags | more).items()]
+
+    def _network(self) -> tuple[list[str], str]:
+        ec2, name = self._aws.boto("ec2"), self._settings.prefix
+
+        def tagged(kind: str, named: str) -> list[dict[str, Any]]:
+            return [{"ResourceType": kind, "Tags": self._tag_list(Name=named)}]
+
+        vpc = ec2.create_vpc(CidrBlock="10.20.0.0/16", TagSpecifications=tagged("vpc", name))["Vpc"]["VpcId"]
+        subnets = [
+            ec2.create_subnet(
+                VpcId=vpc, CidrBlock=f"10.20.{number}.0/24", AvailabilityZone=zone,
+                TagSpecifications=tagged("subnet", f"{name}-{zone[-1]}"),
+            )["Subnet"]["SubnetId"]
+            for number, zone in enumerate(self._settings.zones)
+        ]  # fmt: skip
+        group = ec2.create_security_group(
+            GroupName=name, Description="Daily EMR", VpcId=vpc, TagSpecifications=tagged("security-group", name)
+        )["GroupId"]
+        self._vpc = vpc
+        return subnets, group
+
+    def _balancer(self, subnets: list[str], group: str) -> tuple[str, str]:
+        """ARNs of the load balancer and its target group."""
+        elbv2, settings = self._aws.boto("elbv2"), self._settings
+        balancer: str = elbv2.create_load_balancer(
+            Name=settings.prefix, Subnets=subnets, SecurityGroups=[group], Scheme="internet-facing",
+            Type="application", Tags=self._tag_list(),
+        )["LoadBalancers"][0]["LoadBalancerArn"]  # fmt: skip
+        elbv2.modify_load_balancer_attributes(
+            LoadBalancerArn=balancer, Attributes=[{"Key": "zonal_shift.config.enabled", "Value": "true"}]
+        )
+        targets: str = elbv2.create_target_group(
+            Name=settings.web, Protocol="HTTP", Port=PORT, VpcId=self._vpc, TargetType="ip", HealthCheckPath="/livez",
+            HealthCheckIntervalSeconds=10, HealthCheckTimeoutSeconds=5, HealthyThresholdCount=2,
+            UnhealthyThresholdCount=2, Matcher={"HttpCode": "200"}, Tags=self._tag_list(),
+        )["TargetGroups"][0]["TargetGroupArn"]  # fmt: skip
+        elbv2.modify_target_group_attributes(
+            TargetGroupArn=targets, Attributes=[{"Key": "deregistration_delay.timeout_seconds", "Value": "30"}]
+        )
+        elbv2.create_listener(
+            LoadBalancerArn=balancer, Protocol="HTTP", Port=80, Tags=self._tag_list(),
+            DefaultActions=[{"Type": "forward", "TargetGroupArn": targets}],
+        )  # fmt: skip
+        return balancer, targets
+
+    def _data(self, subnets: list[str], group: str) -> None:
+        """The database, with the limit on connections that the real one has, and the replication groups."""
+        rds, settings = self._aws.boto("rds"), self._settings
+        name = f"{settings.prefix}-db"
+        rds.create_db_subnet_group(
+            DBSubnetGroupName=name, DBSubnetGroupDescription="Daily EMR", SubnetIds=subnets, Tags=self._tag_list()
+        )
+        rds.create_db_parameter_group(
+            DBParameterGroupName=name,
+            DBParameterGroupFamily="postgres18",
+            Description="Daily EMR",
+            Tags=self._tag_list(),
+        )
+        limit = {"ParameterName": "max_connections", "ParameterValue": PARAMETERS["max_connections"]}
+        rds.modify_db_parameter_group(DBParameterGroupName=name, Parameters=[limit | {"ApplyMethod": "pending-reboot"}])
+        rds.create_db_instance(
+            DBInstanceIdentifier=name, DBInstanceClass="db.m6g.large", Engine="postgres", EngineVersion="18.1",
+            DBName=DATABASE, Port=settings.database_port, AllocatedStorage=100, StorageEncrypted=True, MultiAZ=True,
+            AvailabilityZone=settings.zones[0], DBSubnetGroupName=name, DBParameterGroupName=name,
+            VpcSecurityGroupIds=[group], MasterUsername="postgres", ManageMasterUserPassword=True,
+            BackupRetentionPeriod=7, DeletionProtection=True, Tags=self._tag_list(schema_version=SCHEMA_VERSION),
+        )  # fmt: skip
+        elasticache = self._aws.boto("elasticache")
+        for purpose in ("sessions", "queues"):
+            elasticache.create_replication_group(
+                ReplicationGroupId=f"{settings.prefix}-{purpose}", ReplicationGroupDescription=f"Daily EMR {purpose}",
+                Engine="valkey", CacheNodeType="cache.t4g.small", NumCacheClusters=1, Port=settings.cache_port,
+                PreferredCacheClusterAZs=[settings.zones[0]], AutomaticFailoverEnabled=False, Tags=self._tag_list(),
+            )  # fmt: skip
+
+    def _secrets(self) -> dict[str, str]:
+        """ARN of each secret, by the variable that a task gets it in. The servers take their passwords from them."""
+        settings, client = self._settings, self._aws.boto("secretsmanager")
+        place = f"{settings.database_address}:{settings.database_port}"
+        values = {
+            "DATABASE_URL": (
+                settings.database_secret, f"postgresql://emr_application:{secrets.token_hex(16)}@{place}/{DATABASE}"
+            ),
+            "SESSION_PASSWORD": (settings.session_secret, secrets.token_hex(16)),
+        }  # fmt: skip
+        return {
+            variable: client.create_secret(Name=name, SecretString=value, Tags=self._tag_list())["ARN"]
+            for variable, (name, value) in values.items()
+        }
+
+    def _release(self, release: Release, secret_arns: dict[str, str]) -> str:
+        """Push the image of a release and register its task definition; ARN."""
+        settings, web = self._settings, self._settings.web
+        ecr, ecs = self._aws.boto("ecr"), self._aws.boto("ecs")
+        if release is RELEASES[0]:
+            ecr.create_repository(repositoryName=web, imageTagMutability="IMMUTABLE", tags=self._tag_list())
+            ecs.create_cluster(clusterName=settings.prefix, tags=self._tag_list("key", "value"))
+        config = {
+            "mediaType": "application/vnd.docker.container.image.v1+json",
+            "size": 7023,
+            "digest": f"sha256:{hashlib.sha256(release.name.encode()).hexdigest()}",
+        }
+        manifest = json.dumps({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": []})
+        pushed = ecr.put_image(repositoryName=web, imageManifest=manifest, imageTag=release.name)
+        digest = pushed["image"]["imageId"]["imageDigest"]
+        role = f"arn:aws:iam::{settings.account_id}:role/{web}"
+        registered = ecs.register_task_definition(
+            family=web, networkMode="awsvpc", requiresCompatibilities=["FARGATE"], cpu="256", memory="512",
+            taskRoleArn=f"{role}-task", executionRoleArn=f"{role}-execution",
+            tags=self._tag_list("key", "value", release=release.name, schema_compat=release.schema_compat),
+            containerDefinitions=[
+                {
+                    "name": CONTAINER,
+                    "image": f"{settings.account_id}.dkr.ecr.{settings.region}.amazonaws.com/{web}@{digest}",
+                    "essential": True,
+                    "portMappings": [{"containerPort": PORT, "protocol": "tcp"}],
+                    "stopTimeout": 30,
+                    "environment": [{"name": "RELEASE", "value": release.name}],
+                    "secrets": [{"name": name, "valueFrom": arn} for name, arn in secret_arns.items()],
+                }
+            ],
+        )  # fmt: skip
+        arn: str = registered["taskDefinition"]["taskDefinitionArn"]
+        return arn
+
+    def _service(self, definitions: list[str], subnets: list[str], group: str, targets: str) -> None:
+        """The service on the newest release, with all of them in its past."""
+        settings = self._settings
+        network = {"subnets": subnets, "securityGroups": [group], "assignPublicIp": "DISABLED"}
+        self._aws.boto("ecs").create_service(
+            cluster=settings.prefix, serviceName=settings.web, taskDefinition=definitions[-1], desiredCount=DESIRED,
+            launchType="FARGATE", healthCheckGracePeriodSeconds=60,
+            networkConfiguration={"awsvpcConfiguration": network},
+            loadBalancers=[{"targetGroupArn": targets, "containerName": CONTAINER, "containerPort": PORT}],
+            deploymentConfiguration={
+                "deploymentCircuitBreaker": {"enable": True, "rollback": True},
+                "minimumHealthyPercent": 100,
+                "maximumPercent": 200,
+            },
+            tags=self._tag_list("key", "value"),
+        )  # fmt: skip
+        pasts = [Past(arn, release.ago_s) for arn, release in zip(definitions, RELEASES, strict=True)]
+        with self._aws.mutex:
+            seed_history(self._aws, settings.prefix, settings.web, pasts)
+
+    def _scaling(self) -> None:
+        scaling = self._aws.boto("application-autoscaling")
+        target = {
+            "ServiceNamespace": "ecs",
+            "ResourceId": f"service/{self._settings.prefix}/{self._settings.web}",
+            "ScalableDimension": "ecs:service:DesiredCount",
+        }
+        scaling.register_scalable_target(**target, MinCapacity=MINIMUM, MaxCapacity=MAXIMUM)
+        metric = {"PredefinedMetricType": "ECSServiceAverageCPUUtilization"}
+        scaling.put_scaling_policy(
+            **target, PolicyName=f"{self._settings.web}-cpu", PolicyType="TargetTrackingScaling",
+            TargetTrackingScalingPolicyConfiguration={
+                "TargetValue": CPU_TARGET, "PredefinedMetricSpecification": metric,
+                "ScaleInCooldown": 300, "ScaleOutCooldown": 60,
+            },
+        )  # fmt: skip
+
+    def _runbooks(self) -> None:
+        """What the runbooks themselves need: their table, their roles, and the fingerprint of the environment."""
+        settings = self._settings
+        self._aws.boto("dynamodb").create_table(
+            TableName=f"{settings.prefix}-runbooks", BillingMode="PAY_PER_REQUEST", Tags=self._tag_list(),
+            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")],
+        )  # fmt: skip
+        who = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{settings.account_id}:root"}}
+        trust = json.dumps({"Version": "2012-10-17", "Statement": [who | {"Action": "sts:AssumeRole"}]})
+        for purpose in ("diagnose", "act"):
+            self._aws.boto("iam").create_role(
+                RoleName=f"{settings.prefix}-runbook-{purpose}", AssumeRolePolicyDocument=trust, Tags=self._tag_list()
+            )
+        fingerprint = {
+            "environment": settings.environment,
+            "account_id": settings.account_id,
+            "region": settings.region,
+        }
+        self._aws.boto("ssm").put_parameter(
+            Name=f"/daily-emr/{settings.environment}/fingerprint", Type="String", Value=json.dumps(fingerprint),
+            Tags=self._tag_list(),
+        )  # fmt: skip
+
+    def _write_the_past(self) -> None:
+        """Images, secrets and changes are as old as they would be; building the sandbox is no recent change."""
+        settings, now = self._settings, dt.datetime.now(dt.UTC)
+        with self._aws.mutex:
+            images = {image.image_tag: image for image in self._aws.backend("ecr").repositories[settings.web].images}
+            for release in RELEASES:
+                images[release.name].image_pushed_at = int(now.timestamp() - release.ago_s)
+            written = now.timestamp() - SECRETS_AGE_S
+            for name in (settings.database_secret, settings.session_secret):
+                secret = self._aws.backend("secretsmanager").secrets[name]
+                secret.created_date = secret.last_changed_date = written
+                for version in secret.versions.values():
+                    version["createdate"] = written
+        self._aws.trail.clear()
+        for release in RELEASES:
+            self._aws.trail.add(
+                "UpdateService", source="ecs.amazonaws.com", username="release-manager",
+                resources=[("AWS::ECS::Service", settings.web)], at=now - dt.timedelta(seconds=release.ago_s),
+            )  # fmt: skip

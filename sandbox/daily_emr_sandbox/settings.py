@@ -1,0 +1,184 @@
+"""Where everything of one sandbox lives: names, addresses, ports and folders.
+
+All other parts import this module and none of them knows an address of its own. The whole of 127/8 is
+loopback on Linux, so every sandbox takes its own 127.x.y.0/24 and uses the same ports inside it: several
+sandboxes (and several checkouts) live side by side without agreeing on anything else than the network.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+ACCOUNT_ID = "123456789012"
+REGION = "af-south-1"
+DEFAULT_TIME_FACTOR = 20.0
+
+PROJECT = Path(__file__).resolve().parents[2]
+"""The checkout this package belongs to."""
+
+
+def default_state_dir() -> Path:
+    """State folder of the sandbox when none is named: $DAILY_EMR_SANDBOX, else <project>/.sandbox/default."""
+    return Path(os.environ.get("DAILY_EMR_SANDBOX") or PROJECT / ".sandbox" / "default").absolute()
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One sandbox. Addresses and names are derived, so that two parts can never disagree about them."""
+
+    state_dir: Path
+    network: str
+    """First three bytes of the network, for example "127.83.14"."""
+    name: str = "default"
+    time_factor: float = DEFAULT_TIME_FACTOR
+    """How many times faster than AWS waits and windows pass."""
+    region: str = REGION
+    account_id: str = ACCOUNT_ID
+    environment: str = "sandbox"
+    aws_port: int = 8080
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"127\.\d{1,3}\.\d{1,3}", self.network):
+            raise ValueError(f'network {self.network!r} is not a loopback /24: give three bytes, such as "127.83.14"')
+        if self.time_factor < 1:
+            raise ValueError(f"time_factor {self.time_factor} would be slower than AWS: give 1 or more")
+
+    def address(self, host: int) -> str:
+        """Loopback address of one host of this sandbox; tasks have 20 and above."""
+        return f"{self.network}.{host}"
+
+    def scaled(self, aws_seconds: float) -> float:
+        """Seconds in this sandbox for a time that takes `aws_seconds` on AWS."""
+        return aws_seconds / self.time_factor
+
+    # Names; the same convention in every inventory.
+
+    @property
+    def prefix(self) -> str:
+        return f"daily-emr-{self.environment}"
+
+    @property
+    def web(self) -> str:
+        """Service, task family, ECR repository and target group of the web component."""
+        return f"{self.prefix}-web"
+
+    @property
+    def zones(self) -> tuple[str, str, str]:
+        return (f"{self.region}a", f"{self.region}b", f"{self.region}c")
+
+    @property
+    def database_secret(self) -> str:
+        return f"daily-emr/{self.environment}/DATABASE_URL"
+
+    @property
+    def session_secret(self) -> str:
+        return f"daily-emr/{self.environment}/SESSION_PASSWORD"
+
+    # Addresses.
+
+    @property
+    def aws_address(self) -> str:
+        return self.address(1)
+
+    @property
+    def endpoint_url(self) -> str:
+        return f"http://{self.aws_address}:{self.aws_port}"
+
+    @property
+    def control_url(self) -> str:
+        return f"{self.endpoint_url}/_sandbox"
+
+    @property
+    def balancer_address(self) -> str:
+        return self.address(2)
+
+    @property
+    def balancer_port(self) -> int:
+        return 8081
+
+    @property
+    def balancer_url(self) -> str:
+        return f"http://{self.balancer_address}:{self.balancer_port}"
+
+    @property
+    def edge_address(self) -> str:
+        return self.address(3)
+
+    @property
+    def edge_port(self) -> int:
+        return 8082
+
+    @property
+    def edge_url(self) -> str:
+        return f"http://{self.edge_address}:{self.edge_port}"
+
+    @property
+    def launchdarkly_address(self) -> str:
+        return self.address(4)
+
+    @property
+    def launchdarkly_port(self) -> int:
+        return 8083
+
+    @property
+    def launchdarkly_url(self) -> str:
+        return f"http://{self.launchdarkly_address}:{self.launchdarkly_port}"
+
+    @property
+    def database_address(self) -> str:
+        """Endpoint of the database: the same address whichever of the pair is primary."""
+        return self.address(5)
+
+    @property
+    def database_port(self) -> int:
+        return 26100
+
+    @property
+    def cache_address(self) -> str:
+        """Endpoint of the session cache: the same address whichever node is primary."""
+        return self.address(6)
+
+    @property
+    def cache_port(self) -> int:
+        return 6379
+
+    def zone_address(self, zone: str) -> str:
+        """Near end of a zone's path to database and cache (what a subnet's routes are on AWS)."""
+        return self.address(10 + self.zones.index(zone))
+
+    # Folders and files.
+
+    @property
+    def file(self) -> Path:
+        """sandbox.json, written last: the sandbox is ready when it exists."""
+        return self.state_dir / "sandbox.json"
+
+    @property
+    def credentials_file(self) -> Path:
+        return self.state_dir / "credentials"
+
+    @property
+    def launchdarkly_token_file(self) -> Path:
+        return self.state_dir / "launchdarkly_token"
+
+    @property
+    def logs_dir(self) -> Path:
+        return self.state_dir / "logs"
+
+    @property
+    def data_dir(self) -> Path:
+        """Data folders of PostgreSQL and Valkey; thrown away at each start."""
+        return self.state_dir / "data"
+
+    @property
+    def cache_dir(self) -> Path:
+        """What is expensive to make and the same for every sandbox of this checkout."""
+        return PROJECT / ".sandbox" / ".cache"
+
+    @property
+    def network_locks_dir(self) -> Path:
+        """One lock file for each network in use; shared by all checkouts of this machine."""
+        return Path("/tmp") / f"daily-emr-sandbox-{os.getuid()}"  # noqa: S108 - created 0700 and checked at up
