@@ -83,7 +83,7 @@ def pages(project: Path) -> dict[Path, str]:
         text = put(text, "options", options_table(yaml.safe_load((role / "meta/argument_specs.yml").read_text())))
         causes = role / "vars/causes.yml"
         if causes.exists():
-            text = put(text, "causes", causes_table(yaml.safe_load(causes.read_text())))
+            text = put(text, "causes", causes_table(yaml.safe_load(causes.read_text())[f"{role.name}_causes"]))
         made[page] = text
     page = project / "docs/faults.md"
     made[page] = put(page.read_text(), "faults", faults_table(json.loads((project / "docs/faults.json").read_text())))

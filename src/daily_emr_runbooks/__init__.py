@@ -1,0 +1,1 @@
+"""The `runbook` command: a thin shell over ansible-runner, and the report of a run."""

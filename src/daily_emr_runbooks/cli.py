@@ -1,0 +1,86 @@
+"""The `runbook` command: comfort over the Ansible content, never a way around it."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from . import show
+from .drill import run_drill
+from .errors import USAGE_EXIT_CODE, CommandError
+from .project import Project
+from .sandbox import app as sandbox_app
+from .session import Request, run_runbook
+
+app = typer.Typer(
+    help="Incident runbooks of Daily EMR.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(sandbox_app, name="sandbox")
+
+Name = Annotated[str, typer.Argument(help="Name of the runbook: see `runbook list`.")]
+Environment = Annotated[str, typer.Option("-i", "--environment", help="Which environment: a folder of inventories/.")]
+Inputs = Annotated[list[str] | None, typer.Option("--input", help="One input as name=value; may be repeated.")]
+Limit = Annotated[str | None, typer.Option("--limit", help="Only these components, separated by commas.")]
+
+
+@app.command("list")
+def list_runbooks() -> None:
+    """List the runbooks."""
+    show.show_list(Console(), Project.find())
+
+
+@app.command("show")
+def show_runbook(name: Name) -> None:
+    """Show when to use a runbook, its inputs, the causes it knows and what it does about each."""
+    show.show_runbook(Console(), Project.find(), name)
+
+
+@app.command()
+def run(name: Name, environment: Environment, inputs: Inputs = None, limit: Limit = None) -> None:
+    """Run a runbook. The exit code tells the outcome."""
+    _run(Request(name, environment, tuple(inputs or ()), limit))
+
+
+@app.command()
+def plan(name: Name, environment: Environment, inputs: Inputs = None, limit: Limit = None) -> None:
+    """Diagnose for real and show what would be changed, without changing anything."""
+    _run(Request(name, environment, tuple(inputs or ()), limit, check=True))
+
+
+@app.command()
+def drill(
+    name: Annotated[str, typer.Argument(help="Name of the runbook.")] = "app_outage",
+    fault: Annotated[str, typer.Option(help="What breaks: see `runbook sandbox break --help`.")] = "bad_release",
+) -> None:
+    """Break the sandbox, run the runbook against it, and say how long recovery took."""
+    raise typer.Exit(run_drill(Project.find(), Console(), name, fault))
+
+
+@app.command()
+def report(
+    which: Annotated[str, typer.Argument(metavar="INC|latest|PATH", help="Which run.")] = "latest",
+    format_: Annotated[str, typer.Option("--format", help="md, html or both.")] = "both",
+    open_path: Annotated[bool, typer.Option("--open-path", help="Print only the paths, one in a line.")] = False,
+) -> None:
+    """Write the report of a run next to its record."""
+    show.show_report(Console(), Project.find(), which, format_, open_path=open_path)
+
+
+def _run(request: Request) -> None:
+    raise typer.Exit(run_runbook(Project.find(), Console(), request).exit_code)
+
+
+def main() -> None:
+    """Entry point. Every known fault ends as one sentence and exit code 2, never as a traceback."""
+    try:
+        app()
+    except CommandError as error:
+        Console(stderr=True).print(error.sentence, style="red", markup=False, soft_wrap=True, highlight=False)
+        sys.exit(USAGE_EXIT_CODE)

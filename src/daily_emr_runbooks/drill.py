@@ -1,0 +1,98 @@
+"""A drill: break the sandbox, let the runbook repair it, and say how long users were without service."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
+
+from . import facts
+from .runbooks import load
+from .sandbox import open_sandbox, told
+from .session import SANDBOX, Request, run_runbook
+from .text import clean, seconds
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from .outcome import Verdict
+    from .project import Project
+
+
+@dataclass(frozen=True)
+class Users:
+    """What the synthetic users of the sandbox saw, by the ledger of its traffic."""
+
+    recovered_after_s: float | None
+    """From the fault being in effect to the first good answer after the last error; None while requests still fail."""
+    outage_s: float | None
+    """From the first error to that answer; 0 when no request failed."""
+    requests: int
+    errors: int
+    acknowledged: int
+    lost: int | None
+    """Acknowledged writes that are not in the database; None when the database cannot be asked."""
+
+
+def run_drill(project: Project, console: Console, name: str, fault: str) -> int:
+    """Sandbox up → mend → break → run → summary. Returns the exit code of the run; the sandbox stays up."""
+    load(project, name)
+    sandbox = open_sandbox(project)
+    with told(), console.status("Getting the sandbox ready"):
+        sandbox.up()
+        sandbox.mend()
+    with told(), console.status(f"Breaking it: {fault}"):
+        before = sandbox.ledger()
+        sandbox.break_(fault)
+        broken_at = datetime.now(UTC)  # break_ returns when the fault is in effect
+    console.print(Text(f"Broken: {fault}. What on-call does now:", "bold"))
+    console.print(Text(f"  runbook run {name} -i {SANDBOX}"))
+    verdict = run_runbook(project, console, Request(name, SANDBOX))
+    with told():
+        after = sandbox.ledger()
+    show_summary(console, verdict, compare(before, after, broken_at))
+    return verdict.exit_code
+
+
+def compare(before: dict[str, Any], after: dict[str, Any], broken_at: datetime) -> Users:
+    """What happened between two readings of the ledger."""
+    requests, errors, acknowledged = (after[name] - before[name] for name in ("requests", "errors", "acknowledged"))
+    recovered_at, first_error_at = facts.moment(after["recovered_at"]), facts.moment(after["first_error_at"])
+    if not errors:
+        recovered_after, outage = 0.0, 0.0
+    elif recovered_at is None or first_error_at is None:
+        recovered_after, outage = None, None
+    else:
+        recovered_after, outage = (
+            max((recovered_at - broken_at).total_seconds(), 0.0),
+            (recovered_at - first_error_at).total_seconds(),
+        )
+    return Users(recovered_after, outage, requests, errors, acknowledged, after["lost"])
+
+
+def show_summary(console: Console, verdict: Verdict, users: Users) -> None:
+    """The end of a drill in a few lines."""
+    if users.recovered_after_s is None:
+        recovery = "requests still fail"
+    elif not users.errors:
+        recovery = "no request failed"
+    else:
+        recovery = (
+            f"served again {seconds(users.recovered_after_s)} after the fault was in effect, "
+            f"after an outage of {seconds(users.outage_s)}"
+        )
+    lost = "the database cannot be asked for them" if users.lost is None else f"{users.lost} lost"
+    console.print(Text("\nDrill", "bold"))
+    console.print(Text(f"  outcome: {verdict.outcome}"))
+    console.print(Text(f"  users: {recovery}"))
+    console.print(
+        Text(
+            f"  traffic: {users.requests} requests, {users.errors} failed; "
+            f"{users.acknowledged} writes acknowledged, {lost}"
+        )
+    )
+    for folder in verdict.folders:
+        console.print(Text(f"  record: {clean(folder.path / 'record.json')}"), soft_wrap=True)
+    console.print(Text("  The sandbox stays up: `runbook sandbox down` stops it."))

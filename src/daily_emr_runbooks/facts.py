@@ -1,0 +1,189 @@
+"""The facts of a run that may be shown: allow-listed fields of journal lines and records, made harmless.
+
+The live display and the report are built from these and from nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+from .text import clean
+
+EAT = timezone(timedelta(hours=3), "EAT")
+PHASES = ("open", "diagnose", "decide", "mitigate", "verify", "close")
+PHASE_OF_KIND = {
+    "opened": "open",
+    "observed": "diagnose",
+    "decided": "decide",
+    "lease": "mitigate",
+    "intent": "mitigate",
+    "outcome": "mitigate",
+    "refused": "mitigate",
+    "waited": "mitigate",
+    "verified": "verify",
+    "closed": "close",
+}
+STATUS_ORDER = {"finding": 0, "unknown": 1, "ok": 2}
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One thing that was looked at."""
+
+    name: str
+    status: str
+    subject: str
+    expected: str
+    seen: str
+    at: str
+    call: str
+    because: str
+
+    @property
+    def sentence(self) -> str:
+        reason = f" ({self.because})" if self.because else ""
+        if self.status == "unknown":
+            return f"{self.subject}: could not be read{reason}"
+        return f"{self.subject}: {self.seen}, expected {self.expected}{reason}"
+
+
+@dataclass(frozen=True)
+class FieldChange:
+    """One value, before and after."""
+
+    field: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
+class RuledOut:
+    cause: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Decision:
+    verdict: str
+    cause: str
+    sentence: str
+    because: str
+    evidence: tuple[str, ...]
+    ruled_out: tuple[RuledOut, ...]
+    hand_off: str
+
+
+def observations(rows: object) -> list[Observation]:
+    """Findings first, then unknowns, then what is fine; in their own order within."""
+    found = [
+        Observation(
+            name=clean(row.get("name", "")),
+            # Anything that is not one of the three words is unknown, never ok.
+            status=row["status"] if row.get("status") in STATUS_ORDER else "unknown",
+            subject=clean(row.get("subject") or row.get("name", "")),
+            expected=clean(row.get("expected")),
+            seen=clean(row.get("seen")),
+            at=clean(row.get("at") or ""),
+            call=clean(row.get("call") or ""),
+            because=clean(row.get("because") or ""),
+        )
+        for row in _dicts(rows)
+    ]
+    return sorted(found, key=lambda observation: STATUS_ORDER[observation.status])
+
+
+def decision(body: object) -> Decision | None:
+    if not isinstance(body, Mapping) or not body.get("verdict"):
+        return None
+    return Decision(
+        verdict=clean(body["verdict"]),
+        cause=clean(body.get("cause") or ""),
+        sentence=clean(body.get("sentence") or ""),
+        because=clean(body.get("because") or ""),
+        evidence=tuple(_evidence(entry) for entry in _list(body.get("evidence"))),
+        ruled_out=tuple(
+            RuledOut(clean(row.get("cause", "")), clean(row.get("why", ""))) for row in _dicts(body.get("ruled_out"))
+        ),
+        hand_off=clean(body.get("hand_off") or ""),
+    )
+
+
+def _evidence(entry: object) -> str:
+    """Evidence is an observation, or the name of one."""
+    if isinstance(entry, Mapping):
+        return next(iter(found.sentence for found in observations([entry])))
+    return clean(entry)
+
+
+def field_changes(diff: object) -> list[FieldChange]:
+    """The leaves in which `before` and `after` differ."""
+    if not isinstance(diff, Mapping):
+        return []
+    before, after = diff.get("before"), diff.get("after")
+    return [FieldChange(field or "value", clean(old), clean(new)) for field, old, new in _leaves("", before, after)]
+
+
+def _leaves(path: str, before: object, after: object) -> list[tuple[str, object, object]]:
+    if before == after:
+        return []
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        names = list(dict.fromkeys([*before, *after]))
+        return [
+            leaf for name in names for leaf in _leaves(f"{path}.{name}".lstrip("."), before.get(name), after.get(name))
+        ]
+    return [(clean(path), before, after)]
+
+
+def undo_sentence(undo: object) -> str:
+    """How a step would be undone: the module that would do it, or why none can."""
+    match undo:
+        case {"module": str(module), **rest}:
+            args = rest.get("args")
+            # The environment and the session of the run say nothing about the undo.
+            args = args if isinstance(args, dict) else {}
+            told = {name: value for name, value in args.items() if name not in ("environment", "incident")}
+            return clean(f"{module} with {clean(told)}" if told else module)
+        case str(reason) if reason:
+            return clean(reason)
+        case _:
+            return "nothing is known about how to undo it"
+
+
+def step_name(line: Mapping[str, Any]) -> str:
+    """What a step does and to what."""
+    name = clean(line.get("step") or "change")
+    return f"{name} on {clean(line['target'])}" if line.get("target") else name
+
+
+def outcome_sentence(line: Mapping[str, Any]) -> str:
+    """How a step ended, in the words of the step where it has some."""
+    return clean(line.get("msg") or f"{step_name(line)}: {line.get('outcome') or 'unknown'}")
+
+
+def refusals(line: Mapping[str, Any]) -> list[str]:
+    """The reasons in a `refused` line."""
+    return sentences(line.get("refusals") or line.get("sentence") or line.get("msg"))
+
+
+def sentences(value: object) -> list[str]:
+    return [clean(entry) for entry in _list(value)]
+
+
+def moment(text: object) -> datetime | None:
+    """A UTC time of the journal, or None when it is not one."""
+    try:
+        found = datetime.fromisoformat(str(text))
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _dicts(value: object) -> list[Mapping[str, Any]]:
+    return [row for row in _list(value) if isinstance(row, Mapping)]
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else [value] if value else []

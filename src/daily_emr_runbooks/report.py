@@ -1,0 +1,218 @@
+"""The report of a run: one Markdown file and one self-contained HTML page, from the journal and the record."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from . import facts, timeline
+from .text import clean, seconds
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .record import RunFolder
+
+FORMATS = {"md": ("md",), "html": ("html",), "both": ("md", "html")}
+NO_ADVICE = ""
+ADVICE = {
+    "succeeded": "Watch it for half an hour before you close the incident.",
+    "noop": "If users still cannot work, the fault is outside of what this runbook looks at.",
+    "refused": "Nothing was changed. Do what the refusal says, then run it again.",
+    "failed_clean": "Nothing was changed. A person has to decide what is next.",
+    "failed_rolled_back": "What was changed has been put back. A person has to decide what is next.",
+    "failed_partial": "Some changes were made and stay. Look at them below before anything else is done.",
+    "unknown": "A person must look at the service now. The lease stays, so that nobody works on it unaware.",
+    "cancelled": "The run was stopped by a person.",
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One change, as it went."""
+
+    name: str
+    target: str
+    outcome: str
+    changes: list[facts.FieldChange]
+    undo: str
+    seconds: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that the templates may show; every text in it is harmless."""
+
+    incident: str
+    run: str
+    title: str
+    severity: str
+    runbook: str
+    environment: str
+    component: str
+    mode: str
+    operator: str
+    outcome: str
+    sentence: str
+    advice: str
+    opened: str
+    closed: str
+    duration: str
+    decision: facts.Decision | None
+    observations: list[facts.Observation]
+    steps: list[Step]
+    refusals: list[str]
+    verification: str
+    verified: bool
+    entries: list[timeline.Entry]
+    bars: list[timeline.Bar]
+    path: str
+
+
+def write_reports(
+    folder: RunFolder,
+    outcome: str | None = None,
+    sentence: str | None = None,
+    formats: tuple[str, ...] = FORMATS["both"],
+) -> list[Path]:
+    """Render next to the record, readable by the owner only.
+
+    Args:
+        outcome, sentence: the verdict of the success gate, where it is known; it may be stricter than the record.
+    """
+    report = build(folder, outcome, sentence)
+    paths = []
+    for suffix in formats:
+        path = folder.path / f"report.{suffix}"
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(render(report, suffix))
+        paths.append(path)
+    return paths
+
+
+def summary(folder: RunFolder) -> str:
+    """The run in one line."""
+    report = build(folder)
+    return f"{report.incident} {report.component} {report.outcome}: {report.sentence} ({report.duration})"
+
+
+def build(folder: RunFolder, outcome: str | None = None, sentence: str | None = None) -> Report:
+    """Gather the facts. Whatever a killed run did not write is said to be missing, not made up."""
+    record = folder.record() or {}
+    journal = folder.journal() or [line for line in record.get("journal") or [] if isinstance(line, dict)]
+    first = _body(journal, "opened", 0)
+    word = clean(outcome or record.get("outcome") or "unknown")
+    said = sentence or record.get("sentence") or "The run left no record: it was killed, or it is still going."
+    opened, closed = record.get("opened_at") or first.get("at"), record.get("closed_at")
+    verification = record.get("verification") or _body(journal, "verified", -1)
+    return Report(
+        incident=clean(record.get("incident") or folder.incident),
+        run=clean(record.get("run") or folder.run),
+        title=clean(record.get("title") or first.get("title") or "Incident"),
+        severity=clean(record.get("severity") or first.get("severity") or ""),
+        runbook=clean(record.get("runbook") or first.get("runbook") or ""),
+        environment=clean(record.get("environment") or first.get("environment") or ""),
+        component=clean(record.get("component") or first.get("component") or ""),
+        mode=clean(record.get("mode") or first.get("mode") or "run"),
+        operator=clean(record.get("operator") or first.get("operator") or ""),
+        outcome=word,
+        sentence=clean(said),
+        advice=ADVICE.get(word, NO_ADVICE),
+        opened=timeline.both_clocks(opened),
+        closed=timeline.both_clocks(closed),
+        duration=seconds(_number(record.get("seconds")) or timeline.between(opened, closed)),
+        decision=_decision(record, journal),
+        observations=facts.observations(
+            _body(journal, "observed", 0).get("observations") or record.get("observations")
+        ),
+        steps=_steps(record, journal),
+        refusals=_refusals(journal),
+        verification=clean(verification.get("sentence") or ""),
+        verified=verification.get("verified") is True,
+        entries=timeline.entries(journal),
+        bars=timeline.bars(journal),
+        path=str(folder.path),
+    )
+
+
+def render(report: Report, suffix: str) -> str:
+    """The report as `md` or `html`."""
+    html = suffix == "html"
+    environment = Environment(
+        loader=PackageLoader("daily_emr_runbooks"),
+        autoescape=html,  # noqa: S701 - Markdown is escaped by finalize
+        finalize=None if html else escape_markdown,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template(f"report.{suffix}.j2").render(
+        report=report, written=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+    )
+
+
+def escape_markdown(value: object) -> object:
+    """Text that Markdown shows as it is: no link, no image, no table cell, no HTML, no emphasis, no code."""
+    if not isinstance(value, str):
+        return value
+    escaped = re.sub(r"([\\`*\[\]|~])", r"\\\1", value)
+    escaped = escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return escaped.replace("://", ":\\//").replace("@", "&#64;")
+
+
+def _body(journal: list[dict[str, Any]], kind: str, which: int) -> dict[str, Any]:
+    lines = [line for line in journal if line.get("kind") == kind]
+    return lines[which] if lines else {}
+
+
+def _decision(record: dict[str, Any], journal: list[dict[str, Any]]) -> facts.Decision | None:
+    """The first decision: the later ones look at a service that was already worked on."""
+    line = _body(journal, "decided", 0)
+    return facts.decision(line.get("decision", line)) or facts.decision(record.get("decision"))
+
+
+def _steps(record: dict[str, Any], journal: list[dict[str, Any]]) -> list[Step]:
+    rows = [row for row in record.get("steps") or [] if isinstance(row, dict)] or _steps_of_journal(journal)
+    rows = [row for row in rows if row.get("outcome") != "refused"]  # told by its reasons, in a section of its own
+    return [
+        Step(
+            name=clean(row.get("step") or "change"),
+            target=clean(row.get("target") or ""),
+            # An intent without an outcome: the run was killed in the middle of it.
+            outcome=clean(row.get("outcome") or "unknown"),
+            changes=facts.field_changes(row.get("diff")),
+            undo=facts.undo_sentence(row.get("undo")),
+            seconds=seconds(_number(row.get("seconds"))),
+        )
+        for row in rows
+    ]
+
+
+def _steps_of_journal(journal: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each intent with its outcome; a plan and a step that found nothing to do have an outcome alone."""
+    steps: list[dict[str, Any]] = []
+    for line in journal:
+        if line.get("kind") == "intent":
+            steps.append({**line, "outcome": "unknown"})
+        elif line.get("kind") == "outcome":
+            if steps and steps[-1]["kind"] == "intent" and steps[-1].get("step") == line.get("step"):
+                steps.append(steps.pop() | line)
+            else:
+                steps.append(line)
+    return steps
+
+
+def _refusals(journal: list[dict[str, Any]]) -> list[str]:
+    found = [sentence for line in journal if line.get("kind") == "refused" for sentence in facts.refusals(line)]
+    return list(dict.fromkeys(found))
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

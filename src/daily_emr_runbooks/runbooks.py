@@ -1,0 +1,142 @@
+"""What a runbook says about itself: its play header, its inputs, its decision table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from .errors import CommandError, one_of
+from .project import Project, load_yaml
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LIFE_CYCLE_ROLE = "incident"
+
+
+@dataclass(frozen=True)
+class Input:
+    """One declared input, from an argument spec."""
+
+    name: str
+    type: str
+    description: str
+    required: bool
+    default: Any
+    choices: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Cause:
+    """One row of a decision table."""
+
+    name: str
+    because: str
+    supported_by: tuple[str | tuple[str, ...], ...]
+    contradicted_by: tuple[str, ...]
+    mitigations: tuple[str, ...]
+    hand_off: str | None
+
+
+@dataclass(frozen=True)
+class Runbook:
+    """A file of runbooks/, with what its role declares."""
+
+    name: str
+    path: Path
+    title: str
+    severity: str
+    targets: str
+    triggers: tuple[str, ...]
+    short_description: str = ""
+    description: tuple[str, ...] = ()
+    inputs: tuple[Input, ...] = ()
+    causes: tuple[Cause, ...] = field(default=(), repr=False)
+
+
+def names(project: Project) -> list[str]:
+    return sorted(path.stem for path in (project.root / "runbooks").glob("*.yml"))
+
+
+def load_all(project: Project) -> list[Runbook]:
+    return [load(project, name) for name in names(project)]
+
+
+def load(project: Project, name: str) -> Runbook:
+    """Read one runbook. Raises CommandError: no such runbook (with what exists), or not in the form of a runbook."""
+    name = name.removeprefix("runbooks/").removesuffix(".yml")
+    if name not in (known := names(project)):
+        raise CommandError(f"There is no runbook {name!r}. {one_of(name, known)}")
+    path = project.root / "runbooks" / f"{name}.yml"
+    play = _play(path)
+    header = play.get("vars") or {}
+    role = project.root / "roles" / str(header.get("incident_runbook", name))
+    main = _main_spec(role)
+    return Runbook(
+        name=name,
+        path=path,
+        title=str(header.get("incident_title") or play.get("name") or name),
+        severity=str(header.get("incident_severity", "")),
+        targets=str(play["hosts"]),
+        triggers=tuple(str(trigger) for trigger in header.get("incident_triggers") or ()),
+        short_description=str(main.get("short_description", "")),
+        description=_texts(main.get("description")),
+        inputs=(*_inputs(main), *_inputs(_main_spec(project.root / "roles" / LIFE_CYCLE_ROLE))),
+        causes=_causes(role),
+    )
+
+
+def _play(path: Path) -> dict[str, Any]:
+    plays = load_yaml(path)
+    if not (isinstance(plays, list) and plays and isinstance(plays[0], dict) and "hosts" in plays[0]):
+        raise CommandError(f"{path} is not a runbook: it must be a list with one play that has hosts and roles.")
+    play: dict[str, Any] = plays[0]
+    return play
+
+
+def _main_spec(role: Path) -> dict[str, Any]:
+    path = role / "meta" / "argument_specs.yml"
+    if not path.is_file():
+        return {}
+    return ((load_yaml(path) or {}).get("argument_specs") or {}).get("main") or {}
+
+
+def _inputs(spec: dict[str, Any]) -> list[Input]:
+    return [
+        Input(
+            name=name,
+            type=str(option.get("type", "str")),
+            description=" ".join(_texts(option.get("description"))),
+            required=bool(option.get("required", False)),
+            default=option.get("default"),
+            choices=tuple(option.get("choices") or ()),
+        )
+        for name, option in (spec.get("options") or {}).items()
+    ]
+
+
+def _causes(role: Path) -> tuple[Cause, ...]:
+    path = role / "vars" / "causes.yml"
+    if not path.is_file():
+        return ()
+    table = load_yaml(path)
+    # The table may stand alone or under one variable name.
+    rows = next(iter(table.values()), []) if isinstance(table, dict) else table
+    return tuple(
+        Cause(
+            name=str(row["cause"]),
+            because=str(row.get("because", "")),
+            supported_by=tuple(
+                tuple(str(name) for name in entry) if isinstance(entry, list) else str(entry)
+                for entry in row.get("supported_by") or ()
+            ),
+            contradicted_by=tuple(str(name) for name in row.get("contradicted_by") or ()),
+            mitigations=tuple(str(name) for name in row.get("mitigations") or ()),
+            hand_off=row.get("hand_off") or None,
+        )
+        for row in rows or ()
+    )
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    return tuple(str(text) for text in value) if isinstance(value, list) else (str(value),) if value else ()
