@@ -31,7 +31,7 @@ test: $(READY) ## Everything that has to pass before a change lands
 lint: $(READY) ## ansible-lint (production), ruff, mypy
 	ruff check . && ruff format --check .
 	mypy
-	ansible-lint --offline
+	ANSIBLE_INVENTORY=inventories/staging ansible-lint --offline
 	python -m daily_emr_runbooks.docs --check
 
 sanity: $(READY) ## ansible-test sanity on the collection

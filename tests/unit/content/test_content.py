@@ -45,7 +45,7 @@ def test_a_runbook_file_is_thin(runbook: str) -> None:
 @pytest.mark.parametrize("runbook", RUNBOOKS)
 def test_a_runbook_has_its_parts(runbook: str) -> None:
     role = ROOT / "roles" / runbook
-    causes = load(role / "vars/causes.yml")
+    causes = load(role / "vars/causes.yml")[f"{runbook}_causes"]
     named = {name for cause in causes for name in cause["mitigations"]}
     there = {path.stem for path in (role / "tasks/mitigations").glob("*.yml")}
     assert named == there, "every mitigation of the table has a file, every file is in the table"
@@ -59,7 +59,8 @@ def test_a_runbook_has_its_parts(runbook: str) -> None:
 def test_a_module_runs_in_the_worker_and_belongs_to_the_group(module: str) -> None:
     assert (COLLECTION / f"plugins/action/{module}.py").exists()
     group = load(COLLECTION / "meta/runtime.yml")["action_groups"]["ops"]
-    assert module in group
+    shares_options = "  - daily_emr.ops.common\n" in (COLLECTION / f"plugins/modules/{module}.py").read_text()
+    assert (module in group) == shares_options
 
 
 @pytest.mark.parametrize("environment", ["sandbox", "staging", "production"])

@@ -1,0 +1,101 @@
+"""A sandbox for the whole session, and runs of the content as an operator starts them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from daily_emr_sandbox.client import Sandbox
+
+ROOT = Path(__file__).resolve().parents[2]
+# Ten minutes of verification in ten seconds; real parts do not care.
+TIME_FACTOR = 60
+
+
+@dataclass(frozen=True)
+class Run:
+    """What an `ansible-playbook` or `runbook` left behind."""
+
+    returncode: int
+    output: str
+    runs: Path
+
+    def record(self) -> dict[str, Any]:
+        """The newest record of the run's folder."""
+        newest = max(self.runs.glob("*/*/record.json"), key=lambda path: path.stat().st_mtime_ns)
+        return json.loads(newest.read_text())
+
+
+class Operator:
+    """Starts commands in the project with a clean environment."""
+
+    def __init__(self, sandbox: Sandbox, runs: Path) -> None:
+        self.sandbox = sandbox
+        self.runs = runs
+
+    def environ(self, **extra: str) -> dict[str, str]:
+        kept = {name: os.environ[name] for name in ("HOME", "LANG", "PYENV_ROOT") if name in os.environ}
+        return {
+            **kept,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "LC_ALL": "C.UTF-8",
+            "DAILY_EMR_SANDBOX": str(self.sandbox.state_dir),
+            "DAILY_EMR_RUNS": str(self.runs),
+            **extra,
+        }
+
+    def start(self, *command: str, env: dict[str, str] | None = None) -> Run:
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            env=self.environ(**(env or {})),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        return Run(done.returncode, done.stdout, self.runs)
+
+    def playbook(self, *arguments: str, inventory: str = "inventories/sandbox", env: dict[str, str] | None = None) -> Run:
+        return self.start("ansible-playbook", "-i", inventory, "runbooks/app_outage.yml", *arguments, env=env)
+
+    def runbook(self, *arguments: str, env: dict[str, str] | None = None) -> Run:
+        return self.start("runbook", *arguments, env=env)
+
+
+@pytest.fixture(scope="session")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    box = Sandbox(tmp_path_factory.mktemp("sandbox") / "state")
+    box.up(time_factor=TIME_FACTOR)
+    try:
+        yield box
+    finally:
+        box.down()
+
+
+@pytest.fixture
+def operator(sandbox: Sandbox, tmp_path: Path) -> Operator:
+    return Operator(sandbox, tmp_path / "runs")
+
+
+@pytest.fixture
+def healthy(sandbox: Sandbox) -> Iterator[None]:
+    """A healthy system before and after."""
+    sandbox.clear_faults()
+    sandbox.mend()
+    yield
+    sandbox.clear_faults()
+    sandbox.mend()
+
+
+def mutating(calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The calls that may have changed something, as the sandbox saw them."""
+    return [call for call in calls if call["mutating"]]

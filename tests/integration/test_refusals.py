@@ -1,0 +1,146 @@
+"""Wrong place, wrong input: one clear sentence, and nothing is changed. The witness is the sandbox's call log."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from daily_emr_sandbox.client import Sandbox
+
+from tests.integration.conftest import ROOT, Operator, Run, mutating
+
+# Ways to start in the middle or around a guard.
+ENTRIES = {
+    "from the start": [],
+    "from a task in the middle": ["--start-at-task", "Mitigate | Try the mitigations, least invasive first"],
+    "by a tag": ["--tags", "mitigate"],
+    "without the tag always": ["--skip-tags", "always"],
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def broken(sandbox: Sandbox) -> Iterator[None]:
+    """There is something to mitigate all the time: what is not changed here was refused."""
+    sandbox.break_("bad_release")
+    yield
+    sandbox.mend()
+
+
+def refused(operator: Operator, mark: int, run: Run, sentence: str) -> None:
+    assert run.returncode != 0, run.output
+    assert sentence in " ".join(run.output.split()), run.output
+    assert "Traceback" not in run.output
+    assert mutating(operator.sandbox.calls(mark)) == []
+
+
+def inventory_with(tmp_path: Path, **changes: object) -> str:
+    """A copy of the sandbox inventory whose environment says something else."""
+    copy = tmp_path / "inventories" / "sandbox"
+    shutil.copytree(ROOT / "inventories/sandbox", copy)
+    page = copy / "group_vars/all/zz_changed.yml"
+    page.write_text(json.dumps({"emr_environment": "{{ emr_true_environment | combine(" + json.dumps(changes) + ") }}"}))
+    settings = copy / "group_vars/all/environment.yml"
+    settings.write_text(settings.read_text().replace("emr_environment:", "emr_true_environment:"))
+    return str(copy)
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        pytest.param({"account_id": "999999999999"}, "999999999999", id="wrong account"),
+        pytest.param({"role_pattern": "^somebody-else$"}, "role", id="wrong role"),
+        pytest.param({"region": "eu-central-1"}, "region", id="wrong region"),
+        pytest.param({"endpoint_url": "http://192.0.2.1:4566"}, "loopback", id="endpoint elsewhere"),
+        pytest.param({"name": "staging"}, "endpoint", id="sandbox endpoint in another environment"),
+    ],
+)
+def test_a_wrong_place_is_refused(
+    operator: Operator, tmp_path: Path, changes: dict[str, str], sentence: str, entry: str
+) -> None:
+    mark = operator.sandbox.mark()
+    run = operator.playbook(*ENTRIES[entry], inventory=inventory_with(tmp_path, **changes))
+    assert run.returncode != 0, run.output
+    assert mutating(operator.sandbox.calls(mark)) == []
+    if entry == "from the start":
+        refused(operator, mark, run, sentence)
+
+
+@pytest.mark.parametrize(
+    ("env", "sentence"),
+    [
+        ({"AWS_REGION": "eu-central-1"}, "AWS_REGION"),
+        ({"AWS_DEFAULT_REGION": "us-east-1"}, "AWS_DEFAULT_REGION"),
+        ({"AWS_ENDPOINT_URL": "http://192.0.2.1:1"}, "AWS_ENDPOINT_URL"),
+        ({"AWS_ENDPOINT_URL_ECS": "http://192.0.2.1:1"}, "AWS_ENDPOINT_URL_ECS"),
+    ],
+)
+def test_a_hostile_environment_variable_is_refused_by_name(
+    operator: Operator, env: dict[str, str], sentence: str
+) -> None:
+    mark = operator.sandbox.mark()
+    refused(operator, mark, operator.playbook(env=env), sentence)
+
+
+@pytest.mark.parametrize("environment", ["staging", "production"])
+def test_an_unset_value_is_refused(operator: Operator, environment: str) -> None:
+    mark = operator.sandbox.mark()
+    run = operator.playbook(inventory=f"inventories/{environment}")
+    refused(operator, mark, run, f"account_id of environment {environment} is not set")
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+@pytest.mark.parametrize(
+    ("variable", "sentence"),
+    [
+        ("app_outage_verify_pases=3", "app_outage_verify_passes"),
+        ("emr_environment={}", "emr_environment"),
+        ("incident_runbook=app_outage", "incident_runbook"),
+        ("ansible_python_interpreter=/bin/true", "ansible_python_interpreter"),
+        ("incident_id={{lookup('pipe','touch SENTINEL')}}", "template"),
+    ],
+)
+def test_an_input_that_nobody_declared_is_refused(
+    operator: Operator, tmp_path: Path, variable: str, sentence: str, entry: str
+) -> None:
+    sentinel = tmp_path / "sentinel"
+    mark = operator.sandbox.mark()
+    run = operator.playbook("-e", variable.replace("SENTINEL", str(sentinel)), *ENTRIES[entry])
+    assert run.returncode != 0, run.output
+    assert not sentinel.exists()
+    assert mutating(operator.sandbox.calls(mark)) == []
+    if entry == "from the start":
+        refused(operator, mark, run, sentence)
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_a_run_that_skips_its_beginning_changes_nothing(operator: Operator, entry: str) -> None:
+    if entry == "from the start":
+        pytest.skip("that is the control below")
+    mark = operator.sandbox.mark()
+    run = operator.playbook(*ENTRIES[entry])
+    if entry == "without the tag always":
+        return  # nothing is tagged: the run is a whole one
+    assert run.returncode != 0, run.output
+    assert mutating(operator.sandbox.calls(mark)) == []
+
+
+def test_an_unknown_host_in_the_limit_is_refused(operator: Operator) -> None:
+    mark = operator.sandbox.mark()
+    refused(operator, mark, operator.playbook("--limit", "emr-wbe"), "emr-wbe")
+
+
+def test_an_empty_group_is_refused(operator: Operator, tmp_path: Path) -> None:
+    copy = Path(inventory_with(tmp_path))
+    (copy / "hosts.yml").unlink()
+    (copy / "hosts.yml").write_text("all:\n  children:\n    web:\n")
+    mark = operator.sandbox.mark()
+    refused(operator, mark, operator.playbook(inventory=str(copy)), "web")
+
+
+def test_a_missing_inventory_is_refused(operator: Operator) -> None:
+    mark = operator.sandbox.mark()
+    refused(operator, mark, operator.playbook(inventory="inventories/sandbx"), "inventories/sandbx")

@@ -1,0 +1,334 @@
+"""Services whose state must be right: DynamoDB, Secrets Manager, RDS, ElastiCache, ECR, Application Auto Scaling."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from daily_emr_sandbox.seed import seed
+
+from tests.sandbox.aws_only import Aws, refusal, running_aws
+
+
+@pytest.fixture(scope="module")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
+    with running_aws(tmp_path_factory.mktemp("state")) as running:
+        seed(running.settings, running.server)
+        yield running
+
+
+# DynamoDB.
+
+
+@pytest.fixture
+def items(aws: Aws) -> Any:
+    """Writes to one table: `items.put(pk, condition)` is one part of a transaction."""
+    table, client = f"{aws.settings.prefix}-runbooks", aws.client("dynamodb")
+
+    class Items:
+        def put(self, pk: str, condition: str | None = None, **more: Any) -> dict[str, Any]:
+            part = {"TableName": table, "Item": {"pk": {"S": pk}, "sk": {"S": "-"}}, **more}
+            return {"Put": part | ({"ConditionExpression": condition} if condition else {})}
+
+        def write(self, *parts: dict[str, Any], token: str | None = None) -> None:
+            client.transact_write_items(TransactItems=list(parts), ClientRequestToken=token or str(uuid.uuid4()))
+
+        def there(self, pk: str) -> bool:
+            return "Item" in client.get_item(TableName=table, Key={"pk": {"S": pk}, "sk": {"S": "-"}})
+
+        def remove(self, pk: str) -> None:
+            client.delete_item(TableName=table, Key={"pk": {"S": pk}, "sk": {"S": "-"}})
+
+    return Items()
+
+
+def test_a_transaction_is_done_whole(items: Any) -> None:
+    items.write(items.put("whole-1"), items.put("whole-2", "attribute_not_exists(pk)"))
+
+    assert items.there("whole-1")
+    assert items.there("whole-2")
+
+
+def test_a_transaction_with_one_failed_condition_does_nothing_and_says_which(items: Any) -> None:
+    items.write(items.put("taken"))
+
+    with pytest.raises(ClientError) as caught:
+        items.write(items.put("not-done"), items.put("taken", "attribute_not_exists(pk)"))
+
+    assert refusal(caught.value) == ("TransactionCanceledException", 400)
+    reasons = caught.value.response["CancellationReasons"]
+    assert [reason["Code"] for reason in reasons] == ["None", "ConditionalCheckFailed"]
+    assert not items.there("not-done")
+
+
+def test_a_transaction_that_is_repeated_with_its_token_is_not_done_again(items: Any) -> None:
+    part, token = items.put("once", "attribute_not_exists(pk)"), str(uuid.uuid4())
+    items.write(part, token=token)
+    items.remove("once")
+
+    items.write(part, token=token)
+
+    assert not items.there("once")
+    items.write(part)
+    assert items.there("once")
+
+
+def test_a_token_of_another_transaction_is_refused(items: Any) -> None:
+    token = str(uuid.uuid4())
+    items.write(items.put("first"), token=token)
+
+    with pytest.raises(ClientError, match="IdempotentParameterMismatchException"):
+        items.write(items.put("second"), token=token)
+
+    assert not items.there("second")
+
+
+def test_the_token_of_a_cancelled_transaction_can_be_used_again(items: Any) -> None:
+    token, part = str(uuid.uuid4()), items.put("again", "attribute_not_exists(pk)")
+    items.write(items.put("again"))
+    with pytest.raises(ClientError, match="TransactionCanceledException"):
+        items.write(part, token=token)
+    items.remove("again")
+
+    items.write(part, token=token)
+
+    assert items.there("again")
+
+
+# Secrets Manager.
+
+
+@pytest.fixture
+def secret(aws: Aws) -> Any:
+    """A secret with two versions, the old one AWSPREVIOUS."""
+    client, name = aws.client("secretsmanager"), f"test/{uuid.uuid4()}"
+
+    class Secret:
+        first = client.create_secret(Name=name, SecretString="one")["VersionId"]
+        second = client.put_secret_value(SecretId=name, SecretString="two")["VersionId"]
+
+        def value(self, **which: str) -> str:
+            return str(client.get_secret_value(SecretId=name, **which)["SecretString"])
+
+        def move(self, **how: str) -> None:
+            client.update_secret_version_stage(SecretId=name, VersionStage="AWSCURRENT", **how)
+
+        def stages(self) -> dict[str, list[str]]:
+            found = client.list_secret_version_ids(SecretId=name)["Versions"]
+            return {version["VersionId"]: version["VersionStages"] for version in found}
+
+        def dates(self) -> tuple[Any, dict[str, Any]]:
+            found = client.list_secret_version_ids(SecretId=name)["Versions"]
+            changed = client.describe_secret(SecretId=name)["LastChangedDate"]
+            return changed, {version["VersionId"]: version["CreatedDate"] for version in found}
+
+    return Secret()
+
+
+def test_moving_the_label_moves_what_is_read(secret: Any) -> None:
+    assert secret.value() == secret.value(VersionStage="AWSCURRENT") == "two"
+
+    secret.move(MoveToVersionId=secret.first, RemoveFromVersionId=secret.second)
+
+    assert secret.value() == secret.value(VersionStage="AWSCURRENT") == "one"
+    assert secret.value(VersionStage="AWSPREVIOUS") == "two"
+    assert secret.stages() == {secret.first: ["AWSCURRENT"], secret.second: ["AWSPREVIOUS"]}
+
+
+def test_a_value_keeps_the_date_it_was_written_and_the_secret_that_of_its_change(secret: Any) -> None:
+    changed, written = secret.dates()
+    assert written[secret.first] < written[secret.second] <= changed
+
+    secret.move(MoveToVersionId=secret.first, RemoveFromVersionId=secret.second)
+
+    changed_again, written_again = secret.dates()
+    assert written_again == written
+    assert changed_again > changed
+
+
+@pytest.mark.parametrize("how", ["without its holder", "to nothing", "to an unknown version"])
+def test_a_label_that_cannot_be_moved_stays(secret: Any, how: str) -> None:
+    before = secret.stages()
+    moves = {
+        "without its holder": {"MoveToVersionId": secret.first},
+        "to nothing": {"RemoveFromVersionId": secret.second},
+        "to an unknown version": {"MoveToVersionId": str(uuid.uuid4()), "RemoveFromVersionId": secret.second},
+    }
+
+    with pytest.raises(ClientError, match=r"InvalidParameterException|ResourceNotFoundException"):
+        secret.move(**moves[how])
+
+    assert secret.stages() == before
+    assert secret.value() == "two"
+
+
+# RDS and ElastiCache.
+
+
+def test_the_database_is_described_by_where_it_really_is(aws: Aws) -> None:
+    settings = aws.settings
+    aws.server.database_status = lambda: "available"
+
+    found = aws.client("rds").describe_db_instances(DBInstanceIdentifier=f"{settings.prefix}-db")["DBInstances"][0]
+
+    assert (found["Endpoint"]["Address"], found["Endpoint"]["Port"]) == (
+        settings.database_address,
+        settings.database_port,
+    )
+    assert found["MultiAZ"]
+    assert (found["AvailabilityZone"], found["SecondaryAvailabilityZone"]) == settings.zones[:2]
+    assert {subnet["SubnetAvailabilityZone"]["Name"] for subnet in found["DBSubnetGroup"]["Subnets"]} == set(
+        settings.zones
+    )
+    assert {tag["Key"]: tag["Value"] for tag in found["TagList"]}["schema_version"] == "13"
+
+
+def test_the_state_of_the_database_is_asked_every_time(aws: Aws) -> None:
+    client, name = aws.client("rds"), f"{aws.settings.prefix}-db"
+
+    seen = []
+    for status in ("stopped", "rebooting", "available"):
+        aws.server.database_status = lambda status=status: status
+        seen.append(client.describe_db_instances(DBInstanceIdentifier=name)["DBInstances"][0]["DBInstanceStatus"])
+
+    assert seen == ["stopped", "rebooting", "available"]
+
+
+def test_a_reboot_is_not_pretended(aws: Aws) -> None:
+    aws.server.database_status = lambda: "available"
+
+    with pytest.raises(ClientError, match="SandboxNotImplemented"):
+        aws.client("rds").reboot_db_instance(DBInstanceIdentifier=f"{aws.settings.prefix}-db", ForceFailover=True)
+
+
+def test_the_session_cache_is_where_the_real_one_is(aws: Aws) -> None:
+    answer = aws.client("elasticache").describe_replication_groups(ReplicationGroupId=f"{aws.settings.prefix}-sessions")
+
+    group = answer["ReplicationGroups"][0]
+    assert group["Status"] == "available"
+    endpoint = group["NodeGroups"][0]["PrimaryEndpoint"]
+    assert endpoint == {"Address": aws.settings.cache_address, "Port": aws.settings.cache_port}
+
+
+def test_automatic_failover_needs_a_replica(aws: Aws) -> None:
+    with pytest.raises(ClientError, match="InvalidParameterCombination"):
+        aws.client("elasticache").create_replication_group(
+            ReplicationGroupId="alone", ReplicationGroupDescription="alone", NumCacheClusters=1,
+            AutomaticFailoverEnabled=True,
+        )  # fmt: skip
+
+
+# ECR.
+
+
+def push(aws: Aws, tag: str, **more: str) -> str:
+    media = "application/vnd.docker.distribution.manifest.v2+json"
+    manifest = json.dumps({"schemaVersion": 2, "mediaType": media, "config": {"digest": tag}, "layers": []})
+    put = aws.client("ecr").put_image(repositoryName=aws.settings.web, imageManifest=manifest, imageTag=tag, **more)
+    return str(put["image"]["imageId"]["imageDigest"])
+
+
+def test_an_image_is_found_by_its_digest_until_it_is_deleted_and_comes_back_with_the_same(aws: Aws) -> None:
+    client, repository = aws.client("ecr"), aws.settings.web
+    digest, other = push(aws, "pushed"), push(aws, "other")
+    which = {"repositoryName": repository, "imageIds": [{"imageDigest": digest}]}
+    assert digest != other
+    assert client.describe_images(**which)["imageDetails"][0]["imageTags"] == ["pushed"]
+
+    client.batch_delete_image(**which)
+
+    with pytest.raises(client.exceptions.ImageNotFoundException):
+        client.describe_images(**which)
+    assert push(aws, "pushed") == digest
+    assert client.describe_images(**which)["imageDetails"][0]["imageDigest"] == digest
+
+
+def test_a_digest_that_is_not_that_of_the_manifest_is_refused(aws: Aws) -> None:
+    with pytest.raises(ClientError, match="ImageDigestDoesNotMatchException"):
+        push(aws, "wrong", imageDigest=f"sha256:{'0' * 64}")
+
+
+# Application Auto Scaling.
+
+
+@pytest.fixture
+def limits(aws: Aws) -> Iterator[Any]:
+    """Set the limits of the service; what they were is put back."""
+    client, ecs = aws.client("application-autoscaling"), aws.client("ecs")
+    prefix, web = aws.settings.prefix, aws.settings.web
+    target = {"ServiceNamespace": "ecs", "ResourceId": f"service/{prefix}/{web}",
+              "ScalableDimension": "ecs:service:DesiredCount"}  # fmt: skip
+
+    class Limits:
+        def set(self, **limits: Any) -> None:
+            client.register_scalable_target(**target, **limits)
+
+        def get(self) -> tuple[int, int]:
+            found = client.describe_scalable_targets(ServiceNamespace="ecs", ResourceIds=[target["ResourceId"]])
+            return found["ScalableTargets"][0]["MinCapacity"], found["ScalableTargets"][0]["MaxCapacity"]
+
+        def activities(self) -> list[dict[str, Any]]:
+            return list(client.describe_scaling_activities(**target)["ScalingActivities"])
+
+        def desired(self, count: int | None = None) -> int:
+            if count is not None:
+                ecs.update_service(cluster=prefix, service=web, desiredCount=count)
+            return int(ecs.describe_services(cluster=prefix, services=[web])["services"][0]["desiredCount"])
+
+    yield Limits()
+    Limits().set(MinCapacity=2, MaxCapacity=6, SuspendedState={"DynamicScalingOutSuspended": False})
+    Limits().desired(2)
+
+
+def test_a_higher_minimum_scales_the_service_out(limits: Any) -> None:
+    known = len(limits.activities())
+
+    limits.set(MinCapacity=4)
+
+    assert limits.get() == (4, 6)
+    assert limits.desired() == 4
+    newest, *rest = limits.activities()
+    assert len(rest) == known
+    assert (newest["Description"], newest["Cause"]) == ("Setting desired count to 4.", "minimum capacity was set to 4")
+    assert newest["StatusCode"] == "InProgress"  # no scheduler runs here, so no task can start
+
+
+def test_a_service_that_somebody_scaled_below_its_minimum_stays_there(limits: Any) -> None:
+    limits.desired(0)
+
+    assert limits.get() == (2, 6)
+    assert limits.desired() == 0
+
+
+def test_a_lower_maximum_scales_the_service_in(limits: Any) -> None:
+    limits.desired(6)
+
+    limits.set(MaxCapacity=3)
+
+    assert limits.desired() == 3
+
+
+def test_a_suspended_target_does_not_scale(limits: Any) -> None:
+    limits.set(MinCapacity=5, SuspendedState={"DynamicScalingOutSuspended": True})
+
+    assert limits.desired() == 2
+
+
+@pytest.mark.parametrize("wrong", [{"MinCapacity": 7}, {"MaxCapacity": 1}, {"MinCapacity": -1}])
+def test_limits_that_contradict_each_other_are_refused(limits: Any, wrong: dict[str, int]) -> None:
+    with pytest.raises(ClientError, match="ValidationException"):
+        limits.set(**wrong)
+
+    assert limits.get() == (2, 6)
+
+
+def test_the_first_registration_needs_both_limits(aws: Aws) -> None:
+    with pytest.raises(ClientError, match="ValidationException"):
+        aws.client("application-autoscaling").register_scalable_target(
+            ServiceNamespace="ecs", ResourceId=f"service/{aws.settings.prefix}/other",
+            ScalableDimension="ecs:service:DesiredCount", MinCapacity=1,
+        )  # fmt: skip

@@ -1,0 +1,208 @@
+"""Each named fault can be seen from outside, loses no acknowledged write, and goes away again."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from daily_emr_sandbox.client import Sandbox, SandboxError
+from daily_emr_sandbox.loop import wait_until
+from daily_emr_sandbox.scenarios import ALIASES, FAULTS
+
+CHART = "/api/charts/probe"
+CLUSTER, WEB = "daily-emr-sandbox", "daily-emr-sandbox-web"
+
+
+def get(url: str, timeout_s: float = 6) -> tuple[int, dict[str, Any]]:
+    try:
+        with urllib.request.urlopen(url, timeout=timeout_s) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        with error:
+            body = error.read()
+        return error.code, json.loads(body) if body.startswith(b"{") else {}
+    except OSError:
+        return 0, {}
+
+
+class Seen:
+    """The system as somebody outside sees it."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.sandbox = sandbox
+        self.ecs = sandbox.boto("ecs")
+
+    def users(self) -> int:
+        return get(self.sandbox.description["edge_url"] + CHART)[0]
+
+    def tasks(self, path: str) -> list[tuple[int, dict[str, Any]]]:
+        running = [task for task in self.sandbox.status()["tasks"] if task["status"] == "RUNNING"]
+        return [get(f"http://{task['address']}:8080{path}") for task in running]
+
+    def reasons(self) -> set[str | None]:
+        return {body["checks"]["database"]["reason"] for _, body in self.tasks("/readyz")}
+
+    def service(self) -> dict[str, Any]:
+        return self.ecs.describe_services(cluster=CLUSTER, services=[WEB])["services"][0]
+
+    def defects(self) -> dict[str, str]:
+        """Environment of the container that the service is asked to run."""
+        found = self.ecs.describe_task_definition(taskDefinition=self.service()["taskDefinition"])["taskDefinition"]
+        return {entry["name"]: entry["value"] for entry in found["containerDefinitions"][0]["environment"]}
+
+
+@pytest.fixture
+def seen(sandbox: Sandbox) -> Iterator[Seen]:
+    sandbox.mend()
+    yield Seen(sandbox)
+    sandbox.mend()
+
+
+def release_fails(seen: Seen) -> None:
+    assert seen.defects()["RELEASE_DEFECT"] == "errors"
+    assert [status for status, _ in seen.tasks("/readyz")] == [200, 200]
+    assert [status for status, _ in seen.tasks(CHART)] == [500, 500]
+    assert seen.users() >= 500
+
+
+def release_crashes(seen: Seen) -> None:
+    assert seen.defects()["RELEASE_DEFECT"] == "crash"
+    stopped = seen.ecs.list_tasks(cluster=CLUSTER, serviceName=WEB, desiredStatus="STOPPED")["taskArns"]
+    tasks = seen.ecs.describe_tasks(cluster=CLUSTER, tasks=stopped)["tasks"]
+    assert 1 in {task["containers"][0].get("exitCode") for task in tasks}
+    assert seen.service()["deployments"][0]["rolloutState"] == "IN_PROGRESS"
+    assert seen.users() == 200, "the old tasks serve"
+
+
+def image_is_gone(seen: Seen) -> None:
+    release_fails(seen)
+    images = seen.sandbox.boto("ecr").describe_images(repositoryName=WEB)["imageDetails"]
+    running = seen.ecs.describe_task_definition(taskDefinition=seen.service()["taskDefinition"])["taskDefinition"]
+    assert len(images) == 1
+    assert running["containerDefinitions"][0]["image"].endswith(images[0]["imageDigest"])
+
+
+def tasks_hang(seen: Seen) -> None:
+    assert [status for status, _ in seen.tasks("/livez")] == [200, 200]
+    assert [status for status, _ in seen.tasks("/readyz")] == [200, 200]
+    assert [status for status, _ in seen.tasks(CHART)] == [0, 0]
+
+
+def nothing_runs(seen: Seen) -> None:
+    assert (seen.service()["desiredCount"], seen.service()["runningCount"]) == (0, 0)
+    assert seen.users() == 503
+
+
+def flag_is_on(seen: Seen) -> None:
+    assert 500 in {status for status, _ in seen.tasks(CHART)}
+    assert [status for status, _ in seen.tasks("/readyz")] == [200, 200]
+
+
+def database_refuses_the_secret(seen: Seen) -> None:
+    assert seen.reasons() == {"auth"}
+    assert [status for status, _ in seen.tasks("/livez")] == [200, 200]
+    stages = seen.sandbox.boto("secretsmanager").describe_secret(SecretId="daily-emr/sandbox/DATABASE_URL")
+    assert sorted(stage for stages in stages["VersionIdsToStages"].values() for stage in stages) == [
+        "AWSCURRENT",
+        "AWSPREVIOUS",
+    ]
+
+
+def one_zone_times_out(seen: Seen) -> None:
+    assert seen.reasons() == {"timeout", None}
+    assert [status for status, _ in seen.tasks("/livez")] == [200, 200]
+
+
+def charts_are_blocked(seen: Seen) -> None:
+    assert seen.users() == 403
+    assert [status for status, _ in seen.tasks(CHART)] == [200, 200]
+
+
+def database_refuses(seen: Seen) -> None:
+    assert seen.reasons() == {"refused"}
+
+
+def database_is_slow(seen: Seen) -> None:
+    checks = [body["checks"]["database"] for _, body in seen.tasks("/readyz")]
+    assert {check["status"] for check in checks} == {"ok"}
+    assert min(check["ms"] for check in checks) > 500
+
+
+SIGNS: dict[str, Callable[[Seen], None]] = {
+    "bad_release_crash": release_crashes,
+    "bad_release_errors": release_fails,
+    "wedged_tasks": tasks_hang,
+    "scaled_to_zero": nothing_runs,
+    "bad_flag": flag_is_on,
+    "broken_secret": database_refuses_the_secret,
+    "zone_impaired": one_zone_times_out,
+    "rollback_image_deleted": image_is_gone,
+    "waf_block": charts_are_blocked,
+    "database_down": database_refuses,
+    "slow_database": database_is_slow,
+}
+
+
+def test_every_fault_has_its_signs() -> None:
+    assert set(SIGNS) == {fault.name for fault in FAULTS}
+    assert set(ALIASES.values()) <= set(SIGNS)
+
+
+@pytest.mark.parametrize("name", SIGNS)
+def test_a_fault_shows_and_goes_away(seen: Seen, name: str) -> None:
+    seen.sandbox.break_(name)
+    SIGNS[name](seen)
+    seen.sandbox.break_(name)
+    SIGNS[name](seen)
+    assert seen.sandbox.status()["faults"] == [name]
+
+    seen.sandbox.mend(name)
+    seen.sandbox.mend(name)
+    wait_until(lambda: seen.sandbox.status()["healthy"], "the system is healthy")
+    ledger = seen.sandbox.ledger()
+    assert ledger["lost"] == 0
+    assert ledger["acknowledged"] > 0
+
+
+def test_everything_at_once_is_mended_together(seen: Seen) -> None:
+    for name in ("bad_flag", "broken_secret", "zone_impaired", "waf_block", "rollback_image_deleted", "database_down"):
+        try:
+            seen.sandbox.break_(name)
+        except SandboxError as error:
+            # One fault hides the sign of another: it is there all the same.
+            assert "in vain" in str(error)  # noqa: PT017
+    seen.sandbox.mend()
+
+    assert seen.sandbox.status()["healthy"] is True
+    assert seen.sandbox.status()["faults"] == []
+    assert seen.users() == 200
+
+
+def test_a_fault_is_in_the_history_of_changes(seen: Seen) -> None:
+    seen.sandbox.break_("scaled_to_zero")
+
+    events = seen.sandbox.boto("cloudtrail").lookup_events(
+        LookupAttributes=[{"AttributeKey": "EventName", "AttributeValue": "UpdateService"}]
+    )["Events"]
+    assert events
+    assert all(call["operation"] != "UpdateService" for call in seen.sandbox.calls()), (
+        "the sandbox's own calls are not logged"
+    )
+
+
+def test_an_unknown_fault_names_the_known_ones(sandbox: Sandbox) -> None:
+    with pytest.raises(SandboxError, match="scaled_to_zero"):
+        sandbox.break_("earthquake")
+
+
+def test_users_never_see_an_error_while_nothing_is_broken(seen: Seen) -> None:
+    before = seen.sandbox.ledger()
+    wait_until(lambda: seen.sandbox.ledger()["acknowledged"] >= before["acknowledged"] + 10, "ten more writes")
+
+    after = seen.sandbox.ledger()
+    assert after["errors"] == before["errors"]
+    assert after["lost"] == 0

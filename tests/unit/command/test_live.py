@@ -1,0 +1,152 @@
+"""The display: driven by the journal, useful without a terminal, harmless when it breaks."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from daily_emr_runbooks.live import LiveRun
+
+from .conftest import JOURNAL, line, write_run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+
+def shown(*, terminal: bool = False) -> tuple[LiveRun, io.StringIO]:
+    output = io.StringIO()
+    return LiveRun(Console(file=output, force_terminal=terminal, width=100, color_system=None)), output
+
+
+def opened(folder: Path) -> dict[str, Any]:
+    return {"event": "runner_on_ok", "event_data": {"res": {"incident": {"folder": str(folder)}}}}
+
+
+def test_the_journal_becomes_plain_lines_where_there_is_no_terminal(tmp_path: Path) -> None:
+    live, output = shown()
+    folder = write_run(tmp_path, JOURNAL, None)
+
+    with live.shown():
+        live.event(opened(folder.path))
+
+    text = output.getvalue()
+    for fact in (
+        "INC-7 opened on emr-web",
+        "✗ error_ratio_high  service web: 31 %, expected under 5 %",
+        "? database_slow  service web: could not be read",
+        "1 of 3 readings are as expected",
+        "The newest release fails.",
+        "not wedged_tasks: no task hangs",
+        "refused: No deployment runs.",
+        "revision: 3 → 2",
+        "roll_back_release on service/web: ok",
+        "20 of 20 looks were good.",
+    ):
+        assert fact in text
+    assert "\x1b" not in text
+    assert live.faults == []
+
+
+def test_a_run_that_was_refused_at_its_start_is_found_by_its_record(tmp_path: Path) -> None:
+    live, output = shown()
+    folder = write_run(tmp_path, JOURNAL[:1], None)
+
+    with live.shown():
+        live.event({"event": "runner_on_failed", "event_data": {"res": {"record": str(folder.path / "record.json")}}})
+
+    assert live.folders == [folder]
+    assert "INC-7 opened" in output.getvalue()
+
+
+def test_lines_that_are_written_while_the_run_goes_are_shown_once(tmp_path: Path) -> None:
+    live, output = shown()
+    folder = write_run(tmp_path, JOURNAL[:1], None)
+
+    with live.shown():
+        live.event(opened(folder.path))
+        with (folder.path / "journal.jsonl").open("a") as journal:
+            journal.write(json.dumps(JOURNAL[2]) + "\n")
+        live.event(opened(folder.path))
+
+    assert output.getvalue().count("opened on") == 1
+    assert output.getvalue().count("The newest release fails.") == 1
+
+
+def test_a_terminal_gets_a_line_that_moves(tmp_path: Path) -> None:
+    live, output = shown(terminal=True)
+
+    with live.shown():
+        live.event(opened(write_run(tmp_path, JOURNAL[:2], None).path))
+
+    assert "diagnose" in output.getvalue()
+    assert "close" in output.getvalue()
+
+
+def test_hostile_text_cannot_move_the_cursor(tmp_path: Path) -> None:
+    live, output = shown()
+    journal = [JOURNAL[0] | {"component": "\x1b[2J\r[red]x[/red]\u202e"}]
+
+    with live.shown():
+        live.event(opened(write_run(tmp_path, journal, None).path))
+        live.event({"event": "verbose", "stdout": "  emr-web: \x1b[2Jsettling"})
+
+    assert r"\x1b[2J\r[red]x[/red]\u202e" in output.getvalue()
+    assert "\x1b" not in output.getvalue()
+
+
+def test_a_plan_shows_what_would_change(tmp_path: Path) -> None:
+    live, output = shown()
+    step = {"step": "roll_back_release", "target": "service/web", "diff": {"before": {"r": 3}, "after": {"r": 2}}}
+    planned = line("outcome", "21:00:04.000", outcome="planned", **step)
+
+    with live.shown():
+        live.event(opened(write_run(tmp_path, [planned], None).path))
+
+    assert "would do roll_back_release on service/web" in output.getvalue()
+    assert "r: 3 → 2" in output.getvalue()
+
+
+def test_a_refusal_is_told_once_though_it_comes_twice(tmp_path: Path) -> None:
+    live, output = shown()
+
+    with live.shown():
+        live.event(opened(write_run(tmp_path, JOURNAL, None).path))
+        live.event({"event": "runner_on_failed", "event_data": {"res": {"msg": "No deployment runs."}}})
+
+    assert output.getvalue().count("No deployment runs.") == 1
+
+
+def test_progress_of_a_wait_is_shown_and_ansibles_own_words_are_not() -> None:
+    live, output = shown()
+
+    for text in (
+        "  emr-web: 2 of 20 looks were good",
+        "PLAY [App outage] ****",
+        "[WARNING]: something",
+        "",
+        "ok: [emr-web]",
+    ):
+        live.event({"event": "verbose", "stdout": text})
+
+    assert output.getvalue() == "… emr-web: 2 of 20 looks were good\n"
+
+
+def test_a_journal_that_cannot_be_shown_is_a_fault_of_the_display_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live, _ = shown()
+
+    def broken(_: object) -> None:
+        raise ValueError
+
+    monkeypatch.setattr(live, "show", broken)
+    live.folders.append(write_run(tmp_path, JOURNAL, None))
+    with live.shown():
+        pass
+
+    assert live.faults == ["ValueError while showing the journal"]
