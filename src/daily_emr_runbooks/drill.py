@@ -86,7 +86,7 @@ def show_summary(console: Console, verdict: Verdict, users: Users) -> None:
     lost = "the database cannot be asked for them" if users.lost is None else f"{users.lost} lost"
     console.print(Text("\nDrill", "bold"))
     console.print(Text(f"  outcome: {verdict.outcome}"))
-    console.print(Text(f"  users: {recovery}"))
+    console.print(Text(f"  users: {recovery}"), soft_wrap=True)
     console.print(
         Text(
             f"  traffic: {users.requests} requests, {users.errors} failed; "

@@ -106,11 +106,14 @@ def test_pages_do_not_shift_when_something_happens_meanwhile(aws):
     assert seen == ["Create4", "Create3", "Create2", "Create1", "Create0"]
 
 
+WHO = {"AttributeKey": "Username", "AttributeValue": "a"}
+
+
 @pytest.mark.parametrize(
     ("asked", "code"),
     [
         ({"MaxResults": 51}, "InvalidMaxResultsException"),
-        ({"LookupAttributes": [{"AttributeKey": "Username", "AttributeValue": "a"}] * 2}, "InvalidLookupAttributesException"),
+        ({"LookupAttributes": [WHO, WHO]}, "InvalidLookupAttributesException"),
         ({"StartTime": dt.datetime(2026, 2, 2), "EndTime": dt.datetime(2026, 1, 1)}, "InvalidTimeRangeException"),  # noqa: DTZ001
         ({"NextToken": "made-up"}, "InvalidNextTokenException"),
     ],

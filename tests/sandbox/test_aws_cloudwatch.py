@@ -42,10 +42,8 @@ def minute(number: int, seconds: float = 0) -> dt.datetime:
 
 
 def stored(cloudwatch, space: str, name: str, values: dict[int, float], **more: Any) -> None:
-    cloudwatch.put_metric_data(
-        Namespace=space,
-        MetricData=[{"MetricName": name, "Timestamp": minute(at, 7), "Value": value, **more} for at, value in values.items()],
-    )
+    data = [{"MetricName": name, "Timestamp": minute(at, 7), "Value": value, **more} for at, value in values.items()]
+    cloudwatch.put_metric_data(Namespace=space, MetricData=data)
 
 
 def metric(space: str, query_id: str, name: str, stat: str = "Sum", period: int = 60, **more: Any) -> dict[str, Any]:
@@ -53,8 +51,11 @@ def metric(space: str, query_id: str, name: str, stat: str = "Sum", period: int 
     return {"Id": query_id, "MetricStat": {"Metric": found, "Period": period, "Stat": stat}, **more}
 
 
-def ask(cloudwatch, *queries: dict[str, Any], start: dt.datetime = minute(0), end: dt.datetime = minute(5), **more: Any):
-    answer = cloudwatch.get_metric_data(MetricDataQueries=list(queries), StartTime=start, EndTime=end, **more)
+def ask(
+    cloudwatch, *queries: dict[str, Any], start: dt.datetime | None = None, end: dt.datetime | None = None, **more: Any
+) -> dict[str, dict[str, Any]]:
+    window = {"StartTime": start or minute(0), "EndTime": end or minute(5)}
+    answer = cloudwatch.get_metric_data(MetricDataQueries=list(queries), **window, **more)
     return {result["Id"]: result for result in answer["MetricDataResults"]}
 
 
@@ -76,7 +77,9 @@ def test_every_statistic_of_single_values(cloudwatch, space, stat, value):
     assert by_minute(ask(cloudwatch, metric(space, "q", "m", stat))["q"]) == {0: value}
 
 
-@pytest.mark.parametrize(("stat", "value"), [("p50", 1), ("p90", 1), ("p91", 20), ("p99", 20), ("Average", 2.9), ("Sum", 29)])
+@pytest.mark.parametrize(
+    ("stat", "value"), [("p50", 1), ("p90", 1), ("p91", 20), ("p99", 20), ("Average", 2.9), ("Sum", 29)]
+)
 def test_counts_weigh_in_percentiles_and_sums(cloudwatch, space, stat, value):
     cloudwatch.put_metric_data(
         Namespace=space,
@@ -95,10 +98,11 @@ def test_sums_of_many_have_no_percentile(cloudwatch, space):
 
 
 def test_the_balancer_puts_in_process_and_everybody_reads_it(aws, cloudwatch):
+    elb, name = "AWS/ApplicationELB", "TargetResponseTime"
     with aws.server.mutex:
-        put(aws.server, "AWS/ApplicationELB", [Datum("TargetResponseTime", {"LoadBalancer": "x"}, [0.1, 2.0], [19.0, 1.0])])
+        put(aws.server, elb, [Datum(name, {"LoadBalancer": "x"}, [0.1, 2.0], [19.0, 1.0])])
     now = dt.datetime.now(dt.UTC)
-    query = metric("AWS/ApplicationELB", "q", "TargetResponseTime", "p95", dimensions=[{"Name": "LoadBalancer", "Value": "x"}])
+    query = metric(elb, "q", name, "p95", dimensions=[{"Name": "LoadBalancer", "Value": "x"}])
     found = ask(cloudwatch, query, start=now - dt.timedelta(minutes=2), end=now + dt.timedelta(minutes=1))
     assert found["q"]["Values"] == [0.1]
 
@@ -120,7 +124,7 @@ def test_periods_belong_by_their_beginning_and_the_end_is_excluded(cloudwatch, s
 
 
 def test_periods_below_a_minute(cloudwatch, space):
-    data = [{"MetricName": "m", "Timestamp": minute(0, at), "Value": 1.0, "StorageResolution": 1} for at in (0, 4, 5, 11)]
+    data = [{"MetricName": "m", "Timestamp": minute(0, at), "Value": 1.0} for at in (0, 4, 5, 11)]
     cloudwatch.put_metric_data(Namespace=space, MetricData=data)
     found = ask(cloudwatch, metric(space, "q", "m", period=5), ScanBy="TimestampAscending")
     assert [(at - BASE).total_seconds() for at in found["q"]["Timestamps"]] == [0, 5, 10]
@@ -163,7 +167,8 @@ def test_metric_math(cloudwatch, space, expression, values):
     queries = [metric(space, name, name, ReturnData=False) for name in ("requests", "errors")]
     if "FILL(errors" in expression:
         # FILL has a value in every period; where requests has none, the quotient has none.
-        assert by_minute(ask(cloudwatch, *queries, {"Id": "f", "Expression": "FILL(errors, 0)"})["f"]).keys() == set(range(5))
+        filled = ask(cloudwatch, *queries, {"Id": "f", "Expression": "FILL(errors, 0)"})["f"]
+        assert by_minute(filled).keys() == set(range(5))
     found = ask(cloudwatch, *queries, {"Id": "e1", "Expression": expression, "Label": "it"})
     assert list(found) == ["e1"]
     assert found["e1"]["Label"] == "it"
@@ -176,7 +181,9 @@ def test_an_expression_may_refer_to_a_later_one_and_an_array_gives_several_serie
     second = {"Id": "e2", "Expression": "m1 + 1", "ReturnData": False}
     assert by_minute(ask(cloudwatch, first, second, metric(space, "m1", "m", ReturnData=False))["e1"]) == {0: 30}
     answer = cloudwatch.get_metric_data(
-        MetricDataQueries=[metric(space, "m1", "m"), metric(space, "m2", "m"), {"Id": "e", "Expression": "METRICS() * 2"}],
+        MetricDataQueries=[
+            metric(space, "m1", "m"), metric(space, "m2", "m"), {"Id": "e", "Expression": "METRICS() * 2"},
+        ],
         StartTime=minute(0), EndTime=minute(5),
     )  # fmt: skip
     assert [result["Values"] for result in answer["MetricDataResults"] if result["Id"] == "e"] == [[4.0], [4.0]]

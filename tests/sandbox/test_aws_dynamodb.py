@@ -1,4 +1,4 @@
-"""DynamoDB transactions, which lease and journal stand on: all or nothing, once for each token, a reason for each part."""
+"""DynamoDB transactions, which lease and journal stand on: all or nothing, once for each token, with reasons."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_two_parts_on_one_item_are_refused(dynamodb, name):
     assert refusal(error.value) == ("ValidationException", 400)
 
 
-def test_sixteen_transactions_race_and_one_wins(aws, dynamodb, name):
+def test_sixteen_transactions_race_and_one_wins(dynamodb, name):
     def attempt(number: int) -> bool:
         try:
             dynamodb.transact_write_items(TransactItems=[put(name, str(number)), put(f"{name}-{number}")])

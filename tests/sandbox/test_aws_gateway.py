@@ -114,7 +114,8 @@ def test_the_sandbox_itself_is_neither_logged_nor_faulted(aws):
 def test_the_mark_of_the_sandbox_cannot_be_guessed(aws):
     mark = aws.server.calls.seq
     ecs = aws.client("ecs")
-    ecs.meta.events.register("before-call.*.*", lambda params, **_: params["headers"].update({"X-Daily-Emr-Sandbox": "1"}))
+    guess = {"X-Daily-Emr-Sandbox": "1"}
+    ecs.meta.events.register("before-call.*.*", lambda params, **_: params["headers"].update(guess))
     ecs.list_clusters()
     assert len(aws.server.calls.since(mark)) == 1
 
@@ -155,7 +156,8 @@ def test_other_parts_add_routes(aws):
         return {"name": name, "loud": loud, **body}
 
     aws.server.register("POST", "/break/{name}", broken)
-    assert aws.control("POST", "/break/flood?loud=yes", {"deep": 3}) == (200, {"name": "flood", "loud": "yes", "deep": 3})
+    made = aws.control("POST", "/break/flood?loud=yes", {"deep": 3})
+    assert made == (200, {"name": "flood", "loud": "yes", "deep": 3})
     assert aws.control("POST", "/break/nothing") == (404, {"error": "There is no fault 'nothing': use one of those."})
     assert aws.control("POST", "/break/bad") == (500, {"error": "POST /_sandbox/break/bad: the database did not stop"})
     assert aws.control("GET", "/break/flood")[0] == 405

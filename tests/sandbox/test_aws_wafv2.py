@@ -55,11 +55,11 @@ RULES = [match("files", 1, BLOCK), managed("common", 2, OverrideAction={"None": 
 def acl(waf: Any, request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
     name = f"acl-{abs(hash(request.node.name)) % 10**9}"
     made = waf.create_web_acl(
-        Name=name, Scope="REGIONAL", DefaultAction={"Allow": {}}, Rules=RULES, VisibilityConfig=VISIBLE | {"MetricName": name}
-    )["Summary"]
+        Name=name, Scope="REGIONAL", DefaultAction={"Allow": {}}, Rules=RULES,
+        VisibilityConfig=VISIBLE | {"MetricName": name},
+    )["Summary"]  # fmt: skip
     yield read(waf, made)
-    waf.delete_web_acl(Name=name, Scope="REGIONAL", Id=made["Id"], LockToken=waf.get_web_acl(
-        Name=name, Scope="REGIONAL", Id=made["Id"])["LockToken"])  # fmt: skip
+    waf.delete_web_acl(Name=name, Scope="REGIONAL", Id=made["Id"], LockToken=read(waf, made)["LockToken"])
 
 
 def read(waf: Any, known: dict[str, Any]) -> dict[str, Any]:
@@ -159,12 +159,12 @@ def test_samples_are_those_of_the_balancer(waf, acl, samples):
     assert ask(waf, acl, "common-metric")["SampledRequests"] == []
 
 
-def test_the_window_reaches_three_hours_back_at_most(waf, acl, samples):
+def test_the_window_reaches_three_hours_back_at_most(waf, acl):
     window = ask(waf, acl, hours=24)["TimeWindow"]
     assert window["EndTime"] - window["StartTime"] < dt.timedelta(hours=3, minutes=2)
 
 
-def test_samples_of_what_is_not_there_are_refused(waf, acl, samples):
+def test_samples_of_what_is_not_there_are_refused(waf, acl):
     for known, rule in ((acl, "no-such-metric"), (acl | {"ARN": acl["ARN"] + "x"}, "files-metric")):
         with pytest.raises(ClientError) as error:
             ask(waf, known, rule)

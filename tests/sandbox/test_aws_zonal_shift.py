@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
@@ -38,7 +39,8 @@ def arn(aws: Aws) -> str:
 
 
 @pytest.fixture
-def arc(aws: Aws, arn: str):
+def arc(aws: Aws) -> Iterator[Any]:
+    """A client; what it started is over afterwards."""
     client = aws.client("arc-zonal-shift")
     yield client
     for shift in client.list_zonal_shifts(status="ACTIVE")["items"]:
@@ -90,7 +92,7 @@ def test_a_shift_ends_by_itself(aws, arc, arn, monkeypatch):
     assert start(arc, arn)["status"] == "ACTIVE"
 
 
-def test_the_clock_itself_ends_a_shift(aws, arc, arn):
+def test_the_clock_itself_ends_a_shift(arc, arn):
     start(arc, arn, expires_in="1m")  # 1.5 s at this time factor
     deadline = time.monotonic() + 30
     while arc.get_managed_resource(resourceIdentifier=arn)["zonalShifts"]:
@@ -129,10 +131,11 @@ def test_a_wrong_zone_or_expiry_is_refused(aws, arc, arn, away_from, expires_in,
 def test_a_resource_that_is_not_managed_is_not_found(aws, arc):
     off = balancer(aws, "not-enabled", enabled=False)
     for identifier in (off, off.replace("not-enabled", "nowhere")):
-        for call in (lambda one=identifier: start(arc, one), lambda one=identifier: arc.get_managed_resource(resourceIdentifier=one)):
-            with pytest.raises(ClientError) as error:
-                call()
-            assert refusal(error.value) == ("ResourceNotFoundException", 404)
+        with pytest.raises(ClientError) as started:
+            start(arc, identifier)
+        with pytest.raises(ClientError) as looked_at:
+            arc.get_managed_resource(resourceIdentifier=identifier)
+        assert refusal(started.value) == refusal(looked_at.value) == ("ResourceNotFoundException", 404)
     managed = [one["name"] for one in arc.list_managed_resources()["items"]]
     assert "shifted" in managed
     assert "not-enabled" not in managed

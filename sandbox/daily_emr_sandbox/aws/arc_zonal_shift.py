@@ -17,7 +17,7 @@ from .errors import AwsError, validation
 from .wire import Call
 
 EXPIRES = re.compile(r"([1-9][0-9]*)([mh])")
-LONGEST_S = 72 * 3600
+SHORTEST_S, LONGEST_S = 60, 72 * 3600
 PAGE = 100
 ENABLED = "zonal_shift.config.enabled"
 
@@ -80,9 +80,10 @@ class ZonalShifts:
 
     def zones(self, arn: str) -> set[str]:
         """Names of the zones that traffic of a load balancer is moved away from now."""
-        away = {shift.away_from for shift in self._shifts if shift.resource == arn and shift.status == "ACTIVE"}
-        balancer = self._balancers().get(arn)
-        return {zone for zone, zone_id in _zones(balancer).items() if zone_id in away} if balancer else set()
+        shift, balancer = self._active(arn), self._balancers().get(arn)
+        if shift is None or balancer is None:
+            return set()
+        return {zone for zone, zone_id in _zones(balancer).items() if zone_id == shift.away_from}
 
     # Operations.
 
@@ -93,7 +94,8 @@ class ZonalShifts:
             raise validation(f"The Availability Zone {zone} is not one of the resource's.", reason="InvalidAz")
         seconds = _seconds(params["expiresIn"])
         if running := self._active(balancer.arn):
-            raise _conflict("ZonalShiftAlreadyExists", "There is already an active zonal shift for the resource.", running)
+            message = "There is already an active zonal shift for the resource."
+            raise _conflict("ZonalShiftAlreadyExists", message, running)
         started = _now()
         shift = Shift(str(uuid.uuid4()), balancer.arn, zone, started, self._end(started, seconds), params["comment"])
         self._shifts.append(shift)
@@ -137,17 +139,15 @@ class ZonalShifts:
     # Inside.
 
     def _resource(self, balancer: Any) -> dict[str, Any]:
-        running = [shift for shift in self._shifts if shift.resource == balancer.arn and shift.status == "ACTIVE"]
-        shown = [
-            {key: value for key, value in shift.described().items() if key != "status"}
-            | {"appliedStatus": "APPLIED", "shiftType": "ZONAL_SHIFT"}
-            for shift in running
-        ]
+        shown = []
+        if running := self._active(balancer.arn):
+            described = {key: value for key, value in running.described().items() if key != "status"}
+            shown = [described | {"appliedStatus": "APPLIED", "shiftType": "ZONAL_SHIFT"}]
         return {"arn": balancer.arn, "name": balancer.name, "zonalShifts": shown, "zonalAutoshiftStatus": "DISABLED"}
 
     def _weights(self, balancer: Any) -> dict[str, float]:
-        away = {shift.away_from for shift in self._shifts if shift.resource == balancer.arn and shift.status == "ACTIVE"}
-        return {zone: 0.0 if zone in away else 1.0 for zone in _zones(balancer).values()}
+        running = self._active(balancer.arn)
+        return {zone: 0.0 if running and zone == running.away_from else 1.0 for zone in _zones(balancer).values()}
 
     def _balancers(self) -> dict[str, Any]:
         balancers: dict[str, Any] = self._aws.backend("elbv2").load_balancers
@@ -190,7 +190,7 @@ def _zones(balancer: Any) -> dict[str, str]:
 def _seconds(expires_in: str) -> float:
     match = EXPIRES.fullmatch(expires_in)
     seconds = int(match[1]) * (60 if match[2] == "m" else 3600) if match else 0
-    if not 60 <= seconds <= LONGEST_S:
+    if not SHORTEST_S <= seconds <= LONGEST_S:
         raise validation("expiresIn is a whole number and m or h, at most 72h.", reason="InvalidExpiresIn")
     return seconds
 

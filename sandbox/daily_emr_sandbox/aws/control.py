@@ -27,8 +27,8 @@ class Control:
     """Routes of JSON handlers.
 
     A handler gets the parts of the path in braces, the query and the members of a JSON body as keyword arguments,
-    in that order of precedence, and returns what becomes JSON. LookupError is 404, ValueError and TypeError are 400, everything
-    else is 500; the text of the error is its `error`. Handlers run without the mutex.
+    in that order of precedence, and returns what becomes JSON. LookupError is 404, ValueError and TypeError are
+    400, everything else is 500; the text of the error is its `error`. Handlers run without the mutex.
     """
 
     def __init__(self, settings: Settings, calls: CallLog, faults: Faults) -> None:
@@ -38,8 +38,8 @@ class Control:
         self.register("POST", "/log/mark", lambda: {"seq": calls.seq})
         self.register("GET", "/faults", lambda: {"faults": faults.listed()})
         self.register("POST", "/faults", lambda **plan: {"id": faults.add(**plan)})
-        self.register("DELETE", "/faults", lambda: faults.remove())
-        self.register("DELETE", "/faults/{fault_id}", lambda fault_id: faults.remove(fault_id))
+        self.register("DELETE", "/faults", faults.remove)
+        self.register("DELETE", "/faults/{fault_id}", faults.remove)
         self.register("GET", "/time", self._time)
 
     def register(self, method: str, path: str, handler: Handler) -> None:

@@ -118,9 +118,8 @@ class Gateway:
             raise _missing(call) from None
         except Exception as error:
             logger.exception("%s %s failed inside the sandbox", call.service, call.operation)
-            raise AwsError(
-                "SandboxFailure", f"The sandbox failed at {call.service}:{call.operation} ({type(error).__name__}).", 400
-            ) from error
+            message = f"The sandbox failed at {call.service}:{call.operation} ({type(error).__name__})."
+            raise AwsError("SandboxFailure", message, 400) from error
         if call.service != "s3" and reply.status in {404, 405, 500} and _is_page(reply):
             raise _missing(call)
         return reply

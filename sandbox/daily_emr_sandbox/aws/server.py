@@ -131,7 +131,7 @@ class AwsServer:
         """moto's state of a service (its moto name) in the sandbox's account and region. Hold the mutex."""
         from moto.backends import get_backend
 
-        accounts: Any = get_backend(service)  # type: ignore[call-overload]
+        accounts: Any = get_backend(service)
         regions = accounts[self.settings.account_id]
         return regions[self.settings.region if self.settings.region in regions else "aws"]
 
@@ -148,7 +148,7 @@ class AwsServer:
                     aws_session_token=self._platform.session_token,
                     config=Config(
                         retries={"mode": "standard", "total_max_attempts": 1}, proxies={}, max_pool_connections=32,
-                        ignore_configured_endpoint_urls=True, s3={"addressing_style": "path"},
+                        s3={"addressing_style": "path"},
                     ),
                 )  # fmt: skip
                 client.meta.events.register("before-call.*.*", self._mark)

@@ -9,6 +9,7 @@ import io
 import json
 import re
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -46,7 +47,7 @@ class Reply:
     @property
     def error_code(self) -> str | None:
         """AWS error code; None when the call went well."""
-        if self.status < 400:
+        if self.status < HTTPStatus.BAD_REQUEST:
             return None
         for name, value in self.headers:
             if name.lower() == "x-amzn-errortype":
@@ -84,7 +85,8 @@ class Call:
         """The answer of a call that failed."""
         reply = self._serialized(error)
         headers = reply.headers
-        if self.protocol in {"json", "rest-json"} and not any(name.lower() == "x-amzn-errortype" for name, _ in headers):
+        told = any(name.lower() == "x-amzn-errortype" for name, _ in headers)
+        if self.protocol in {"json", "rest-json"} and not told:
             headers = [*headers, ("x-amzn-errortype", error.code)]
         return Reply(error.status or reply.status, headers, reply.body)
 

@@ -96,6 +96,14 @@ def one_of_two_in_the_zone_errs(readings: Readings) -> None:
     with_tasks(readings, task(1, "a", chart=ERROR), task(2, "a"), task(3, "b"), task(4, "b"))
 
 
+def slow_everywhere(readings: Readings) -> None:
+    with_tasks(readings, task(1, "a", ready=ready(database="timeout", ms=2000)), task(2, "b", ready=ready(ms=501)))
+
+
+def slow_where_it_is_cut_off(readings: Readings) -> None:
+    with_tasks(readings, task(1, "a", ready=ready(database="timeout", ms=2000)), task(2, "b", ready=ready(ms=500)))
+
+
 def every_zone_is_cut_off(readings: Readings) -> None:
     cut_off = {"ready": ready(database="timeout"), "chart": TIMEOUT}
     with_tasks(readings, task(1, "a", **cut_off), task(2, "b", **cut_off))
@@ -213,6 +221,7 @@ EDGES: list[tuple[str, Spoil, Spoil]] = [
     ("new_release_failing", new_release_errs, old_release_fails_too),
     ("new_release_failing", new_release_errs, new_release_fails_for_the_database),
     ("new_release_failing", new_release_errs, one_errs),
+    ("database_slow", slow_everywhere, slow_where_it_is_cut_off),
     ("database_unreachable", nobody_reaches_the_database, we_cannot_reach_the_database),
     ("database_unreachable", new_release_fails_for_the_database, database_is_modified),
     ("database_unreachable", new_release_fails_for_the_database, one_task_cannot_reach_the_database),

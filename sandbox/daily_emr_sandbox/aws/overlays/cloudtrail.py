@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 KEPT = 5_000
 PAGE = 50
-ATTRIBUTES = ("EventId", "EventName", "ReadOnly", "Username", "ResourceType", "ResourceName", "EventSource", "AccessKeyId")
+ATTRIBUTES = (
+    "EventId", "EventName", "ReadOnly", "Username", "ResourceType", "ResourceName", "EventSource", "AccessKeyId",
+)  # fmt: skip
 SOURCES = {"elbv2": "elasticloadbalancing", "cloudwatch": "monitoring", "stepfunctions": "states"}
 """Services whose event source is not their name in boto3."""
 RESOURCE_TYPES = {
@@ -132,7 +134,8 @@ def install(aws: Any) -> None:
         if len(attributes) > 1:
             raise AwsError("InvalidLookupAttributesException", "You can specify only one lookup attribute.")
         if any(item["AttributeKey"] not in ATTRIBUTES for item in attributes):
-            raise AwsError("InvalidLookupAttributesException", f"The attribute key must be one of {', '.join(ATTRIBUTES)}.")
+            known = ", ".join(ATTRIBUTES)
+            raise AwsError("InvalidLookupAttributesException", f"The attribute key must be one of {known}.")
         size = int(asked.get("MaxResults") or PAGE)
         if not 1 <= size <= PAGE:
             raise AwsError("InvalidMaxResultsException", f"MaxResults must be between 1 and {PAGE}.")

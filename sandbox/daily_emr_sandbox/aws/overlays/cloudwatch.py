@@ -52,9 +52,9 @@ def get_metric_data(self: Any) -> ActionResult:
         if query.get("ReturnData", True):
             value = values[query["Id"]]
             if isinstance(value, float):
-                raise _invalid(f"Error in expression '{query['Id']}': it must return time series, and returns a number.")
-            label = query.get("Label") or query.get("MetricStat", {}).get("Metric", {}).get("MetricName") or query["Id"]
-            results += [_result(query["Id"], label, one, ascending) for one in (value if isinstance(value, list) else [value])]
+                raise _invalid(f"Error in expression '{query['Id']}': it must return time series, not a number.")
+            series = value if isinstance(value, list) else [value]
+            results += [_result(query["Id"], _label(query), one, ascending) for one in series]
     return ActionResult({"MetricDataResults": results, "Messages": []})
 
 
@@ -74,9 +74,10 @@ def _evaluate(store: MetricStore, queries: list[dict[str, Any]], start: float, e
     first = floor(start, step)
     times = [first + step * number for number in range(max(0, -int((first - end) // step)))]
     while waiting:
-        ready = [one for one, text in waiting.items() if not set(re.findall(r"[a-z]\w*", _bare(text))) & (waiting.keys())]
+        ready = [one for one, text in waiting.items() if not _names(text) & waiting.keys()]
         if not ready:
-            raise _invalid(f"Error in expression '{next(iter(waiting))}': the expressions refer to each other in a circle.")
+            one = next(iter(waiting))
+            raise _invalid(f"Error in expression '{one}': the expressions refer to each other in a circle.")
         for one in ready:
             try:
                 values[one] = evaluate(waiting[one], Scope(values, metrics, [at for at in times if at < end]))
@@ -86,9 +87,15 @@ def _evaluate(store: MetricStore, queries: list[dict[str, Any]], start: float, e
     return values
 
 
-def _bare(expression: str) -> str:
-    """An expression without its texts."""
-    return re.sub(r"\"[^\"]*\"|'[^']*'", "", expression)
+def _names(expression: str) -> set[str]:
+    """What an expression may refer to: the words outside its texts."""
+    return set(re.findall(r"[a-z]\w*", re.sub(r"\"[^\"]*\"|'[^']*'", "", expression)))
+
+
+def _label(query: dict[str, Any]) -> str:
+    metric = query.get("MetricStat", {}).get("Metric", {})
+    label: str = query.get("Label") or metric.get("MetricName") or query["Id"]
+    return label
 
 
 def _check_queries(queries: list[dict[str, Any]], start: float, end: float) -> None:
@@ -144,7 +151,8 @@ def get_metric_statistics(self: Any) -> ActionResult:
     if (end - start) / period > MOST_POINTS:
         message = f"You have requested more than {MOST_POINTS} datapoints: use a longer period or a shorter time."
         raise AwsError("InvalidParameterCombination", message, 400)
-    store, key = store_of(self.cloudwatch_backend), key_of(asked["Namespace"], asked["MetricName"], asked.get("Dimensions"))
+    store = store_of(self.cloudwatch_backend)
+    key = key_of(asked["Namespace"], asked["MetricName"], asked.get("Dimensions"))
     points: dict[float, dict[str, Any]] = {}
     for name in [*plain, *extended]:
         _check_statistic(name)

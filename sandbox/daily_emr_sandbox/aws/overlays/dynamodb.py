@@ -69,21 +69,21 @@ def transact(self: Any, transact_items: list[dict[str, Any]]) -> None:
         raise TransactWriteSingleOpException
     parts = [next(iter(part.items())) for part in transact_items]
     keys = [_key(self, kind, action) for kind, action in parts]
-    places = [(action["TableName"], json.dumps(key, sort_keys=True)) for (_, action), key in zip(parts, keys, strict=True)]
-    if len(set(places)) < len(places):
+    places = [(action["TableName"], key) for (_, action), key in zip(parts, keys, strict=True)]
+    if len({json.dumps(place, sort_keys=True) for place in places}) < len(places):
         raise MultipleTransactionsException
     reasons = [_reason(self, action, key) for (_, action), key in zip(parts, keys, strict=True)]
     if any(code for code, _, _ in reasons):
         raise TransactionCanceledException(reasons)
-    before = [copy.deepcopy(self.get_item(action["TableName"], key)) for (_, action), key in zip(parts, keys, strict=True)]
+    before = [copy.deepcopy(self.get_item(table, key)) for table, key in places]
     try:
         for (kind, action), key in zip(parts, keys, strict=True):
             _do(self, kind, action, key)
     except Exception:
-        for (_, action), key, item in zip(parts, keys, before, strict=True):
-            self.delete_item(action["TableName"], key)
+        for (table, key), item in zip(places, before, strict=True):
+            self.delete_item(table, key)
             if item is not None:
-                self.put_item(action["TableName"], item.to_json()["Attributes"])
+                self.put_item(table, item.to_json()["Attributes"])
         raise
 
 

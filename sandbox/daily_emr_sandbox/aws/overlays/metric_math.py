@@ -6,6 +6,7 @@ value, neither has the result, which is why alarms fill first.
 
 from __future__ import annotations
 
+import itertools
 import math
 import operator
 import re
@@ -97,21 +98,21 @@ class _Parser:
         return self._primary()
 
     def _primary(self) -> Value:
-        token = self._next()
-        if token == "(":
+        word = self._next()
+        if word == "(":
             inner = self.binary(0)
             self._expect(")")
             return inner
-        if token == "[":
+        if word == "[":
             return [one for value in self._list("]") for one in _as_series(value)]
-        if token[0].isdigit() or token[0] == ".":
-            return float(token)
+        if word[0].isdigit() or word[0] == ".":
+            return float(word)
         if self._peek() == "(":
             self._next()
-            return self._function(token)
-        if token not in self._scope.series:
-            raise MathError(f"there is no {token!r}")
-        return self._scope.series[token]
+            return self._function(word)
+        if word not in self._scope.series:
+            raise MathError(f"there is no {word!r}")
+        return self._scope.series[word]
 
     def _function(self, name: str) -> Value:
         if name == "METRICS":
@@ -131,7 +132,8 @@ class _Parser:
         low, high, function = FUNCTIONS[name]
         if not low <= len(arguments) <= high:
             raise MathError(f"{name} got {len(arguments)} arguments")
-        return function(*arguments)
+        result: Value = function(*arguments)
+        return result
 
     def _list(self, end: str) -> list[Value]:
         values: list[Value] = []
@@ -249,24 +251,23 @@ def _fill(value: Value, mode: Value | str, times: Sequence[float]) -> Value:
         raise MathError("FILL takes a time series")
     if isinstance(mode, list):
         raise MathError("FILL takes no array as its second argument")
-    known = sorted(value)
-    result: Series = {}
-    for at in times:
-        if at in value:
-            result[at] = value[at]
-        elif isinstance(mode, dict):
-            if at in mode:
-                result[at] = mode[at]
-        elif isinstance(mode, float):
-            result[at] = mode
-        elif earlier := [moment for moment in known if moment < at]:
-            later = [moment for moment in known if moment > at]
-            if mode == "REPEAT":
-                result[at] = value[earlier[-1]]
-            elif later:
-                share = (at - earlier[-1]) / (later[0] - earlier[-1])
-                result[at] = value[earlier[-1]] + share * (value[later[0]] - value[earlier[-1]])
-    return result
+    filled = {at: value[at] if at in value else _missing(value, mode, at) for at in times}
+    return {at: one for at, one in filled.items() if one is not None}
+
+
+def _missing(series: Series, mode: float | Series | str, at: float) -> float | None:
+    """Value for a period that has none; None when there is nothing to take it from."""
+    if isinstance(mode, float):
+        return mode
+    if isinstance(mode, dict):
+        return mode.get(at)
+    earlier, later = [one for one in series if one < at], [one for one in series if one > at]
+    if not earlier or (mode == "LINEAR" and not later):
+        return None
+    if mode == "REPEAT":
+        return series[max(earlier)]
+    left, right = max(earlier), min(later)
+    return series[left] + (at - left) / (right - left) * (series[right] - series[left])
 
 
 def _rate(value: Value) -> Value:
@@ -276,7 +277,7 @@ def _rate(value: Value) -> Value:
     if not isinstance(value, dict):
         raise MathError("RATE takes a time series")
     known = sorted(value)
-    return {at: (value[at] - value[before]) / (at - before) for before, at in zip(known, known[1:], strict=False)}
+    return {at: (value[at] - value[before]) / (at - before) for before, at in itertools.pairwise(known)}
 
 
 FUNCTIONS: dict[str, tuple[int, int, Callable[..., Any]]] = {

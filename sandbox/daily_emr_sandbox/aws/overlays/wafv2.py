@@ -64,7 +64,8 @@ def _check_action(rule: dict[str, Any], kind: str) -> None:
     action, override = list(rule.get("Action") or {}), list(rule.get("OverrideAction") or {})
     if kind in GROUP_STATEMENTS:
         if action or len(override) != 1 or override[0] not in OVERRIDES:
-            raise _invalid(f"Rule {name} uses a rule group: it takes an override action, None or Count.", "RULE_ACTION", name)
+            message = f"Rule {name} uses a rule group: it takes an override action, None or Count."
+            raise _invalid(message, "RULE_ACTION", name)
     elif override or len(action) != 1 or action[0] not in RULE_ACTIONS:
         raise _invalid(f"Rule {name} takes exactly one action and no override action.", "RULE_ACTION", name)
 
