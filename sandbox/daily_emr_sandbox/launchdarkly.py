@@ -63,6 +63,7 @@ class Flag:
                     "lastModified": self.changed_ms,
                     "version": self.version,
                     "archived": False,
+                    "offVariation": 1,  # of true, false
                 }
             },
         }

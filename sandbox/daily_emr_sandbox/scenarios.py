@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     from .world import World
 
 FAULTS: tuple[type[Fault], ...] = (
-    # In the order in which everything is mended: what others depend on first.
+    # In the order in which everything is mended: what a rollout needs first, then rollouts.
+    ScaledToZero,
     SlowDatabase,
     DatabaseDown,
     ZoneImpaired,
     WafBlock,
     BadFlag,
-    BrokenSecret,
     RollbackImageDeleted,
     BadReleaseCrash,
     BadReleaseErrors,
-    ScaledToZero,
+    BrokenSecret,
     WedgedTasks,
 )
 ALIASES = {"bad_release": "bad_release_errors"}
@@ -58,14 +58,14 @@ class Scenarios:
         return {"broken": fault.name, "summary": fault.summary}
 
     def mend(self, name: str | None = None) -> dict[str, Any]:
-        """Mend one fault, or all of them; all of them ends with a healthy system."""
+        """Mend one fault, or all of them; returns when the system is healthy, unless other faults are left."""
         faults = list(self._faults.values()) if name is None else [self._named(name)]
         with self._turn:
             for fault in faults:
                 fault.mend()
                 if fault.name in self._broken:
                     self._broken.remove(fault.name)
-            if name is None:
+            if not self._broken:
                 self._world.wait_healthy()
         return {"mended": [fault.name for fault in faults]}
 

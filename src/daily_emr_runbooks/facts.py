@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
-from .text import clean
+from .text import clean, seconds
 
 EAT = timezone(timedelta(hours=3), "EAT")
 PHASES = ("open", "diagnose", "decide", "mitigate", "verify", "close")
@@ -47,7 +47,8 @@ class Observation:
         reason = f" ({self.because})" if self.because else ""
         if self.status == "unknown":
             return f"{self.subject}: could not be read{reason}"
-        return f"{self.subject}: {self.seen}, expected {self.expected}{reason}"
+        seen = self.seen if self.subject in self.seen else f"{self.subject}: {self.seen}"
+        return f"{seen}, expected {self.expected}{reason}"
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ class Decision:
     because: str
     evidence: tuple[str, ...]
     ruled_out: tuple[RuledOut, ...]
+    mitigations: tuple[str, ...]
     hand_off: str
 
 
@@ -107,6 +109,7 @@ def decision(body: object) -> Decision | None:
         ruled_out=tuple(
             RuledOut(clean(row.get("cause", "")), clean(row.get("why", ""))) for row in _dicts(body.get("ruled_out"))
         ),
+        mitigations=tuple(sentences(body.get("mitigations"))),
         hand_off=clean(body.get("hand_off") or ""),
     )
 
@@ -142,9 +145,9 @@ def undo_sentence(undo: object) -> str:
     match undo:
         case {"module": str(module), **rest}:
             args = rest.get("args")
-            # The environment and the session of the run say nothing about the undo.
-            args = args if isinstance(args, dict) else {}
-            told = {name: value for name, value in args.items() if name not in ("environment", "incident")}
+            given: Mapping[str, object] = args if isinstance(args, Mapping) else {}
+            # Dictionaries (the service, the environment) say where; what would be put back is plain.
+            told = {name: value for name, value in given.items() if not isinstance(value, dict | list)}
             return clean(f"{module} with {clean(told)}" if told else module)
         case str(reason) if reason:
             return clean(reason)
@@ -161,6 +164,18 @@ def step_name(line: Mapping[str, Any]) -> str:
 def outcome_sentence(line: Mapping[str, Any]) -> str:
     """How a step ended, in the words of the step where it has some."""
     return clean(line.get("msg") or f"{step_name(line)}: {line.get('outcome') or 'unknown'}")
+
+
+def waited_sentence(line: Mapping[str, Any]) -> str:
+    """What was waited for, how long, and whether it came."""
+    end = "Settled" if line.get("settled") is True else "Not settled"
+    return clean(
+        f"{end} after {seconds(number(line.get('seconds')))}: {clean(line.get('seen') or 'nothing was seen')}."
+    )
+
+
+def number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def refusals(line: Mapping[str, Any]) -> list[str]:

@@ -162,7 +162,7 @@ class LiveRun:
             self._say_once("■", f"refused: {reason}", "yellow")
 
     def _show_waited(self, line: Line) -> None:
-        self._say("…", clean(line.get("sentence") or f"waited {clean(line.get('seconds', ''))} s"), "dim")
+        self._say("…", facts.waited_sentence(line), "dim")
 
     def _show_verified(self, line: Line) -> None:
         good = line.get("verified") is True
@@ -211,7 +211,8 @@ class LiveRun:
             self._say("…", self._progress, "dim")
 
     def _show_failure(self, result: Mapping[str, Any]) -> None:
-        if isinstance(message := result.get("msg"), str):
+        # With an exit code it is the end of the run, which the verdict tells.
+        if isinstance(message := result.get("msg"), str) and "exit_code" not in result:
             self._say_once("✗", clean(message), "red")
 
     # -- drawing -------------------------------------------------------------------------------------------------
@@ -227,14 +228,16 @@ class LiveRun:
             self._say(sign, text, style)
 
     def _status_line(self) -> Spinner:
-        with self._lock:
-            now = facts.PHASES.index(self._phase)
-            phases = Text()
-            for index, phase in enumerate(facts.PHASES):
-                style = "green" if index < now else "bold cyan" if index == now else "dim"
-                phases.append(f"{phase}  ", style)
-            phases.append(seconds(time.monotonic() - self._started), "dim")
-            if self._progress:
-                phases.append(f"\n{self._progress}", "dim")
+        # Called by the thread that redraws, which holds the lock of the terminal: to wait for ours here, while
+        # another thread holds it and prints, would stop both for ever. So it reads, and takes what it gets.
+        phase, progress = self._phase, self._progress
+        now = facts.PHASES.index(phase)
+        phases = Text()
+        for index, name in enumerate(facts.PHASES):
+            style = "green" if index < now else "bold cyan" if index == now else "dim"
+            phases.append(f"{name}  ", style)
+        phases.append(seconds(time.monotonic() - self._started), "dim")
+        if progress:
+            phases.append(f"\n{progress}", "dim")
         self._spinner.update(text=phases)
         return self._spinner

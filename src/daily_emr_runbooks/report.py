@@ -126,7 +126,7 @@ def build(folder: RunFolder, outcome: str | None = None, sentence: str | None = 
         advice=ADVICE.get(word, NO_ADVICE),
         opened=timeline.both_clocks(opened),
         closed=timeline.both_clocks(closed),
-        duration=seconds(_number(record.get("seconds")) or timeline.between(opened, closed)),
+        duration=seconds(facts.number(record.get("seconds")) or timeline.between(opened, closed)),
         decision=_decision(record, journal),
         observations=facts.observations(
             _body(journal, "observed", 0).get("observations") or record.get("observations")
@@ -180,7 +180,8 @@ def _decision(record: dict[str, Any], journal: list[dict[str, Any]]) -> facts.De
 
 def _steps(record: dict[str, Any], journal: list[dict[str, Any]]) -> list[Step]:
     rows = [row for row in record.get("steps") or [] if isinstance(row, dict)] or _steps_of_journal(journal)
-    rows = [row for row in rows if row.get("outcome") != "refused"]  # told by its reasons, in a section of its own
+    # A refused step is told by its reasons, in a section of its own; one that had nothing to do, by the timeline.
+    rows = [row for row in rows if row.get("outcome") not in ("refused", "noop")]
     return [
         Step(
             name=clean(row.get("step") or "change"),
@@ -189,7 +190,7 @@ def _steps(record: dict[str, Any], journal: list[dict[str, Any]]) -> list[Step]:
             outcome=clean(row.get("outcome") or "unknown"),
             changes=facts.field_changes(row.get("diff")),
             undo=facts.undo_sentence(row.get("undo")),
-            seconds=seconds(_number(row.get("seconds"))),
+            seconds=seconds(facts.number(row.get("seconds"))),
         )
         for row in rows
     ]
@@ -212,7 +213,3 @@ def _steps_of_journal(journal: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _refusals(journal: list[dict[str, Any]]) -> list[str]:
     found = [sentence for line in journal if line.get("kind") == "refused" for sentence in facts.refusals(line)]
     return list(dict.fromkeys(found))
-
-
-def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

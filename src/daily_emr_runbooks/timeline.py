@@ -101,7 +101,7 @@ def _refused(line: Line) -> str:
 
 
 def _waited(line: Line) -> str:
-    return clean(line.get("sentence") or "Waited")
+    return facts.waited_sentence(line)
 
 
 def _verified(line: Line) -> str:

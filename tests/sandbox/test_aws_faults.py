@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -117,14 +117,15 @@ def test_a_call_that_is_held_does_not_hold_the_others(aws: Aws, kind: str) -> No
     client, mark = aws.client("ecs", retries=ONCE), aws.server.calls.seq
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(client.describe_clusters)
-        until(lambda: aws.calls(mark, "DescribeClusters"))
+        try:
+            until(lambda: aws.calls(mark, "DescribeClusters"))
 
-        client.list_clusters()
-        with aws.server.mutex:
-            pass
+            aws.client("ecs", retries=ONCE, read_timeout=15).list_clusters()
 
-        assert not waiting.done()
-        assert aws.control("DELETE", f"/faults/{held}")[0] == 200
+            assert not waiting.done()
+            assert aws.control("DELETE", f"/faults/{held}")[0] == 200
+        finally:
+            aws.server.faults.remove()
         if kind == "delay":
             assert "clusters" in waiting.result(timeout=30)
         else:
@@ -176,31 +177,51 @@ def test_the_sandbox_itself_is_neither_hit_nor_logged(aws: Aws) -> None:
         aws.client("ecs", retries=ONCE).list_clusters()
 
 
-def test_one_of_sixteen_conditional_writes_wins(aws: Aws) -> None:
-    table = {"TableName": "locks", "BillingMode": "PAY_PER_REQUEST"}
+class Inside:
+    """Counts who is in the backend at once, and stays in it long enough for somebody else to come in."""
+
+    def __init__(self, method: Callable[..., Any]) -> None:
+        self.most = self._now = 0
+        self._method = method
+
+    def __call__(self, *args: Any, **more: Any) -> Any:
+        self._now += 1
+        self.most = max(self.most, self._now)
+        try:
+            time.sleep(0.005)  # gives the other threads their turn: the race that the mutex must close
+            return self._method(*args, **more)
+        finally:
+            self._now -= 1
+
+
+def test_one_of_sixteen_conditional_writes_wins(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
     client = aws.client("dynamodb")
     client.create_table(
-        **table, KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+        TableName="locks", BillingMode="PAY_PER_REQUEST",
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
         AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
     )  # fmt: skip
-    for lock in range(5):
-        together = threading.Barrier(16)
+    inside = Inside(aws.server.backend("dynamodb").put_item)
+    monkeypatch.setattr(aws.server.backend("dynamodb"), "put_item", inside)
+    together = threading.Barrier(16)
 
-        def take(owner: int, lock: int = lock, together: threading.Barrier = together) -> bool:
-            together.wait()
-            try:
-                client.put_item(
-                    TableName="locks", Item={"pk": {"S": str(lock)}, "owner": {"N": str(owner)}},
-                    ConditionExpression="attribute_not_exists(pk)",
-                )  # fmt: skip
-            except client.exceptions.ConditionalCheckFailedException:
-                return False
-            return True
+    def take(owner: int) -> bool:
+        together.wait()
+        try:
+            client.put_item(
+                TableName="locks", Item={"pk": {"S": "lock"}, "owner": {"N": str(owner)}},
+                ConditionExpression="attribute_not_exists(pk)",
+            )  # fmt: skip
+        except client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
 
-        with ThreadPoolExecutor(16) as pool:
-            won = list(pool.map(take, range(16)))
-        kept = client.get_item(TableName="locks", Key={"pk": {"S": str(lock)}}, ConsistentRead=True)["Item"]
-        assert [owner for owner, mine in enumerate(won) if mine] == [int(kept["owner"]["N"])]
+    with ThreadPoolExecutor(16) as pool:
+        won = list(pool.map(take, range(16)))
+
+    kept = client.get_item(TableName="locks", Key={"pk": {"S": "lock"}}, ConsistentRead=True)["Item"]
+    assert [owner for owner, mine in enumerate(won) if mine] == [int(kept["owner"]["N"])]
+    assert inside.most == 1
 
 
 def until(ask: Any) -> None:

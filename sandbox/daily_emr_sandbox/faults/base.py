@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 
 
 class Fault(ABC):
-    """A named fault: `break_` makes it and waits until it shows, `mend` takes it away and waits until it is gone."""
+    """A named fault. Both methods may be called at any time, also twice, and whatever a runbook did meanwhile.
+
+    `break_` makes it and waits until it shows. `mend` takes it away; whether its effects are gone can be seen only
+    when no other fault is left, so that is for the caller to wait for.
+    """
 
     name: ClassVar[str]
     summary: ClassVar[str]

@@ -52,6 +52,9 @@ class ZoneImpaired(Fault):
         for zone in self.settings.zones:
             self.world.database.flow(zone)
             self.world.cache.flow(zone)
+        shifts = self.world.aws.boto("arc-zonal-shift")
+        for shift in shifts.list_zonal_shifts(status="ACTIVE")["items"]:  # the zone is well: its traffic may come back
+            shifts.cancel_zonal_shift(zonalShiftId=shift["zonalShiftId"])
 
     def _timed_out(self, zone: str) -> bool:
         reasons = [self.web.database_check(task).get("reason") for task in self.web.running() if task.zone == zone]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -85,6 +86,19 @@ def test_a_terminal_gets_a_line_that_moves(tmp_path: Path) -> None:
 
     assert "diagnose" in output.getvalue()
     assert "close" in output.getvalue()
+
+
+def test_the_line_that_moves_is_drawn_while_another_thread_shows_the_journal() -> None:
+    # The thread that redraws holds the terminal; a thread that shows the journal holds the display and wants the
+    # terminal. Were drawing to wait for the display, both would wait for ever.
+    live, _ = shown(terminal=True)
+    drawn = threading.Thread(target=live._status_line, daemon=True)
+
+    with live._lock:
+        drawn.start()
+        drawn.join(timeout=30)
+
+        assert not drawn.is_alive()
 
 
 def test_hostile_text_cannot_move_the_cursor(tmp_path: Path) -> None:

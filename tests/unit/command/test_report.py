@@ -72,6 +72,15 @@ def test_a_change_is_shown_from_before_to_after_without_what_stayed(finished_run
     assert "| tasks |" not in text
 
 
+@pytest.mark.parametrize("outcome", ["noop", "refused"])
+def test_a_step_that_did_nothing_is_not_among_the_changes(tmp_path: Path, outcome: str) -> None:
+    steps = [{"step": "stop_deployment", "outcome": outcome}, *RECORD["steps"]]
+
+    report = build(write_run(tmp_path, JOURNAL, RECORD | {"steps": steps}))
+
+    assert [step.name for step in report.steps] == ["roll_back_release"]
+
+
 def test_findings_come_first_and_an_unknown_is_never_ok(finished_run: RunFolder) -> None:
     report = build(finished_run)
     rows = re.findall(r"^\| (finding|unknown|ok) \| (\w+) .*$", render(report, "md"), re.MULTILINE)

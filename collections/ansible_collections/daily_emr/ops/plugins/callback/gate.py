@@ -1,17 +1,8 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 
+# ruff: noqa: E402  # documentation first, as Ansible wants it
+
 from __future__ import annotations
-
-import sys
-from pathlib import Path
-from typing import Any, NoReturn
-
-from ansible import context
-from ansible.plugins.callback import CallbackBase
-from ansible_collections.daily_emr.ops.plugins.module_utils._errors import Refused
-from ansible_collections.daily_emr.ops.plugins.module_utils._modules import find_project
-from ansible_collections.daily_emr.ops.plugins.module_utils._outcomes import EXIT_CODES, RunOutcome
-from ansible_collections.daily_emr.ops.plugins.plugin_utils.guard import LIFE_CYCLE_ROLE, refuse_inputs
 
 DOCUMENTATION = r"""
 name: gate
@@ -27,6 +18,17 @@ description:
 requirements:
   - Enable it with C(callbacks_enabled = daily_emr.ops.gate) in C(ansible.cfg).
 """
+
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+from ansible import context
+from ansible.plugins.callback import CallbackBase
+from ansible_collections.daily_emr.ops.plugins.module_utils._errors import Refused
+from ansible_collections.daily_emr.ops.plugins.module_utils._modules import find_project
+from ansible_collections.daily_emr.ops.plugins.module_utils._outcomes import EXIT_CODES, RunOutcome
+from ansible_collections.daily_emr.ops.plugins.plugin_utils.guard import LIFE_CYCLE_ROLE, refuse_inputs
 
 INCIDENT_ACTION = "daily_emr.ops.incident"
 NARROWING = {"tags": "--tags", "skip_tags": "--skip-tags", "start_at_task": "--start-at-task", "subset": "--limit"}

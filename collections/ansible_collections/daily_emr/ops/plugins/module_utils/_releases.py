@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._calls import CALL_ERRORS, error_code
+from ansible_collections.daily_emr.ops.plugins.module_utils._clients import gather
 from ansible_collections.daily_emr.ops.plugins.module_utils._errors import OpsError
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import (
     Json,
@@ -122,6 +124,14 @@ def read_release(clients: Clients, service: Json, revision: str) -> Json:
         raise OpsError(f"{revision} has no container {service['container']}: check web_service in the inventory.")
     tags = {tag["key"]: tag["value"] for tag in answer.get("tags", [])}
     digest = digest_of(container["image"])
+    secrets = _secrets(container)
+    there = gather(
+        image=lambda: bool(digest) and image_present(clients, service["repository"], str(digest)),
+        **{name: partial(_secret_present, clients, name) for name in secrets},
+    )
+    for answer in there.values():
+        if isinstance(answer, OpsError):
+            raise answer
     return {
         "revision": revision,
         "registered": definition.get("status", "ACTIVE") == "ACTIVE",
@@ -129,8 +139,8 @@ def read_release(clients: Clients, service: Json, revision: str) -> Json:
         "schema_compat": tags.get("schema_compat"),
         "security_fix": tags.get("security_fix"),
         "digest": digest,
-        "image_present": bool(digest) and image_present(clients, service["repository"], str(digest)),
-        "missing_secrets": [name for name in _secrets(container) if not _secret_present(clients, name)],
+        "image_present": there["image"],
+        "missing_secrets": [name for name in secrets if not there[name]],
     }
 
 
