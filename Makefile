@@ -10,6 +10,8 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
 FAULT ?= bad_release
+SCENARIOS := $(filter-out default,$(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
+MOLECULE_FAULTS ?= bad_release scaled_to_zero waf_block
 
 .PHONY: help drill test setup lint sanity unit sandbox integration molecule other-end bench docs lock clean
 
@@ -46,8 +48,9 @@ sandbox: $(READY) ## The stand-ins refuse what AWS refuses
 integration: $(READY) ## Whole runs against the sandbox
 	pytest tests/integration
 
-molecule: $(READY) ## The runbooks' scenarios
-	molecule test --all
+molecule: $(READY) ## The runbooks' scenarios, each with several faults
+	@for scenario in $(SCENARIOS); do for fault in $(MOLECULE_FAULTS); do \
+	  echo "-- $$scenario: $$fault"; FAULT=$$fault molecule test --scenario-name $$scenario || exit 1; done; done
 
 other-end: $(READY) ## Fast tests with the newest supported Python and ansible-core, where that Python is found
 	@bin/other-end

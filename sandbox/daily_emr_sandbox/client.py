@@ -11,17 +11,17 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import boto3
 import psutil
 
-from .daemon import process_start
-from .loop import wait_until
+from .daemon import process_state
 from .settings import DEFAULT_TIME_FACTOR, default_state_dir
 
 UP_TIMEOUT_S = 90.0
@@ -161,9 +161,16 @@ class Sandbox:
         """Pid of the running daemon. The start time guards against a pid that was given away again."""
         try:
             owner = json.loads((self.state_dir / "daemon.lock").read_text())
-            return int(owner["pid"]) if process_start(owner["pid"]) == owner["started"] else None
+            pid, state = int(owner["pid"]), process_state(owner["pid"])
         except (OSError, ValueError, KeyError):
             return None
+        if state.started != owner["started"]:
+            return None
+        if state.zombie:
+            with Ends([pid]) as ends:
+                ends.wait(DOWN_TIMEOUT_S)
+            return None
+        return pid
 
     def _start(self, name: str, time_factor: float) -> None:
         logs = self.state_dir / "logs"
@@ -193,15 +200,16 @@ class Sandbox:
         try:
             daemon = psutil.Process(pid)
             family = [daemon, *daemon.children(recursive=True)]
-            daemon.send_signal(signal.SIGTERM)
         except psutil.NoSuchProcess:
             return
-        if not _gone(family):
-            for process in family:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    process.kill()
-            if not _gone(family):
-                raise SandboxError(f"Processes of the sandbox in {self.state_dir} do not end: look at {family}.")
+        with Ends(process.pid for process in family) as ends:
+            ends.signal(pid, signal.SIGTERM)
+            if ends.wait(DOWN_TIMEOUT_S):
+                return
+            for left in ends.pids:
+                ends.signal(left, signal.SIGKILL)
+            if not ends.wait(DOWN_TIMEOUT_S):
+                raise SandboxError(f"Processes {ends.pids} of {self.state_dir} do not end: look at them by hand.")
 
     def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         request = urllib.request.Request(  # noqa: S310 - address from our own file
@@ -221,20 +229,43 @@ class Sandbox:
         return result
 
 
-def _gone(processes: list[psutil.Process]) -> bool:
-    """Whether all of them ended in time. A zombie has ended: its parent, init, only has not looked yet."""
+class Ends:
+    """Waits for the end of processes that are not ours, held by pidfd: a pid may be given away again.
 
-    def alive(process: psutil.Process) -> bool:
-        try:
-            return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
-            return False
+    A zombie has not always ended: its other threads may still hold its sockets and locks.
+    """
 
-    try:
-        wait_until(lambda: not any(map(alive, processes)), "every process is gone", DOWN_TIMEOUT_S)
-    except TimeoutError:
-        return False
-    return True
+    def __init__(self, pids: Iterable[int]) -> None:
+        self._open: dict[int, int] = {}
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                self._open[pid] = os.pidfd_open(pid)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        for pidfd in self._open.values():
+            os.close(pidfd)
+
+    @property
+    def pids(self) -> list[int]:
+        """Processes that have not ended."""
+        return list(self._open)
+
+    def signal(self, pid: int, number: signal.Signals) -> None:
+        if pid in self._open:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._open[pid], number)
+
+    def wait(self, timeout_s: float) -> bool:
+        """Whether all of them end in time."""
+        deadline = time.monotonic() + timeout_s
+        while self._open and (left := deadline - time.monotonic()) > 0:
+            ended, _, _ = select.select(list(self._open.values()), [], [], left)
+            for pid in [pid for pid, pidfd in self._open.items() if pidfd in ended]:
+                os.close(self._open.pop(pid))
+        return not self._open
 
 
 def _sentence(data: bytes) -> str:

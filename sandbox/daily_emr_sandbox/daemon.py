@@ -19,6 +19,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from .settings import DEFAULT_TIME_FACTOR, Settings
@@ -55,19 +56,28 @@ def owned(state_dir: Path) -> Iterator[None]:
             ) from None
         file.seek(0)
         file.truncate()
-        json.dump({"pid": os.getpid(), "started": process_start(os.getpid())}, file)
+        json.dump({"pid": os.getpid(), "started": process_state(os.getpid()).started}, file)
         file.flush()
         yield
         file.truncate(0)
 
 
-def process_start(pid: int) -> int:
-    """Start time of a process in clock ticks since boot: with the pid it names a process for ever.
+@dataclass(frozen=True)
+class ProcessState:
+    """Start time in clock ticks since boot, which names a process for ever together with its pid, and its state."""
+
+    started: int
+    zombie: bool
+
+
+def process_state(pid: int) -> ProcessState:
+    """State of a process.
 
     Raises:
         OSError: there is no such process.
     """
-    return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19])
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return ProcessState(started=int(fields[19]), zombie=fields[0] == "Z")
 
 
 @contextlib.contextmanager

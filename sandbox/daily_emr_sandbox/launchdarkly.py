@@ -201,8 +201,8 @@ class LaunchDarkly:
         return web.json_response({"items": entries[:limit], "totalCount": len(entries)})
 
     async def _patch_flag(self, request: web.Request) -> web.StreamResponse:
-        fault = self._take_fault()
         dry_run = request.query.get("dryRun") == "true"
+        fault = None if dry_run else self._take_fault()  # a preview changes nothing: faults wait for the real request
         entry = {
             "seq": len(self._book.log) + 1,
             "at": now_ms(),

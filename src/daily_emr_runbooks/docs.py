@@ -28,7 +28,9 @@ def options_table(specs: dict[str, Any]) -> str:
             text = " ".join(text) if isinstance(text, list) else text
             default = json.dumps(option["default"]) if option.get("default") not in (None, {}) else ""
             required = " (required)" if option.get("required") else ""
-            rows.append(f"| `{prefix}{name}`{required} | {option['type']} | {default and f'`{default}`'} | {plain(text)} |")
+            rows.append(
+                f"| `{prefix}{name}`{required} | {option['type']} | {default and f'`{default}`'} | {plain(text)} |"
+            )
             add(option.get("options", {}), f"{prefix}{name}.")
 
     add(specs["argument_specs"]["main"].get("options", {}), "")

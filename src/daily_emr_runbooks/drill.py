@@ -44,7 +44,7 @@ def run_drill(project: Project, console: Console, name: str, fault: str) -> int:
         sandbox.up()
         sandbox.mend()
     with told(), console.status(f"Breaking it: {fault}"):
-        before = sandbox.ledger()
+        before, began_at = sandbox.ledger(), datetime.now(UTC)
         sandbox.break_(fault)
         broken_at = datetime.now(UTC)  # break_ returns when the fault is in effect
     console.print(Text(f"Broken: {fault}. What on-call does now:", "bold"))
@@ -52,12 +52,17 @@ def run_drill(project: Project, console: Console, name: str, fault: str) -> int:
     verdict = run_runbook(project, console, Request(name, SANDBOX))
     with told():
         after = sandbox.ledger()
-    show_summary(console, verdict, compare(before, after, broken_at))
+    show_summary(console, verdict, compare(before, after, began_at, broken_at))
     return verdict.exit_code
 
 
-def compare(before: dict[str, Any], after: dict[str, Any], broken_at: datetime) -> Users:
-    """What happened between two readings of the ledger."""
+def compare(before: dict[str, Any], after: dict[str, Any], began_at: datetime, broken_at: datetime) -> Users:
+    """What happened between two readings of the ledger.
+
+    Args:
+        began_at: when the break was asked for; what failed before is not of this drill.
+        broken_at: when the fault was in effect.
+    """
     requests, errors, acknowledged = (after[name] - before[name] for name in ("requests", "errors", "acknowledged"))
     recovered_at, first_error_at = facts.moment(after["recovered_at"]), facts.moment(after["first_error_at"])
     if not errors:
@@ -67,7 +72,7 @@ def compare(before: dict[str, Any], after: dict[str, Any], broken_at: datetime) 
     else:
         recovered_after, outage = (
             max((recovered_at - broken_at).total_seconds(), 0.0),
-            (recovered_at - first_error_at).total_seconds(),
+            (recovered_at - max(first_error_at, began_at)).total_seconds(),
         )
     return Users(recovered_after, outage, requests, errors, acknowledged, after["lost"])
 
@@ -80,7 +85,7 @@ def show_summary(console: Console, verdict: Verdict, users: Users) -> None:
         recovery = "no request failed"
     else:
         recovery = (
-            f"served again {seconds(users.recovered_after_s)} after the fault was in effect, "
+            f"answered again {seconds(users.recovered_after_s)} after the fault was in effect, "
             f"after an outage of {seconds(users.outage_s)}"
         )
     lost = "the database cannot be asked for them" if users.lost is None else f"{users.lost} lost"

@@ -64,7 +64,9 @@ class Operator:
         )
         return Run(done.returncode, done.stdout, self.runs)
 
-    def playbook(self, *arguments: str, inventory: str = "inventories/sandbox", env: dict[str, str] | None = None) -> Run:
+    def playbook(
+        self, *arguments: str, inventory: str = "inventories/sandbox", env: dict[str, str] | None = None
+    ) -> Run:
         return self.start("ansible-playbook", "-i", inventory, "runbooks/app_outage.yml", *arguments, env=env)
 
     def runbook(self, *arguments: str, env: dict[str, str] | None = None) -> Run:

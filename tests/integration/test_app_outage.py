@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from daily_emr_sandbox.client import Sandbox
 
-from tests.integration.conftest import ROOT, Operator, mutating
+from tests.integration.conftest import ROOT, TIME_FACTOR, Operator, mutating
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,9 @@ FAULTS = {
     "database_down": Expected("database_unreachable", words="run runbooks/database_failover.yml"),
     "slow_database": Expected("slow_database", words="This is not an application problem"),
 }
+PREFIX = "daily-emr-sandbox"
+# The default of ecs_service_tasks, in AWS seconds.
+RECYCLE_COOLDOWN_S = 600
 # Bookkeeping of the runbooks themselves: the lease and the mirror of the journal, in their own table.
 OWN_SERVICE = "dynamodb"
 
@@ -58,11 +63,24 @@ def recorded() -> Iterator[list[dict[str, object]]]:
         Path(ROOT / "docs/faults.json").write_text(json.dumps(rows, indent=2) + "\n")
 
 
+def rested(sandbox: Sandbox) -> None:
+    """Wait until the last replacement of the tasks (by an earlier test) is longer ago than the cool-down."""
+    ecs = sandbox.boto("ecs")
+    cooldown = timedelta(seconds=RECYCLE_COOLDOWN_S / TIME_FACTOR)
+    while True:
+        (service,) = ecs.describe_services(cluster=PREFIX, services=[f"{PREFIX}-web"])["services"]
+        newest = max(deployment["createdAt"] for deployment in service["deployments"])
+        if datetime.now(UTC) - newest > cooldown:
+            return
+        time.sleep(0.5)
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_named_and_mended_or_handed_over(
     operator: Operator, sandbox: Sandbox, fault: str, recorded: list[dict[str, object]]
 ) -> None:
     expected = FAULTS[fault]
+    rested(sandbox)
     sandbox.break_(fault)
 
     mark = sandbox.mark()
@@ -73,7 +91,7 @@ def test_a_fault_is_named_and_mended_or_handed_over(
     assert (plan.returncode == 0) == bool(expected.done), plan.output
     if expected.done:
         assert planned["outcome"] == "planned"
-        assert [step["name"] for step in planned["steps"] if step["outcome"] == "planned"] == expected.done
+        assert [step["step"] for step in planned["steps"] if step["outcome"] == "planned"] == expected.done
 
     mark = sandbox.mark()
     run = operator.playbook()
@@ -81,7 +99,7 @@ def test_a_fault_is_named_and_mended_or_handed_over(
     record = run.record()
     assert record["outcome"] == expected.outcome, run.output
     assert record["decision"]["cause"] == expected.cause
-    assert [step["name"] for step in record["steps"] if step["outcome"] == "ok"] == expected.done
+    assert [step["step"] for step in record["steps"] if step["outcome"] == "ok"] == expected.done
     assert (run.returncode == 0) == bool(expected.done)
     if expected.done:
         assert len(changes) == (0 if expected.done == ["feature_flag"] else 1), "one mitigation is one call"
@@ -126,7 +144,12 @@ def test_a_held_lease_names_its_holder_and_is_left_alone(operator: Operator, san
     table = sandbox.boto("dynamodb")
     key = {"pk": {"S": "lease#emr-web"}, "sk": {"S": "lease"}}
     held = {"held": {"BOOL": True}, "fence": {"N": "7"}, "rvn": {"S": "x"}, "owner": {"S": "amina@laptop"}}
-    about = {"host": {"S": "laptop"}, "incident": {"S": "INC-7"}, "run": {"S": "r1"}, "since": {"S": "2026-01-01T00:00:00Z"}}
+    about = {
+        "host": {"S": "laptop"},
+        "incident": {"S": "INC-7"},
+        "run": {"S": "r1"},
+        "since": {"S": "2026-01-01T00:00:00Z"},
+    }
     table.put_item(TableName="daily-emr-sandbox-runbooks", Item={**key, **held, **about, "lease_s": {"N": "120"}})
     try:
         mark = sandbox.mark()

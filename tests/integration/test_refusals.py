@@ -41,7 +41,9 @@ def inventory_with(tmp_path: Path, **changes: object) -> str:
     copy = tmp_path / "inventories" / "sandbox"
     shutil.copytree(ROOT / "inventories/sandbox", copy)
     page = copy / "group_vars/all/zz_changed.yml"
-    page.write_text(json.dumps({"emr_environment": "{{ emr_true_environment | combine(" + json.dumps(changes) + ") }}"}))
+    page.write_text(
+        json.dumps({"emr_environment": "{{ emr_true_environment | combine(" + json.dumps(changes) + ") }}"})
+    )
     settings = copy / "group_vars/all/environment.yml"
     settings.write_text(settings.read_text().replace("emr_environment:", "emr_true_environment:"))
     return str(copy)

@@ -31,7 +31,9 @@ def hits(folder: Path, canaries: dict[str, str]) -> list[str]:
     for path in folder.rglob("*"):
         if path.is_file():
             data = path.read_bytes()
-            found += [f"{name} in {path}" for name, value in canaries.items() if any(form in data for form in forms(value))]
+            found += [
+                f"{name} in {path}" for name, value in canaries.items() if any(form in data for form in forms(value))
+            ]
     return found
 
 
@@ -42,7 +44,7 @@ def test_no_canary_in_outputs_artifacts_and_reports(operator: Operator, sandbox:
     secrets = sandbox.boto("secretsmanager")
     names = [entry["Name"] for entry in secrets.list_secrets()["SecretList"]]
     canaries = {name: secrets.get_secret_value(SecretId=name)["SecretString"] for name in names}
-    canaries = {name: value for name, value in canaries.items() if len(value) > 8}  # noqa: PLR2004  # too short to be told from chance
+    canaries = {name: value for name, value in canaries.items() if len(value) > 8}  # too short to be told from chance
     canaries["patient"] = PATIENT
     canaries["session token"] = "IQoJb3JpZ2luX2VjEXAMPLECANARYTOKEN"
 

@@ -157,6 +157,14 @@ def test_a_dropped_answer_hides_whether_it_was_done(
     assert operator.turn("turnFlagOn")[0] == 200, "the fault hits one request"
 
 
+def test_a_fault_lets_a_dry_run_pass_and_waits_for_the_real_request(operator: Operator, service: LaunchDarkly) -> None:
+    service.add_fault({"kind": "error", "status": 503})
+
+    assert operator.turn("turnFlagOn", "?dryRun=true")[0] == 200
+    assert operator.turn("turnFlagOn")[0] == 503
+    assert operator.on() is False
+
+
 def test_an_unknown_fault_names_the_known_ones(service: LaunchDarkly) -> None:
     with pytest.raises(ValueError, match="drop_after"):
         service.add_fault({"kind": "explode"})

@@ -15,8 +15,7 @@ from urllib.request import urlopen
 import psutil
 import pytest
 from daily_emr_sandbox import become
-from daily_emr_sandbox.client import Sandbox, SandboxError
-from daily_emr_sandbox.loop import wait_until
+from daily_emr_sandbox.client import Ends, Sandbox, SandboxError
 
 
 @pytest.fixture
@@ -27,13 +26,9 @@ def own(tmp_path: Path) -> Iterator[Sandbox]:
     box.down()
 
 
-def family(box: Sandbox) -> list[psutil.Process]:
+def family(box: Sandbox) -> list[int]:
     daemon = psutil.Process(box.description["pid"])
-    return [daemon, *daemon.children(recursive=True)]
-
-
-def left(processes: list[psutil.Process]) -> list[psutil.Process]:
-    return [process for process in processes if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+    return [daemon.pid, *(child.pid for child in daemon.children(recursive=True))]
 
 
 def test_up_is_healthy_and_quiet(sandbox: Sandbox, capfd: pytest.CaptureFixture[str]) -> None:
@@ -78,13 +73,14 @@ def test_two_sandboxes_do_not_touch_each_other(sandbox: Sandbox, own: Sandbox) -
 
 def test_down_leaves_no_process_and_can_be_repeated(own: Sandbox) -> None:
     own.up(time_factor=40)
-    processes = family(own)
+    ends = Ends(family(own))
     endpoint = own.description["endpoint_url"]
-    assert len(processes) > 6
+    assert len(ends.pids) > 6
 
     own.down()
 
-    assert left(processes) == []
+    with ends:
+        assert ends.wait(0.1), ends.pids
     with pytest.raises(OSError, match="refused"):
         urlopen(endpoint, timeout=2)
     assert not (own.state_dir / "data").exists()
@@ -95,12 +91,13 @@ def test_down_leaves_no_process_and_can_be_repeated(own: Sandbox) -> None:
 
 def test_a_killed_daemon_takes_everything_with_it(own: Sandbox) -> None:
     own.up(time_factor=40)
-    processes = family(own)
+    ends = Ends(family(own))
     segments = Path("/proc/sysvipc/shm").read_text().count("\n")
 
     os.kill(own.description["pid"], signal.SIGKILL)
 
-    wait_until(lambda: left(processes) == [], "every process is gone")
+    with ends:
+        assert ends.wait(30), ends.pids
     assert Path("/proc/sysvipc/shm").read_text().count("\n") < segments, "PostgreSQL gave its shared memory back"
     assert own.status() == {"running": False}
     with pytest.raises(SandboxError, match="does not answer"):

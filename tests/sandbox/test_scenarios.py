@@ -8,9 +8,11 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import psycopg
 import pytest
 from daily_emr_sandbox.client import Sandbox, SandboxError
 from daily_emr_sandbox.loop import wait_until
+from daily_emr_sandbox.postgres import PRIMARY_PORT
 from daily_emr_sandbox.scenarios import ALIASES, FAULTS
 
 CHART = "/api/charts/probe"
@@ -194,6 +196,26 @@ def test_a_fault_is_in_the_history_of_changes(seen: Seen) -> None:
     assert all(call["operation"] != "UpdateService" for call in seen.sandbox.calls()), (
         "the sandbox's own calls are not logged"
     )
+
+
+def test_a_planted_value_reaches_the_database_and_no_log(seen: Seen) -> None:
+    box, value = seen.sandbox, "Wanjiku-Canary-29481733"
+    box.plant(value)
+    try:
+        box.break_("database_down")
+        box.mend()
+        before = box.ledger()["acknowledged"]
+        wait_until(lambda: box.ledger()["acknowledged"] >= before + 3, "three more writes")
+    finally:
+        box.plant("")
+
+    place = f"host={box.description['database']['host']} port={PRIMARY_PORT} user=postgres dbname=emr"
+    with psycopg.connect(place) as session:
+        [(planted,)] = session.execute("SELECT count(*) FROM charts WHERE note = %s", (value,)).fetchall()
+    assert planted >= 3
+    logs = [path for path in (box.state_dir / "logs").rglob("*") if path.is_file()]
+    assert len(logs) > 5
+    assert [path.name for path in logs if value.encode() in path.read_bytes()] == []
 
 
 def test_an_unknown_fault_names_the_known_ones(sandbox: Sandbox) -> None:

@@ -207,7 +207,10 @@ def test_silent_tasks_are_recycled_only_when_the_dependencies_accept(
 
 
 @pytest.mark.usefixtures("wedged")
-@pytest.mark.parametrize("moment", ["yesterday", "2026-11-22T01:30:00", pytest.param((NOW + timedelta(hours=1)).isoformat(), id="in an hour")])
+@pytest.mark.parametrize(
+    "moment",
+    ["yesterday", "2026-11-22T01:30:00", pytest.param((NOW + timedelta(hours=1)).isoformat(), id="in an hour")],
+)
 def test_tasks_wants_a_time_in_the_past_with_its_zone(moment: str, serve: Serve, run: Runner) -> None:
     run.service["port"] = serve.port
     assert run.plan("ecs_service_tasks", {"started_after": moment})["failed"] is True

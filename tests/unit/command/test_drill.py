@@ -13,6 +13,7 @@ from daily_emr_runbooks.drill import Users, compare, show_summary
 from daily_emr_runbooks.outcome import Verdict
 
 BROKEN_AT = datetime(2026, 11, 23, 21, 0, 0, tzinfo=UTC)
+BEGAN_AT = BROKEN_AT - timedelta(seconds=20)
 
 
 def at(seconds: float) -> str:
@@ -31,14 +32,15 @@ def ledger(**body: Any) -> dict[str, Any]:
         (ledger(errors=5, first_error_at=at(-10.0), recovered_at=at(31.5)), 31.5, 41.5),
         (ledger(errors=5, first_error_at=at(-10.0), recovered_at=at(-5.0)), 0.0, 5.0),
         (ledger(errors=5, first_error_at=at(-10.0)), None, None),
+        (ledger(errors=5, first_error_at=at(-100.0), recovered_at=at(31.5)), 31.5, 51.5),
         (ledger(), 0.0, 0.0),
     ],
-    ids=["recovered", "before it was in effect", "still failing", "not felt"],
+    ids=["recovered", "before it was in effect", "still failing", "failed before the drill", "not felt"],
 )
 def test_recovery_is_the_first_good_answer_after_the_last_error(
     after: dict[str, Any], recovered: float | None, outage: float | None
 ) -> None:
-    users = compare(ledger(), after, BROKEN_AT)
+    users = compare(ledger(), after, BEGAN_AT, BROKEN_AT)
 
     assert (users.recovered_after_s, users.outage_s) == (recovered, outage)
 
@@ -46,20 +48,20 @@ def test_recovery_is_the_first_good_answer_after_the_last_error(
 def test_an_outage_of_an_earlier_drill_does_not_count() -> None:
     before = ledger(errors=5, first_error_at=at(-500.0), recovered_at=at(-400.0))
 
-    assert compare(before, before, BROKEN_AT).outage_s == 0.0
+    assert compare(before, before, BEGAN_AT, BROKEN_AT).outage_s == 0.0
 
 
 def test_counts_are_those_of_the_drill_alone_and_lost_writes_are_all() -> None:
     before = ledger(requests=100, errors=5, acknowledged=50, lost=1)
     after = ledger(requests=160, errors=25, acknowledged=70, lost=1, first_error_at=at(-1.0), recovered_at=at(10.0))
 
-    assert compare(before, after, BROKEN_AT) == Users(10.0, 11.0, 60, 20, 20, 1)
+    assert compare(before, after, BEGAN_AT, BROKEN_AT) == Users(10.0, 11.0, 60, 20, 20, 1)
 
 
 @pytest.mark.parametrize(
     ("users", "words"),
     [
-        (Users(31.5, 41.5, 60, 20, 20, 0), ["served again 31.5 s after", "outage of 41.5 s", "20 failed", "0 lost"]),
+        (Users(31.5, 41.5, 60, 20, 20, 0), ["answered again 31.5 s after", "outage of 41.5 s", "20 failed", "0 lost"]),
         (Users(None, None, 60, 20, 20, None), ["requests still fail", "the database cannot be asked"]),
         (Users(0.0, 0.0, 60, 0, 20, 0), ["no request failed"]),
     ],
@@ -71,4 +73,4 @@ def test_the_summary_never_calls_an_outage_over_that_is_not(users: Users, words:
 
     for word in words:
         assert word in output.getvalue()
-    assert ("served again" in output.getvalue()) == (users.recovered_after_s is not None and users.errors > 0)
+    assert ("answered again" in output.getvalue()) == (users.recovered_after_s is not None and users.errors > 0)

@@ -58,7 +58,10 @@ def test_the_table_only_uses_observations_that_are_made() -> None:
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.fixed_dictionaries({name: st.sampled_from(["ok", "finding", "unknown"]) for name in NAMES}), st.sampled_from([False, None]))
+@given(
+    st.fixed_dictionaries({name: st.sampled_from(["ok", "finding", "unknown"]) for name in NAMES}),
+    st.sampled_from([False, None]),
+)
 def test_every_finding_set_gives_exactly_one_answer(statuses: dict[str, str], state: bool | None) -> None:
     observations = [
         {"name": name, "status": status, "subject": "", "expected": "", "seen": "", "at": NOW, "call": ""}
@@ -78,9 +81,7 @@ def test_every_finding_set_gives_exactly_one_answer(statuses: dict[str, str], st
 @pytest.mark.parametrize("reading", sorted(healthy().values))
 def test_a_reading_that_failed_is_never_ok(reading: str) -> None:
     readings = healthy()
-    resting = {
-        item["name"] for item in observe(healthy()).observations
-    }
+    resting = {item["name"] for item in observe(healthy()).observations}
     del readings.values[reading]
     readings.unread[reading] = "ecs:DescribeServices was refused (AccessDeniedException)"
     evidence = observe(readings)
@@ -112,7 +113,9 @@ def test_the_impaired_zone_is_named_by_its_id() -> None:
 
 def test_hostile_names_stay_one_line_of_data() -> None:
     readings = healthy()
-    readings.values["changes"] = [{"name": "x\x1b[2J\n{{ lookup('pipe', 'id') }}" + "y" * 1000, "source": "", "at": NOW}]
+    readings.values["changes"] = [
+        {"name": "x\x1b[2J\n{{ lookup('pipe', 'id') }}" + "y" * 1000, "source": "", "at": NOW}
+    ]
     (seen,) = [item["seen"] for item in observe(readings).observations if item["name"] == "changes_recent"]
     assert seen.isprintable()
     assert len(seen) <= 300

@@ -1,0 +1,21 @@
+"""After check mode on the broken system: a plan, and no mutating call in the sandbox's log."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from daily_emr_sandbox.client import Sandbox
+
+
+def test_the_plan_says_what_would_be_changed(host):
+    (record,) = Path(os.environ["DAILY_EMR_RUNS"]).glob("*/*/record.json")
+    assert host.file(str(record)).mode & 0o077 == 0
+    found = json.loads(host.file(str(record)).content_string)
+    assert found["outcome"] == "planned"
+    assert [step["outcome"] for step in found["steps"]][-1] == "planned"
+
+
+def test_nothing_was_changed():
+    assert [call for call in Sandbox().calls() if call["mutating"]] == []
