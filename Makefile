@@ -13,7 +13,7 @@ FAULT ?= bad_release
 SCENARIOS := $(filter-out default,$(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
 MOLECULE_FAULTS ?= bad_release scaled_to_zero waf_block
 
-.PHONY: help drill test setup lint sanity unit sandbox integration molecule other-end bench docs lock clean
+.PHONY: help drill test setup lint sanity unit sandbox integration molecule e2e other-end bench docs lock clean
 
 help: ## Show the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ integration: $(READY) ## Whole runs against the sandbox
 molecule: $(READY) ## The runbooks' scenarios, each with several faults
 	@for scenario in $(SCENARIOS); do for fault in $(MOLECULE_FAULTS); do \
 	  echo "-- $$scenario: $$fault"; FAULT=$$fault molecule test --scenario-name $$scenario || exit 1; done; done
+
+e2e: $(READY) ## The README's command in a clean clone
+	pytest tests/e2e
 
 other-end: $(READY) ## Fast tests with the newest supported Python and ansible-core, where that Python is found
 	@bin/other-end

@@ -41,9 +41,9 @@ class Seen:
     def users(self) -> int:
         return get(self.sandbox.description["edge_url"] + CHART)[0]
 
-    def tasks(self, path: str) -> list[tuple[int, dict[str, Any]]]:
+    def tasks(self, path: str, timeout_s: float = 6) -> list[tuple[int, dict[str, Any]]]:
         running = [task for task in self.sandbox.status()["tasks"] if task["status"] == "RUNNING"]
-        return [get(f"http://{task['address']}:8080{path}") for task in running]
+        return [get(f"http://{task['address']}:8080{path}", timeout_s) for task in running]
 
     def reasons(self) -> set[str | None]:
         return {body["checks"]["database"]["reason"] for _, body in self.tasks("/readyz")}
@@ -91,7 +91,7 @@ def image_is_gone(seen: Seen) -> None:
 def tasks_hang(seen: Seen) -> None:
     assert [status for status, _ in seen.tasks("/livez")] == [200, 200]
     assert [status for status, _ in seen.tasks("/readyz")] == [200, 200]
-    assert [status for status, _ in seen.tasks(CHART)] == [0, 0]
+    assert [status for status, _ in seen.tasks(CHART, timeout_s=2)] == [0, 0]
 
 
 def nothing_runs(seen: Seen) -> None:

@@ -65,7 +65,9 @@ def build_record(
 ) -> dict[str, Any]:
     """The record of a run. It holds what the journal holds, arranged for reading."""
     opened, closed = lines[0], lines[-1]
-    decided = last(lines, "decided")
+    # After a mitigation a second round may find the component healthy; the record is about the cause.
+    named = [line for line in lines if line["kind"] == "decided" and line.get("cause")]
+    decided = named[-1] if named else last(lines, "decided")
     return {
         "schema": SCHEMA,
         "incident": opened["incident"],
