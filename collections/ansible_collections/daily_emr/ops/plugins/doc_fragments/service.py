@@ -1,31 +1,38 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""The option ``service``: one text for all modules; each names what it needs (``daily_emr.ops.service.release``)."""
+"""The option ``service``, the same for all modules of a web service."""
 
 from __future__ import annotations
 
-_TEXT = """
+
+class ModuleDocFragment:
+    DOCUMENTATION = r"""
 options:
   service:
     description:
       - The web service, as the inventory variable C(web_service) describes it.
-      - The whole variable is accepted; each module requires only what it uses.
+      - Every module takes the whole variable, so that a step and its inverse name the same service.
     type: dict
     required: true
     suboptions:
       component:
+        required: true
         description: Name of the component, which is also its inventory host.
         type: str
       cluster:
+        required: true
         description: Name of the ECS cluster.
         type: str
       service:
+        required: true
         description: Name of the ECS service.
         type: str
       load_balancer:
+        required: true
         description: Name of the Application Load Balancer.
         type: str
       target_group:
+        required: true
         description: Name of the target group the tasks are registered in.
         type: str
       container:
@@ -37,9 +44,11 @@ options:
         type: int
         default: 8080
       repository:
+        required: true
         description: Name of the ECR repository of the image.
         type: str
       web_acl:
+        required: true
         description: The web ACL in front of the load balancer.
         type: dict
         suboptions:
@@ -51,9 +60,11 @@ options:
             type: str
             default: REGIONAL
       database:
+        required: true
         description: Identifier of the RDS instance.
         type: str
       cache:
+        required: true
         description: Identifier of the ElastiCache replication group of the sessions.
         type: str
       secrets:
@@ -62,6 +73,7 @@ options:
         elements: str
         default: []
       probes:
+        required: true
         description: Where and how to probe the service over HTTP.
         type: dict
         suboptions:
@@ -79,6 +91,7 @@ options:
             type: float
             default: 3.0
       feature_flags:
+        required: true
         description: Where the feature flags of the service live.
         type: dict
         suboptions:
@@ -92,37 +105,3 @@ options:
             description: Key of the LaunchDarkly environment.
             type: str
 """
-
-
-def _requiring(*names: str) -> str:
-    """The text with ``component`` and the named suboptions marked as required."""
-    text = _TEXT
-    for name in ("component", *names):
-        head = f"      {name}:\n"
-        if text.count(head) != 1:
-            raise ValueError(f"The option service has no suboption {name}.")
-        text = text.replace(head, f"{head}        required: true\n")
-    return text
-
-
-class ModuleDocFragment:
-    DOCUMENTATION = _requiring()
-    COUNT = _requiring("cluster", "service")
-    FLAG = _requiring("feature_flags")
-    HEALTH = _requiring(
-        "cluster",
-        "service",
-        "load_balancer",
-        "target_group",
-        "repository",
-        "web_acl",
-        "database",
-        "cache",
-        "probes",
-        "feature_flags",
-    )
-    RELEASE = _requiring("cluster", "service", "repository", "database")
-    SCALING = _requiring("cluster", "service", "database", "cache")
-    TASKS = _requiring("cluster", "service", "repository", "database", "cache")
-    WAF = _requiring("web_acl")
-    ZONE = _requiring("cluster", "service", "load_balancer", "target_group", "database")

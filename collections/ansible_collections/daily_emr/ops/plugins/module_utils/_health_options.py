@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import service_option
+from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import SERVICE_OPTION
 
 _INTEGERS = (
     "p95_ms",
@@ -22,18 +22,7 @@ _INTEGERS = (
 )
 
 HEALTH_SPEC: dict[str, Any] = {
-    "service": service_option(
-        "cluster",
-        "service",
-        "load_balancer",
-        "target_group",
-        "repository",
-        "web_acl",
-        "database",
-        "cache",
-        "probes",
-        "feature_flags",
-    ),
+    "service": SERVICE_OPTION,
     "thresholds": {
         "type": "dict",
         "required": True,

@@ -19,43 +19,45 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-_SERVICE_OPTIONS: dict[str, Json] = {
-    "component": {"type": "str"},
-    "cluster": {"type": "str"},
-    "service": {"type": "str"},
-    "load_balancer": {"type": "str"},
-    "target_group": {"type": "str"},
-    "container": {"type": "str", "default": "web"},
-    "port": {"type": "int", "default": 8080},
-    "repository": {"type": "str"},
-    "web_acl": {"type": "dict", "options": {"name": {"type": "str"}, "scope": {"type": "str", "default": "REGIONAL"}}},
-    "database": {"type": "str"},
-    "cache": {"type": "str"},
-    # Names of secrets, never values.
-    "secrets": {"type": "list", "elements": "str", "default": [], "no_log": False},
-    "probes": {
-        "type": "dict",
-        "options": {
-            "edge_url": {"type": "str"},
-            "balancer_url": {"type": "str"},
-            "host": {"type": "str"},
-            "timeout_s": {"type": "float", "default": 3.0},
+# The option ``service`` of every module of a web service: the whole inventory variable.
+SERVICE_OPTION: Json = {
+    "type": "dict",
+    "required": True,
+    "options": {
+        "component": {"type": "str", "required": True},
+        "cluster": {"type": "str", "required": True},
+        "service": {"type": "str", "required": True},
+        "load_balancer": {"type": "str", "required": True},
+        "target_group": {"type": "str", "required": True},
+        "container": {"type": "str", "default": "web"},
+        "port": {"type": "int", "default": 8080},
+        "repository": {"type": "str", "required": True},
+        "web_acl": {
+            "type": "dict",
+            "required": True,
+            "options": {"name": {"type": "str"}, "scope": {"type": "str", "default": "REGIONAL"}},
+        },
+        "database": {"type": "str", "required": True},
+        "cache": {"type": "str", "required": True},
+        # Names of secrets, never values.
+        "secrets": {"type": "list", "elements": "str", "default": [], "no_log": False},
+        "probes": {
+            "type": "dict",
+            "required": True,
+            "options": {
+                "edge_url": {"type": "str"},
+                "balancer_url": {"type": "str"},
+                "host": {"type": "str"},
+                "timeout_s": {"type": "float", "default": 3.0},
+            },
+        },
+        "feature_flags": {
+            "type": "dict",
+            "required": True,
+            "options": {"api_url": {"type": "str"}, "project": {"type": "str"}, "environment": {"type": "str"}},
         },
     },
-    "feature_flags": {
-        "type": "dict",
-        "options": {"api_url": {"type": "str"}, "project": {"type": "str"}, "environment": {"type": "str"}},
-    },
 }
-
-
-def service_option(*required: str) -> Json:
-    """The option ``service``: the whole inventory variable is accepted, only ``required`` must be there."""
-    options = {
-        name: {**option, "required": True} if name in ("component", *required) else option
-        for name, option in _SERVICE_OPTIONS.items()
-    }
-    return {"type": "dict", "required": True, "options": options}
 
 
 class Readings:

@@ -30,7 +30,7 @@ attributes:
     support: full
 extends_documentation_fragment:
   - daily_emr.ops.common
-  - daily_emr.ops.service.count
+  - daily_emr.ops.service
 """
 
 EXAMPLES = r"""
@@ -68,10 +68,10 @@ from typing import ClassVar
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import change_entry, run_module
 from ansible_collections.daily_emr.ops.plugins.module_utils._releases import read_capacity, read_service
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import (
+    SERVICE_OPTION,
     Json,
     Readings,
     WebServiceChange,
-    service_option,
     unread,
 )
 
@@ -81,7 +81,7 @@ class Count(WebServiceChange):
 
     name: ClassVar[str] = "ecs_service_count"
     imperative: ClassVar[bool] = False
-    spec: ClassVar[Json] = {"service": service_option("cluster", "service"), "at_least": {"type": "int"}}
+    spec: ClassVar[Json] = {"service": SERVICE_OPTION, "at_least": {"type": "int"}}
 
     @property
     def target(self) -> str:

@@ -31,7 +31,7 @@ attributes:
     support: full
 extends_documentation_fragment:
   - daily_emr.ops.common
-  - daily_emr.ops.service.release
+  - daily_emr.ops.service
 """
 
 EXAMPLES = r"""
@@ -83,10 +83,10 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._releases import (
     unfit,
 )
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import (
+    SERVICE_OPTION,
     Json,
     Readings,
     WebServiceChange,
-    service_option,
     unread,
 )
 
@@ -97,7 +97,7 @@ class Deployment(WebServiceChange):
     name: ClassVar[str] = "ecs_service_deployment"
     imperative: ClassVar[bool] = True
     spec: ClassVar[Json] = {
-        "service": service_option("cluster", "service", "repository", "database"),
+        "service": SERVICE_OPTION,
         "state": {"type": "str", "choices": ["stopped"], "default": "stopped"},
     }
 

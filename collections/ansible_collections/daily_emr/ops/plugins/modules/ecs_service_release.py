@@ -45,7 +45,7 @@ attributes:
     support: full
 extends_documentation_fragment:
   - daily_emr.ops.common
-  - daily_emr.ops.service.release
+  - daily_emr.ops.service
 """
 
 EXAMPLES = r"""
@@ -104,10 +104,10 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._releases import (
     unfit,
 )
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import (
+    SERVICE_OPTION,
     Json,
     Readings,
     WebServiceChange,
-    service_option,
     short_revision,
     spoken,
     unread,
@@ -123,7 +123,7 @@ class Release(WebServiceChange):
     name: ClassVar[str] = "ecs_service_release"
     imperative: ClassVar[bool] = False
     spec: ClassVar[Json] = {
-        "service": service_option("cluster", "service", "repository", "database"),
+        "service": SERVICE_OPTION,
         "revision": {"type": "str"},
         "good_after_s": {"type": "int", "default": 86400},
         "proven": {"type": "bool", "default": True},

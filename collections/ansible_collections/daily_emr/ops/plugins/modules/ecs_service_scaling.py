@@ -39,7 +39,7 @@ attributes:
     support: full
 extends_documentation_fragment:
   - daily_emr.ops.common
-  - daily_emr.ops.service.scaling
+  - daily_emr.ops.service
 """
 
 EXAMPLES = r"""
@@ -90,11 +90,11 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._errors import OpsEr
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import change_entry, run_module
 from ansible_collections.daily_emr.ops.plugins.module_utils._releases import read_capacity, read_service
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import (
+    SERVICE_OPTION,
     Json,
     Readings,
     WebServiceChange,
     plural,
-    service_option,
     unread,
 )
 
@@ -109,7 +109,7 @@ class Scaling(WebServiceChange):
     name: ClassVar[str] = "ecs_service_scaling"
     imperative: ClassVar[bool] = False
     spec: ClassVar[Json] = {
-        "service": service_option("cluster", "service", "database", "cache"),
+        "service": SERVICE_OPTION,
         "minimum": {"type": "int", "required": True},
         "connections_per_task": {"type": "int", "default": 10},
         "max_connections": {"type": "int"},

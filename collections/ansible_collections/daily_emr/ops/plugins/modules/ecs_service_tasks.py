@@ -36,7 +36,7 @@ attributes:
     support: full
 extends_documentation_fragment:
   - daily_emr.ops.common
-  - daily_emr.ops.service.tasks
+  - daily_emr.ops.service
 """
 
 EXAMPLES = r"""
@@ -95,11 +95,11 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._releases import (
     rolling_back,
 )
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import (
+    SERVICE_OPTION,
     Json,
     Readings,
     WebServiceChange,
     parse_utc,
-    service_option,
     since,
     spoken,
     unread,
@@ -116,7 +116,7 @@ class Tasks(WebServiceChange):
     name: ClassVar[str] = "ecs_service_tasks"
     imperative: ClassVar[bool] = True
     spec: ClassVar[Json] = {
-        "service": service_option("cluster", "service", "repository", "database", "cache"),
+        "service": SERVICE_OPTION,
         "started_after": {"type": "str", "required": True},
         "cooldown_s": {"type": "int", "default": 600},
     }

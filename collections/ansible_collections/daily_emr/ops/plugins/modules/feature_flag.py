@@ -41,7 +41,7 @@ attributes:
     support: full
 extends_documentation_fragment:
   - daily_emr.ops.common
-  - daily_emr.ops.service.flag
+  - daily_emr.ops.service
 """
 
 EXAMPLES = r"""
@@ -87,12 +87,12 @@ from typing import ClassVar
 from ansible_collections.daily_emr.ops.plugins.module_utils._launchdarkly import LaunchDarkly
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import change_entry, run_module
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import (
+    SERVICE_OPTION,
     Json,
     Readings,
     WebServiceChange,
     iso,
     listed,
-    service_option,
     since,
     unread,
 )
@@ -108,7 +108,7 @@ class FeatureFlag(WebServiceChange):
     name: ClassVar[str] = "feature_flag"
     imperative: ClassVar[bool] = False
     spec: ClassVar[Json] = {
-        "service": service_option("feature_flags"),
+        "service": SERVICE_OPTION,
         "flag": {"type": "str", "required": True},
         "state": {"type": "str", "choices": ["off", "on"], "default": "off"},
         "failing_route": {"type": "str"},

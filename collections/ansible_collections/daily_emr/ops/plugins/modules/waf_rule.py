@@ -60,7 +60,7 @@ attributes:
     support: full
 extends_documentation_fragment:
   - daily_emr.ops.common
-  - daily_emr.ops.service.waf
+  - daily_emr.ops.service
 """
 
 EXAMPLES = r"""
@@ -110,12 +110,12 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._waf import (
     with_action,
 )
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import (
+    SERVICE_OPTION,
     Json,
     Readings,
     WebServiceChange,
     listed,
     plural,
-    service_option,
     unread,
 )
 
@@ -128,7 +128,7 @@ class WafRule(WebServiceChange):
     name: ClassVar[str] = "waf_rule"
     imperative: ClassVar[bool] = False
     spec: ClassVar[Json] = {
-        "service": service_option("web_acl"),
+        "service": SERVICE_OPTION,
         "rule": {"type": "str", "required": True},
         "action": {
             "type": "str",

@@ -19,7 +19,7 @@ author:
 extends_documentation_fragment:
   - daily_emr.ops.common
   - daily_emr.ops.common.read
-  - daily_emr.ops.service.health
+  - daily_emr.ops.service
   - daily_emr.ops.thresholds
 """
 

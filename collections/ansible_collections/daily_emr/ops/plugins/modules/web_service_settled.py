@@ -35,7 +35,7 @@ options:
 extends_documentation_fragment:
   - daily_emr.ops.common
   - daily_emr.ops.common.read
-  - daily_emr.ops.service.health
+  - daily_emr.ops.service
   - daily_emr.ops.thresholds
 """
 

@@ -44,7 +44,7 @@ attributes:
     support: N/A
 extends_documentation_fragment:
   - daily_emr.ops.common
-  - daily_emr.ops.service.health
+  - daily_emr.ops.service
   - daily_emr.ops.thresholds
 """
 

@@ -37,7 +37,7 @@ attributes:
     support: full
 extends_documentation_fragment:
   - daily_emr.ops.common
-  - daily_emr.ops.service.zone
+  - daily_emr.ops.service
 """
 
 EXAMPLES = r"""
@@ -91,6 +91,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._dependencies import
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import change_entry, run_module
 from ansible_collections.daily_emr.ops.plugins.module_utils._releases import read_service
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import (
+    SERVICE_OPTION,
     Json,
     Readings,
     WebServiceChange,
@@ -98,7 +99,6 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes
     listed,
     parse_utc,
     plural,
-    service_option,
     unread,
 )
 
@@ -114,7 +114,7 @@ class ZonalShift(WebServiceChange):
     name: ClassVar[str] = "zonal_shift"
     imperative: ClassVar[bool] = True
     spec: ClassVar[Json] = {
-        "service": service_option("cluster", "service", "load_balancer", "target_group", "database"),
+        "service": SERVICE_OPTION,
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         "away_from": {"type": "str"},
         "expires_in": {"type": "str"},
