@@ -177,8 +177,3 @@ class Settings:
     def cache_dir(self) -> Path:
         """What is expensive to make and the same for every sandbox of this checkout."""
         return PROJECT / ".sandbox" / ".cache"
-
-    @property
-    def network_locks_dir(self) -> Path:
-        """One lock file for each network in use; shared by all checkouts of this machine."""
-        return Path("/tmp") / f"daily-emr-sandbox-{os.getuid()}"  # noqa: S108 - created 0700 and checked at up

@@ -61,7 +61,10 @@ def faults_table(faults: list[dict[str, Any]]) -> str:
         "|---|---|---|---|---|",
     ]
     for fault in faults:
-        seconds = f"{fault['seconds']:.0f}" if fault["seconds"] is not None else "handed over"
+        if not fault["done"]:
+            seconds = "handed over"
+        else:
+            seconds = f"{fault['seconds']:.0f}" if fault["seconds"] is not None else "users did not feel it"
         rows.append(
             f"| `{fault['fault']}` | {fault['cause']} | {', '.join(fault['done']) or fault['sentence']} "
             f"| {fault['outcome']} | {seconds} |"

@@ -11,6 +11,8 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
+
 from daily_emr_runbooks.environment import run_environment
 from daily_emr_runbooks.runner import Event, Play, run, sweep
 
@@ -109,8 +111,14 @@ def test_a_cancelled_run_says_so_and_is_cleaned_up(project: Project, tmp_path: P
 
     operator = threading.Thread(target=cancel_once_it_runs)
     operator.start()
-    finished = run(play(project, kettle_wait_for=str(started)), project.runs_dir, ignore, cancel)
-    operator.join()
+    try:
+        finished = run(play(project, kettle_wait_for=str(started)), project.runs_dir, ignore, cancel)
+    finally:
+        operator.join()
+        # ansible-runner gives up on a playbook that is in the middle of a task, and leaves it alone.
+        for process in psutil.process_iter(["cmdline"]):
+            if str(project.root) in " ".join(process.info["cmdline"] or []):
+                process.kill()
 
     assert finished.cancelled
     assert finished.stats is None
