@@ -121,7 +121,7 @@ class Seed:
     def _data(self, subnets: list[str], group: str) -> None:
         """The database, with the limit on connections that the real one has, and the replication groups."""
         rds, settings = self._aws.boto("rds"), self._settings
-        name = f"{settings.prefix}-db"
+        name = settings.database_name
         rds.create_db_subnet_group(
             DBSubnetGroupName=name, DBSubnetGroupDescription="Daily EMR", SubnetIds=subnets, Tags=self._tag_list()
         )
@@ -141,9 +141,9 @@ class Seed:
             BackupRetentionPeriod=7, DeletionProtection=True, Tags=self._tag_list(schema_version=SCHEMA_VERSION),
         )  # fmt: skip
         elasticache = self._aws.boto("elasticache")
-        for purpose in ("sessions", "queues"):
+        for name in (settings.cache_name, f"{settings.prefix}-queues"):
             elasticache.create_replication_group(
-                ReplicationGroupId=f"{settings.prefix}-{purpose}", ReplicationGroupDescription=f"Daily EMR {purpose}",
+                ReplicationGroupId=name, ReplicationGroupDescription="Daily EMR",
                 Engine="valkey", CacheNodeType="cache.t4g.small", NumCacheClusters=1, Port=settings.cache_port,
                 PreferredCacheClusterAZs=[settings.zones[0]], AutomaticFailoverEnabled=False, Tags=self._tag_list(),
             )  # fmt: skip

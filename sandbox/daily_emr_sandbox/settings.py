@@ -66,6 +66,15 @@ class Settings:
         return f"{self.prefix}-web"
 
     @property
+    def database_name(self) -> str:
+        return f"{self.prefix}-db"
+
+    @property
+    def cache_name(self) -> str:
+        """Replication group of the sessions."""
+        return f"{self.prefix}-sessions"
+
+    @property
     def zones(self) -> tuple[str, str, str]:
         return (f"{self.region}a", f"{self.region}b", f"{self.region}c")
 

@@ -51,6 +51,8 @@ class World:
         self.aws = AwsServer(settings)
         self.scheduler = EcsScheduler(settings, self.aws)
         self.scheduler.environment_of_zone = self._environment_of_zone
+        self.scheduler.usage.database = lambda: self.database.primary.pid
+        self.scheduler.usage.cache = lambda: self.cache.primary.pid
         self.balancer = Balancer(settings, self.aws, self.scheduler)
         self.edge = Edge(settings, self.balancer)
         self.traffic = Traffic(settings, self.loop, self.database)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -60,11 +61,13 @@ class Runner:
             "probes": {"timeout_s": 3},
             "feature_flags": {"api_url": here["launchdarkly_url"], "project": "daily-emr", "environment": "sandbox"},
         }
+        # The journal of an earlier test is in the same table.
+        run = f"run-{secrets.token_hex(4)}"
         store = LeaseStore(Clients(Environment.from_params(self.environment)), self.environment["table"])
         fence = store.peek(COMPONENT).fence
-        self.lease = store.acquire(COMPONENT, "test@here", "INC-test", "run-1", fence, 600)
+        self.lease = store.acquire(COMPONENT, "test@here", "INC-test", run, fence, 600)
         self.release = lambda: store.release(self.lease)
-        self.incident = {"id": "INC-test", "run": "run-1", "folder": str(folder), "component": COMPONENT}
+        self.incident = {"id": "INC-test", "run": run, "folder": str(folder), "component": COMPONENT}
         self.incident |= {"fence": self.lease.fence, "owner": "test@here", "lease_seconds": 600}
 
     def __call__(self, module: str, args: Json, *, check: bool = False) -> Json:

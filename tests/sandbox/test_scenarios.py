@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import urllib.error
 import urllib.request
@@ -230,3 +231,24 @@ def test_users_never_see_an_error_while_nothing_is_broken(seen: Seen) -> None:
     after = seen.sandbox.ledger()
     assert after["errors"] == before["errors"]
     assert after["lost"] == 0
+
+
+def test_the_servers_behind_are_measured(seen: Seen) -> None:
+    cloudwatch, now = seen.sandbox.boto("cloudwatch"), dt.datetime.now(dt.UTC)
+
+    def highest(namespace: str, metric: str, name: str, value: str) -> float | None:
+        points = cloudwatch.get_metric_statistics(
+            Namespace=namespace, MetricName=metric, Dimensions=[{"Name": name, "Value": value}], Period=60,
+            StartTime=now - dt.timedelta(minutes=5), EndTime=now + dt.timedelta(minutes=2), Statistics=["Maximum"],
+        )["Datapoints"]  # fmt: skip
+        return max((point["Maximum"] for point in points), default=None)
+
+    database = ("DBInstanceIdentifier", f"{CLUSTER}-db")
+    wait_until(lambda: (highest("AWS/RDS", "CPUUtilization", *database) or 0) > 0, "the database's CPU is reported")
+    connections = highest("AWS/RDS", "DatabaseConnections", *database)
+    cache = highest("AWS/ElastiCache", "EngineCPUUtilization", "CacheClusterId", f"{CLUSTER}-sessions-001")
+
+    assert connections
+    assert 2 <= connections <= 60, "each of the two tasks has at least one, the standby's walsender is none"
+    assert cache is not None
+    assert cache < 100

@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..network import targets
+from ..usage import Usage
 from . import ecs_api, rollout
 from .deployments import plan, throttle_s, zone_for
 from .images import StartError, resolve_image, resolve_secrets
 from .model import Deployment, Service, Task, TaskView, now
 from .processes import Processes
-from .usage import Usage
 
 if TYPE_CHECKING:
     from ..aws.server import AwsServer
@@ -53,7 +53,7 @@ class EcsScheduler:
         self.environment_of_zone: Callable[[str], Mapping[str, str]] = lambda _zone: {}
         """Set by the world: variables that depend on the zone, such as DATABASE_PATH."""
         self._processes = Processes(command, settings.logs_dir)
-        self._usage = Usage(settings, aws)
+        self.usage = Usage(settings, aws)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ecs-scheduler", daemon=True)
         self._next_host = FIRST_TASK_HOST
@@ -105,7 +105,7 @@ class EcsScheduler:
                 tasks = [task for task in book.values() if task.service == service.name]
                 self._serve(service, book, tasks)
                 self._forget(book, tasks)
-        self._usage.sample(backend)
+        self.usage.sample(backend)
 
     def _serve(self, service: Service, book: dict[str, Task], tasks: list[Task]) -> None:
         for task in tasks:

@@ -10,7 +10,12 @@ from typing import Any
 import boto3
 import pytest
 from ansible_collections.daily_emr.ops.plugins.module_utils import _clients
-from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clients, gather, identify
+from ansible_collections.daily_emr.ops.plugins.module_utils._clients import (
+    Clients,
+    ambient_refusals,
+    gather,
+    identify,
+)
 from ansible_collections.daily_emr.ops.plugins.module_utils._environment import Environment
 from ansible_collections.daily_emr.ops.plugins.module_utils._errors import CallFailed, CallUnknown, Refused
 from botocore.exceptions import ConnectionClosedError, EndpointConnectionError
@@ -140,6 +145,19 @@ def test_an_ambient_variable_that_points_elsewhere_is_refused_without_any_call(
 
     assert says in refusal.value.sentence
     assert wire.sent == []
+
+
+@pytest.mark.parametrize(
+    ("value", "refused"), [("http://127.0.0.1:26000", False), ("http://127.0.0.1:1", True), ("https://sts.aws", True)]
+)
+def test_the_sandbox_has_one_endpoint(value: str, refused: bool) -> None:
+    sandbox = Environment.from_params(
+        {**ENVIRONMENT, "name": "sandbox", "endpoint_url": "http://127.0.0.1:26000", "credentials_file": "/x"}
+    )
+
+    reasons = ambient_refusals(sandbox, {"AWS_ENDPOINT_URL_ECS": value})
+
+    assert any("AWS_ENDPOINT_URL_ECS is set" in reason for reason in reasons) is refused
 
 
 @pytest.mark.usefixtures("wire")

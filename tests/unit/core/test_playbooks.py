@@ -334,7 +334,7 @@ def test_an_input_that_is_not_right_is_refused_in_one_sentence_in_every_way_of_c
 @pytest.mark.parametrize(
     ("arguments", "runbook", "says"),
     [
-        ([], "empty", "The play 'Toy outage' matched no host, so nothing was done"),
+        ([], "empty", "The play 'Toy outage' found no host in 'empty', so nothing was done"),
         (["--start-at-task", "Opne"], "toy", "No task ran, so nothing was done: look at --start-at-task"),
         (["--skip-tags", "always,untagged"], "toy", "No task ran, so nothing was done: look at --skip-tags"),
         (["--tags", "nosuch"], "toy", "ended without the outcome of its incident"),

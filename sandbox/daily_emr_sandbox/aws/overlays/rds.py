@@ -17,7 +17,7 @@ _address = DBInstance.address
 
 def install(aws: AwsServer) -> None:
     """Put the overlay on moto's RDS, for this server. Done again, the newest server counts."""
-    identifier = f"{aws.settings.prefix}-db"
+    identifier = aws.settings.database_name
 
     def is_real(instance: Any) -> bool:
         return bool(instance.db_instance_identifier == identifier)

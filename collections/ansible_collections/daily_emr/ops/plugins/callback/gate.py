@@ -44,7 +44,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._play = ""
+        self._play = self._pattern = ""
         self._is_runbook = False
         self._runbooks: dict[str, set[str]] = {}  # play -> hosts that started a task in it
         self._closed: set[tuple[str, str]] = set()
@@ -69,7 +69,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
         # What a play is called before templates, so that nothing is evaluated here.
-        self._play = str(play.name or play.hosts)
+        self._pattern = ", ".join(play.hosts) if isinstance(play.hosts, list) else str(play.hosts)
+        self._play = str(play.name or self._pattern)
         self._is_runbook = LIFE_CYCLE_ROLE in _role_names(play)
         self._matched = True
         if self._is_runbook:
@@ -79,7 +80,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         self._matched = False
         if self._is_runbook:
             _end(
-                f"The play {self._play!r} matched no host, so nothing was done: look at the inventory and at --limit.",
+                f"The play {self._play!r} found no host in {self._pattern!r}, so nothing was done: "
+                "look at the inventory and at --limit.",
                 RunOutcome.FAILED_CLEAN,
             )
 

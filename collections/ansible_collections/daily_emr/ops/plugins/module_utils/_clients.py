@@ -118,8 +118,9 @@ class Clients:
         if not reasons:
             if error_code_of(fingerprint) == "ParameterNotFound":
                 reasons.append(
-                    f"Account {environment.account_id} has no fingerprint {environment.fingerprint_parameter}: "
-                    f"it is not the {environment.name} environment, or it was never bootstrapped."
+                    f"Account {environment.account_id} has no fingerprint {environment.fingerprint_parameter} in "
+                    f"region {environment.region}: this is not the {environment.name} environment, or it was never "
+                    "bootstrapped."
                 )
             elif isinstance(fingerprint, OpsError):
                 reasons.append(
@@ -263,18 +264,15 @@ def ambient_refusals(environment: Environment, environ: Mapping[str, str]) -> li
         for name in ("AWS_REGION", "AWS_DEFAULT_REGION")
         if environ.get(name) and environ[name] != environment.region
     ]
-    if environment.sandbox:
-        if not is_loopback(environment.endpoint_url or ""):
-            reasons.append(
-                "endpoint_url of the sandbox is not a loopback address: the sandbox never leaves this machine."
-            )
-        return reasons
-    if environment.endpoint_url:
+    if environment.sandbox and not is_loopback(environment.endpoint_url or ""):
+        reasons.append("endpoint_url of the sandbox is not a loopback address: the sandbox never leaves this machine.")
+    if environment.endpoint_url and not environment.sandbox:
         reasons.append(f"endpoint_url is set in environment {environment.name}: only the sandbox may have one.")
+    place = f"its own endpoint {environment.endpoint_url}" if environment.sandbox else "AWS itself"
     reasons += [
-        f"{name} is set, and environment {environment.name} only talks to AWS itself: unset {name}."
+        f"{name} is set, and environment {environment.name} only talks to {place}: unset {name}."
         for name in sorted(environ)
-        if name.startswith("AWS_ENDPOINT_URL") and environ[name]
+        if name.startswith("AWS_ENDPOINT_URL") and environ[name] and environ[name] != environment.endpoint_url
     ]
     return reasons
 

@@ -41,7 +41,7 @@ def input_refusals(given: Mapping[str, Any], declared: Mapping[str, Mapping[str,
         elif CONTROLLER_NAMES.fullmatch(name):
             reasons += hostile(value, name)
         else:
-            reasons.append(f"{_shown(name)} is not an input of this runbook{_did_you_mean(name, declared)}.")
+            reasons.append(f"{_shown(name)} is not an input of this runbook{_did_you_mean(name, declared)}")
     return reasons
 
 
@@ -96,7 +96,7 @@ def _spec(option: Mapping[str, Any]) -> dict[str, Any]:
 
 def _did_you_mean(name: str, declared: Mapping[str, Any]) -> str:
     close = difflib.get_close_matches(name, sorted(declared), n=1)
-    return f": did you mean {close[0]}?" if close else f", which has {', '.join(sorted(declared)) or 'none'}"
+    return f": did you mean {close[0]}?" if close else f", which has {', '.join(sorted(declared)) or 'none'}."
 
 
 def _shown(name: str) -> str:
