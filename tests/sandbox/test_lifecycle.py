@@ -156,3 +156,23 @@ def test_postgres_runs_without_root(tmp_path: Path, account: str) -> None:
         assert found["account"] is not None
     else:
         assert found["owners"] == [found["uid"]]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+def test_a_server_finds_its_programs_behind_a_closed_folder(tmp_path: Path) -> None:
+    """A clone in the home folder of root: initdb asks access(2) for programs that its account cannot walk to."""
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    program = closed / "program"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    ask = f"import os; print(os.getuid(), os.access({str(program)!r}, os.X_OK), os.access({str(closed)!r}, os.W_OK))"
+
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", become.__file__, str(os.getpid()), "9", "nobody", sys.executable, "-c", ask],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+
+    assert done.stdout.split() == [str(pwd.getpwnam("nobody").pw_uid), "True", "False"]
