@@ -41,6 +41,8 @@ class Observation:
     at: str
     call: str
     because: str
+    symptom: bool
+    """Whether users feel it, or a spare part is missing; a circumstance, such as a recent change, is none."""
 
     @property
     def sentence(self) -> str:
@@ -79,7 +81,7 @@ class Decision:
 
 
 def observations(rows: object) -> list[Observation]:
-    """Findings first, then unknowns, then what is fine; in their own order within."""
+    """Findings first, symptoms before circumstances, then unknowns, then what is fine; in their own order within."""
     found = [
         Observation(
             name=clean(row.get("name", "")),
@@ -91,10 +93,11 @@ def observations(rows: object) -> list[Observation]:
             at=clean(row.get("at") or ""),
             call=clean(row.get("call") or ""),
             because=clean(row.get("because") or ""),
+            symptom=row.get("symptom") is not False,
         )
         for row in _dicts(rows)
     ]
-    return sorted(found, key=lambda observation: STATUS_ORDER[observation.status])
+    return sorted(found, key=lambda observation: (STATUS_ORDER[observation.status], not observation.symptom))
 
 
 def decision(body: object) -> Decision | None:

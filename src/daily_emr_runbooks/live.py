@@ -171,7 +171,9 @@ class LiveRun:
     def _show_observations(self, line: Line) -> None:
         found = facts.observations(line.get("observations"))
         for observation in found:
-            if observation.status != "ok":
+            if observation.status == "finding" and not observation.symptom:
+                self._say("•", f"{observation.name}  {observation.sentence}", "")
+            elif observation.status != "ok":
                 self._say(
                     SIGNS[observation.status], f"{observation.name}  {observation.sentence}", STYLES[observation.status]
                 )

@@ -119,9 +119,10 @@ def _causes(role: Path) -> tuple[Cause, ...]:
     path = role / "vars" / "causes.yml"
     if not path.is_file():
         return ()
-    table = load_yaml(path)
-    # The table may stand alone or under one variable name.
-    rows = next(iter(table.values()), []) if isinstance(table, dict) else table
+    table, key = load_yaml(path), f"{role.name}_causes"
+    rows = table.get(key) if isinstance(table, dict) else None
+    if not isinstance(rows, list):
+        raise CommandError(f"{path} is not a decision table: it must have the list {key}.")
     return tuple(
         Cause(
             name=str(row["cause"]),
@@ -134,7 +135,7 @@ def _causes(role: Path) -> tuple[Cause, ...]:
             mitigations=tuple(str(name) for name in row.get("mitigations") or ()),
             hand_off=row.get("hand_off") or None,
         )
-        for row in rows or ()
+        for row in rows
     )
 
 

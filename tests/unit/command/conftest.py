@@ -65,6 +65,7 @@ argument_specs:
 """
 
 CAUSES = """
+kettle_causes:
 - {cause: unplugged, because: No power., supported_by: [no_power, [cold, lukewarm]], contradicted_by: [steam],
    mitigations: [plug_in], hand_off: Buy a kettle.}
 """

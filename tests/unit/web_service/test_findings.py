@@ -8,6 +8,7 @@ import pytest
 import yaml
 from ansible_collections.daily_emr.ops.plugins.module_utils import _health_findings as findings
 from ansible_collections.daily_emr.ops.plugins.module_utils._decision import Verdict, decide
+from ansible_collections.daily_emr.ops.plugins.module_utils._health_evidence import SYMPTOMS
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Readings
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -54,7 +55,7 @@ def test_the_table_only_uses_observations_that_are_made() -> None:
         for entry in [*row["supported_by"], *row["contradicted_by"]]:
             used |= {entry} if isinstance(entry, str) else set(entry)
     assert used <= set(NAMES)
-    assert set(findings.SYMPTOMS) <= set(NAMES)
+    assert set(SYMPTOMS) <= set(NAMES)
 
 
 @settings(max_examples=300, deadline=None)
@@ -64,7 +65,16 @@ def test_the_table_only_uses_observations_that_are_made() -> None:
 )
 def test_every_finding_set_gives_exactly_one_answer(statuses: dict[str, str], state: bool | None) -> None:
     observations = [
-        {"name": name, "status": status, "subject": "", "expected": "", "seen": "", "at": NOW, "call": ""}
+        {
+            "name": name,
+            "status": status,
+            "symptom": name in SYMPTOMS,
+            "subject": "",
+            "expected": "",
+            "seen": "",
+            "at": NOW,
+            "call": "",
+        }
         for name, status in statuses.items()
     ]
     decision = decide(TABLE, observations, state)
@@ -87,7 +97,7 @@ def test_a_reading_that_failed_is_never_ok(reading: str) -> None:
     evidence = observe(readings)
     assert {item["name"] for item in evidence.observations} == resting
     unknown = {item["name"] for item in evidence.observations if item["status"] == "unknown"}
-    if unknown & set(findings.SYMPTOMS):
+    if unknown & set(SYMPTOMS):
         assert findings.healthy(evidence) is None
     assert found(evidence) == set()
 

@@ -11,6 +11,25 @@ from typing import Any
 from ansible_collections.daily_emr.ops.plugins.module_utils._health_probes import TaskProbe
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Json, Readings
 
+# What users feel, or what leaves them without a spare part. All of them ok means healthy.
+SYMPTOMS = (
+    "edge_failing",
+    "balancer_failing",
+    "no_tasks",
+    "scaled_to_zero",
+    "below_minimum",
+    "tasks_not_live",
+    "tasks_not_ready",
+    "reads_failing",
+    "new_release_crashing",
+    "database_unreachable",
+    "database_auth_failing",
+    "database_slow",
+    "cache_unreachable",
+    "capacity_exhausted",
+    "error_ratio_high",
+    "latency_high",
+)
 # The class of the reason of tasks that ECS stopped because it wanted other ones.
 REPLACED = "scaled in or replaced"
 # Where an observation is about something else than the component: the name of its subject.
@@ -67,6 +86,7 @@ class Evidence:
             {
                 "name": name,
                 "status": status,
+                "symptom": name in SYMPTOMS,
                 "subject": plain(self._subject(name)),
                 "expected": expected,
                 "seen": plain(seen),

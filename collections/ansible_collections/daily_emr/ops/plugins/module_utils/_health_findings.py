@@ -29,25 +29,6 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes
     plural,
 )
 
-# What users feel, or what leaves them without a spare part. All of them ok means healthy.
-SYMPTOMS = (
-    "edge_failing",
-    "balancer_failing",
-    "no_tasks",
-    "scaled_to_zero",
-    "below_minimum",
-    "tasks_not_live",
-    "tasks_not_ready",
-    "reads_failing",
-    "new_release_crashing",
-    "database_unreachable",
-    "database_auth_failing",
-    "database_slow",
-    "cache_unreachable",
-    "capacity_exhausted",
-    "error_ratio_high",
-    "latency_high",
-)
 # Judged by requests of users; without any, only our own probes can tell.
 _NEED_TRAFFIC = ("error_ratio_high", "latency_high")
 
@@ -73,9 +54,7 @@ def judged(evidence: Evidence) -> list[Json]:
     """The symptoms that count now: without requests of users, those that rest on them do not."""
     silent = evidence.status("no_traffic") == "finding"
     return [
-        item
-        for item in evidence.observations
-        if item["name"] in SYMPTOMS and not (silent and item["name"] in _NEED_TRAFFIC)
+        item for item in evidence.observations if item["symptom"] and not (silent and item["name"] in _NEED_TRAFFIC)
     ]
 
 

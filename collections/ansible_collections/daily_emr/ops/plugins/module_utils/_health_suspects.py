@@ -23,7 +23,6 @@ def release(evidence: Evidence) -> None:
     evidence.subjects |= {
         "newest_revision": revision,
         "last_known_good": good[0] if good else None,
-        "running_count": (evidence.readings.values.get("service") or {}).get("running", 0),
         "load_balancer_arn": (evidence.readings.values.get("balancer") or {}).get("arn"),
     }
 
@@ -124,6 +123,7 @@ def traffic(evidence: Evidence) -> None:
     def short() -> tuple[bool, str]:
         cpu, limits = metrics()["cpu_percent"], evidence.read("capacity") or {}
         memory = [task for task in evidence.read("stopped_tasks") if task["reason"] == _OUT_OF_MEMORY]
+        evidence.subjects["running_count"] = evidence.read("service")["running"]
         hot = (cpu or 0) > evidence.thresholds["cpu_percent"]
         load = "unknown" if cpu is None else f"{cpu:.0f} %"
         killed = f"{plural(len(memory), 'task')} out of memory"
@@ -142,7 +142,7 @@ def traffic(evidence: Evidence) -> None:
     evidence.look("latency_high", ("metrics",), late, expected=f"P95 at most {thresholds['p95_ms']} ms", call=call)
     evidence.look(
         "capacity_exhausted",
-        ("metrics", "capacity", "stopped_tasks"),
+        ("metrics", "service", "capacity", "stopped_tasks"),
         short,
         expected=f"CPU at most {thresholds['cpu_percent']} %, enough memory",
         call=call,

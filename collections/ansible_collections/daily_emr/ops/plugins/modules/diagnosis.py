@@ -43,9 +43,9 @@ EXAMPLES = r"""
 - name: Decide
   daily_emr.ops.diagnosis:
     environment: "{{ emr_environment }}"
-    observations: "{{ health.observations }}"
-    healthy: "{{ health.healthy }}"
-    causes: "{{ lookup('ansible.builtin.file', 'vars/causes.yml') | from_yaml }}"
+    observations: "{{ app_outage_health.observations }}"
+    healthy: "{{ app_outage_health.healthy }}"
+    causes: "{{ app_outage_causes }}"
   register: decision
 """
 

@@ -46,6 +46,10 @@ observations:
       description: One of V(ok), V(finding), V(unknown).
       type: str
       sample: finding
+    symptom:
+      description: Whether users feel it, or a spare part is missing; a circumstance, such as a recent change, is none.
+      type: bool
+      sample: true
     subject:
       description: What it is about.
       type: str
@@ -92,7 +96,7 @@ read_at:
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from ansible_collections.daily_emr.ops.plugins.module_utils._health_findings import SYMPTOMS, healthy, observe
+from ansible_collections.daily_emr.ops.plugins.module_utils._health_findings import healthy, observe
 from ansible_collections.daily_emr.ops.plugins.module_utils._health_options import HEALTH_SPEC
 from ansible_collections.daily_emr.ops.plugins.module_utils._health_readings import read_all
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import read_entry, run_module
@@ -127,7 +131,7 @@ def describe(evidence: Evidence, state: bool | None) -> str:
         return f"{evidence.service['component']} is healthy."
     by_status: dict[str, list[str]] = {"finding": [], "unknown": [], "ok": []}
     for item in evidence.observations:
-        if item["name"] in SYMPTOMS:
+        if item["symptom"]:
             by_status[item["status"]].append(item["name"])
     parts = [
         f"{words}: {', '.join(by_status[status])}"
