@@ -70,6 +70,11 @@ def stopped(revision: str, reason: str, *exit_codes: int) -> dict[str, Any]:
     }
 
 
+def target(zone: str, reason: str = "") -> dict[str, Any]:
+    state = "unhealthy" if reason else "healthy"
+    return {"address": f"10.0.0.{ord(zone)}", "zone": zone, "state": state, "reason": reason}
+
+
 def healthy() -> Readings:
     readings = Readings()
     tasks = [task(1, "a"), task(2, "b")]
@@ -79,7 +84,7 @@ def healthy() -> Readings:
         "tasks": [{"id": probe.id} for probe in tasks],
         "task_probes": {probe.id: probe for probe in tasks},
         "stopped_tasks": [],
-        "targets": [],
+        "targets": [target("a"), target("b")],
         "balancer": {"arn": "arn:lb", "zones": {"afs1-az1": "a", "afs1-az2": "b"}},
         "shift": {"id": None, "away_from": None, "until": None},
         "capacity": {"minimum": 2, "maximum": 6, "suspended": False},
@@ -198,6 +203,15 @@ def out_of_capacity(readings: Readings) -> None:
     readings.values["metrics"] |= {"cpu_percent": 99.0, "p95_ms": 2400.0}
 
 
+def balancer_cannot_reach_tasks(readings: Readings) -> None:
+    readings.values["targets"] = [target("a", "Target.Timeout"), target("b", "Target.Timeout")]
+    users_fail(readings, Answer(504, "", 10000))
+
+
+def edge_down(readings: Readings) -> None:
+    readings.values["edge"] = Answer(None, "refused", 2)
+
+
 FAULTS: dict[str, tuple[Callable[[Readings], None], str]] = {
     "bad_release_crash": (bad_release_crash, "release_crashes"),
     "bad_release_errors": (bad_release_errors, "bad_release"),
@@ -212,6 +226,8 @@ FAULTS: dict[str, tuple[Callable[[Readings], None], str]] = {
     "slow_database": (slow_database, "slow_database"),
     "cache_down": (cache_down, "cache_unreachable"),
     "out_of_capacity": (out_of_capacity, "out_of_capacity"),
+    "balancer_cannot_reach_tasks": (balancer_cannot_reach_tasks, "balancer_cannot_reach_tasks"),
+    "edge_down": (edge_down, "edge_down"),
 }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._calls import CALL_ERRORS, error_code
-from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Json, iso, plural
+from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Json, iso, listed, plural
 
 if TYPE_CHECKING:
     from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clients
@@ -24,7 +24,7 @@ def read_balancer(clients: Clients, name: str) -> Json:
 
 
 def read_targets(clients: Clients, group: str) -> list[Json]:
-    """Address, zone and state of each registered target."""
+    """Address, zone, state and reason of each registered target."""
     elbv2 = clients.read("elbv2")
     arn = elbv2.describe_target_groups(Names=[group])["TargetGroups"][0]["TargetGroupArn"]
     return [
@@ -32,6 +32,7 @@ def read_targets(clients: Clients, group: str) -> list[Json]:
             "address": item["Target"]["Id"],
             "zone": item["Target"].get("AvailabilityZone"),
             "state": item["TargetHealth"]["State"],
+            "reason": item["TargetHealth"].get("Reason", ""),
         }
         for item in elbv2.describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]
     ]
@@ -64,5 +65,7 @@ def too_few_targets(targets: list[Json], thresholds: Json) -> list[str]:
     healthy = [target for target in targets if target["state"] == "healthy"]
     zones = {target["zone"] for target in healthy}
     if len(healthy) < thresholds["min_healthy_targets"] or len(zones) < thresholds["min_zones"]:
-        return [f"{plural(len(healthy), 'healthy target')} in {plural(len(zones), 'zone')}"]
+        reasons = {target["reason"] for target in targets} - {""}
+        why = f" ({listed(reasons)})" if reasons else ""
+        return [f"{plural(len(healthy), 'healthy target')} in {plural(len(zones), 'zone')}{why}"]
     return []

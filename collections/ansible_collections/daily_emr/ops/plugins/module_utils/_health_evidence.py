@@ -18,6 +18,7 @@ SYMPTOMS = (
     "no_tasks",
     "scaled_to_zero",
     "below_minimum",
+    "too_few_targets",
     "tasks_not_live",
     "tasks_not_ready",
     "reads_failing",

@@ -13,6 +13,7 @@ from datetime import timedelta
 from functools import partial
 from statistics import median_low
 
+from ansible_collections.daily_emr.ops.plugins.module_utils._balancer import too_few_targets
 from ansible_collections.daily_emr.ops.plugins.module_utils._dependencies import DATABASE_SERVES
 from ansible_collections.daily_emr.ops.plugins.module_utils._health_evidence import REPLACED, Evidence, plain_all
 from ansible_collections.daily_emr.ops.plugins.module_utils._health_probes import Answer, TaskProbe
@@ -125,6 +126,21 @@ def _service(evidence: Evidence) -> None:
         call="ecs:DescribeServices",
     )
 
+    def unspared() -> tuple[bool, str]:
+        reasons = too_few_targets(read("targets"), evidence.thresholds)
+        return bool(reasons), " ".join(reasons) or "enough healthy targets"
+
+    look(
+        "too_few_targets",
+        ("targets",),
+        unspared,
+        expected=(
+            f"at least {plural(evidence.thresholds['min_healthy_targets'], 'healthy target')} "
+            f"in {plural(evidence.thresholds['min_zones'], 'zone')}"
+        ),
+        call="elbv2:DescribeTargetHealth",
+    )
+
     def deploying() -> tuple[bool, str]:
         running = in_progress(read("history")) or rolling_back(read("history"))
         evidence.subjects["service_deployment"] = running and running["arn"]
@@ -212,7 +228,7 @@ def _tasks(evidence: Evidence) -> None:
 
     evidence.look(
         "zone_impaired",
-        ("task_probes", "balancer"),
+        ("task_probes", "balancer", "shift"),
         zonal,
         expected="all zones fare alike",
         call="probes of each task by zone",
