@@ -38,20 +38,24 @@ def measure(command: list[str], box: Sandbox, runs: Path) -> Cost:
     env = {name: os.environ[name] for name in ("HOME", "PATH", "LANG") if name in os.environ}
     env |= {"DAILY_EMR_SANDBOX": str(box.state_dir), "DAILY_EMR_RUNS": str(runs), "LC_ALL": "C.UTF-8"}
     mark = box.mark()
+    before = _cpu_of_children()
     started = time.monotonic()
     process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     seen: set[tuple[int, float]] = set()
     watcher = threading.Thread(target=_watch, args=(process.pid, seen))
     watcher.start()
     output, _ = process.communicate()
-    _pid, usage = process.pid, None
-    watcher.join()
     wall = time.monotonic() - started
+    watcher.join()
     if process.returncode:
         sys.exit(f"{' '.join(command)} failed:\n{output.decode()}")
+    return Cost(wall, _cpu_of_children() - before, len(seen), len(box.calls(mark)))
+
+
+def _cpu_of_children() -> float:
+    """CPU seconds of every child that has ended, with its own children."""
     usage = os.times()
-    cpu = usage.children_user + usage.children_system
-    return Cost(wall, cpu, len(seen), len(box.calls(mark)))
+    return usage.children_user + usage.children_system
 
 
 def _watch(pid: int, seen: set[tuple[int, float]]) -> None:
@@ -90,11 +94,8 @@ def compare(box: Sandbox, rounds: int, runs: Path) -> None:
             box.fault("*", "*", "delay", ms=delay, count=1_000_000)
         costs: dict[str, list[Cost]] = {name: [] for name in ways}
         for _round in range(rounds):
-            before = 0.0
             for name, command in ways.items():
-                before = sum(os.times()[2:4])
-                cost = measure(command, box, runs)
-                costs[name].append(Cost(cost.wall, cost.cpu - before, cost.processes, cost.calls))
+                costs[name].append(measure(command, box, runs))
         report(costs, delay)
 
 
