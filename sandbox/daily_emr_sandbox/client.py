@@ -88,9 +88,9 @@ class Sandbox:
 
     # Faults and what happened.
 
-    def break_(self, name: str) -> dict[str, Any]:
-        """Make a named fault; returns when it is visible."""
-        return self._call("POST", f"/break/{name}")
+    def break_(self, name: str, **options: Any) -> dict[str, Any]:
+        """Make a named fault, and return when it is visible; or do a primitive, such as hang_zone(zone=…)."""
+        return self._call("POST", f"/break/{name}", options)
 
     def mend(self, name: str | None = None) -> dict[str, Any]:
         """Mend a named fault, or everything."""

@@ -233,11 +233,13 @@ def template(settings: Settings) -> Path:
     cache = settings.cache_dir
     cache.mkdir(parents=True, exist_ok=True)
     # Another account cannot use these files, so each has its own.
-    made = cache / f"postgres-{version}-{recipe}-{children.account() or 'own'}"
+    who = children.account() or "own"
+    made = cache / f"postgres-{version}-{recipe}-{who}"
     with (cache / "postgres.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not made.exists():
-            for old in cache.glob("postgres-*.making"):
+            # Halves of an interrupted start, and those of older versions: each is tens of megabytes.
+            for old in cache.glob(f"postgres-*-{who}*"):
                 shutil.rmtree(old, ignore_errors=True)
             making = made.with_suffix(".making")
             _make_template(making, settings)

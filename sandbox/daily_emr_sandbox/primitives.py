@@ -1,184 +1,99 @@
-"""The small faults that named faults are made of, and the looks that tell when one is really there.
-
-Everything here goes through the control plane as a colleague would, so that change history shows it.
-"""
+"""The small faults that named faults are made of. Each can be made and taken back at any time, also twice."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import urllib.error
-import urllib.request
-from typing import TYPE_CHECKING, Any
-
-from .loop import wait_until
+import inspect
+import signal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from .world import World
 
-PROBE_TIMEOUT_S = 4.0
-WAIT_S = 90.0
-"""Real seconds for a fault to become visible or to go: a whole rollout at most."""
-CHART = "/api/charts/probe"
 
-Task = dict[str, Any]
+class Primitives:
+    """What can be done to the real parts of one sandbox.
 
+    `NAMES` are those that somebody may ask for by name; what ends each of them is done by `end`.
+    """
 
-def probe(url: str, timeout_s: float = PROBE_TIMEOUT_S) -> tuple[int, dict[str, Any]]:
-    """Status and JSON of a GET; status 0 when there was no answer in time."""
-    try:
-        with urllib.request.urlopen(url, timeout=timeout_s) as answer:  # noqa: S310 - addresses of this sandbox
-            return answer.status, _json(answer.read())
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, _json(error.read())
-    except OSError:
-        return 0, {}
-
-
-def _json(data: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(data)
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-class Web:
-    """The web component of one sandbox, seen and changed from inside."""
+    NAMES: ClassVar[tuple[str, ...]] = (
+        "kill_task",
+        "hang_zone",
+        "flow_zone",
+        "slow_database",
+        "stop_database",
+        "start_database",
+        "stop_cache",
+        "start_cache",
+    )
 
     def __init__(self, world: World) -> None:
-        self._world, self._settings = world, world.settings
-        self.ecs = world.aws.boto("ecs")
-        self.ecr = world.aws.boto("ecr")
+        self._world = world
+        self._stopped: set[str] = set()
 
-    # Looks.
+    def ask(self, name: str, options: dict[str, Any]) -> None:
+        """Do a primitive by its name.
 
-    def service(self) -> dict[str, Any]:
-        found = self.ecs.describe_services(cluster=self._settings.prefix, services=[self._settings.web])
-        service: dict[str, Any] = found["services"][0]
-        return service
+        Raises:
+            ValueError: an option that it does not have, or that is missing.
+            LookupError: what an option names does not exist.
+        """
+        do = getattr(self, name)
+        try:
+            inspect.signature(do).bind(**options)
+        except TypeError as error:
+            raise ValueError(f"{name} takes other options ({error}): give them as name=value.") from None
+        do(**options)
 
-    def revision(self, arn: str) -> dict[str, Any]:
-        """Task definition, with its tags under "tags" as a dict."""
-        found = self.ecs.describe_task_definition(taskDefinition=arn, include=["TAGS"])
-        tags = {tag["key"]: tag["value"] for tag in found.get("tags", [])}
-        return {**found["taskDefinition"], "tags": tags}
+    def end(self) -> None:
+        """Take back everything that is still in force."""
+        for task in sorted(self._stopped & {task.id for task in self._world.web.running()}):
+            self.kill_task(task, "CONT")
+        self._stopped.clear()
+        for zone in self._world.settings.zones:
+            self.flow_zone(zone)
+        self.slow_database(0)
+        self.start_database()
+        self.start_cache()
 
-    def revisions(self) -> list[dict[str, Any]]:
-        """Active task definitions, oldest first."""
-        listed = self.ecs.list_task_definitions(familyPrefix=self._settings.web, status="ACTIVE", sort="ASC")
-        return [self.revision(arn) for arn in listed["taskDefinitionArns"]]
+    def kill_task(self, task: str, signal_name: str = "KILL") -> None:
+        """Send a signal to the process of a task: KILL, TERM, STOP (hang), CONT, USR1 (leak every connection)."""
+        try:
+            number = signal.Signals[f"SIG{signal_name}"]
+        except KeyError:
+            raise ValueError(f"There is no signal {signal_name!r}: use KILL, TERM, STOP, CONT or USR1.") from None
+        self._world.scheduler.kill(task, number)
+        if number is signal.SIGSTOP:
+            self._stopped.add(task)
 
-    def running(self) -> list[Any]:
-        """Tasks that run now (views of the scheduler: id, address, zone, revision)."""
-        return [task for task in self._world.scheduler.tasks() if task.status == "RUNNING"]
+    def hang_zone(self, zone: str) -> None:
+        """Nothing gets through between a zone and database and cache; nothing is refused either."""
+        self._world.database.hang(self._zone(zone))
+        self._world.cache.hang(zone)
 
-    def ready(self, task: Any) -> dict[str, Any]:
-        """Checks of /readyz of a task; empty when it does not answer."""
-        checks: dict[str, Any] = probe(f"http://{task.address}:8080/readyz", timeout_s=6)[1].get("checks", {})
-        return checks
+    def flow_zone(self, zone: str) -> None:
+        self._world.database.flow(self._zone(zone))
+        self._world.cache.flow(zone)
 
-    def database_check(self, task: Any) -> dict[str, Any]:
-        check: dict[str, Any] = self.ready(task).get("database", {})
-        return check
+    def slow_database(self, seconds: float) -> None:
+        """Every round trip to the database takes so many seconds longer; 0 ends it."""
+        self._world.database.slow(float(seconds))
 
-    def target_states(self) -> list[str]:
-        elbv2 = self._world.aws.boto("elbv2")
-        groups = elbv2.describe_target_groups(Names=[self._settings.web])["TargetGroups"]
-        health = elbv2.describe_target_health(TargetGroupArn=groups[0]["TargetGroupArn"])
-        return [target["TargetHealth"]["State"] for target in health["TargetHealthDescriptions"]]
+    def stop_database(self) -> None:
+        """The database refuses connections."""
+        self._world.database.stop_primary()
 
-    def settled(self) -> bool:
-        """One deployment, completed, with all tasks that are wanted, all of them healthy targets."""
-        service = self.service()
-        states = self.target_states()
-        return (
-            [deployment.get("rolloutState") for deployment in service["deployments"]] == ["COMPLETED"]
-            and service["runningCount"] == service["desiredCount"] > 0
-            and states == ["healthy"] * service["desiredCount"]
-        )
+    def start_database(self) -> None:
+        self._world.database.start_primary()
 
-    def wait_settled(self) -> None:
-        wait_until(self.settled, "the service is settled", WAIT_S)
+    def stop_cache(self) -> None:
+        """The session cache refuses connections."""
+        self._world.cache.refuse()
 
-    # Changes.
+    def start_cache(self) -> None:
+        self._world.cache.accept()
 
-    def update(self, **changes: Any) -> None:
-        self.ecs.update_service(cluster=self._settings.prefix, service=self._settings.web, **changes)
-
-    def push_image(self, release: str) -> str:
-        """Put an image of a release into the registry and return its digest."""
-        config = {
-            "mediaType": "application/vnd.docker.container.image.v1+json",
-            "size": 7023,
-            "digest": _digest(release),
-        }
-        manifest = json.dumps(
-            {
-                "schemaVersion": 2,
-                "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
-                "config": config,
-                "layers": [],
-            }
-        )
-        listed = self.ecr.describe_images(repositoryName=self._settings.web)["imageDetails"]
-        for image in listed:
-            if release in image.get("imageTags", []):
-                return str(image["imageDigest"])
-        put = self.ecr.put_image(repositoryName=self._settings.web, imageManifest=manifest, imageTag=release)
-        return str(put["image"]["imageId"]["imageDigest"])
-
-    def release(self, release: str, defect: str) -> str:
-        """Register and deploy a release with a defect; returns the ARN of its revision."""
-        current = self.revision(self.service()["taskDefinition"])
-        image = current["containerDefinitions"][0]["image"]
-        container = current["containerDefinitions"][0] | {
-            "image": f"{image.split('@')[0]}@{self.push_image(release)}",
-            "environment": [
-                *(e for e in current["containerDefinitions"][0]["environment"] if e["name"] not in DEFINED_BY_RELEASE),
-                {"name": "RELEASE", "value": release},
-                {"name": "RELEASE_DEFECT", "value": defect},
-            ],
-        }
-        kept = {key: current[key] for key in REGISTERED if current.get(key)}
-        tags = current["tags"] | {"release": release}
-        registered = self.ecs.register_task_definition(
-            **kept, containerDefinitions=[container], tags=[{"key": key, "value": tags[key]} for key in tags]
-        )
-        arn: str = registered["taskDefinition"]["taskDefinitionArn"]
-        self.update(taskDefinition=arn)
-        return arn
-
-    def recycle(self) -> None:
-        """Replace every task by one of the same revision; wait until none of the old ones is left."""
-        old = {task.id for task in self.running()}
-        self.update(forceNewDeployment=True)
-        wait_until(lambda: not old & {task.id for task in self.running()}, "the old tasks are gone", WAIT_S)
-        self.wait_settled()
-
-
-DEFINED_BY_RELEASE = {"RELEASE", "RELEASE_DEFECT"}
-REGISTERED = (
-    "family",
-    "taskRoleArn",
-    "executionRoleArn",
-    "networkMode",
-    "volumes",
-    "placementConstraints",
-    "requiresCompatibilities",
-    "cpu",
-    "memory",
-    "runtimePlatform",
-)
-"""Keys of DescribeTaskDefinition that RegisterTaskDefinition takes back."""
-
-
-def defect_of(revision: dict[str, Any]) -> str:
-    """Defect of a revision, empty when it has none."""
-    environment = revision["containerDefinitions"][0].get("environment", [])
-    return next((entry["value"] for entry in environment if entry["name"] == "RELEASE_DEFECT"), "")
-
-
-def _digest(text: str) -> str:
-    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+    def _zone(self, zone: str) -> str:
+        if zone not in self._world.settings.zones:
+            raise LookupError(f"There is no zone {zone!r}: use one of {', '.join(self._world.settings.zones)}.")
+        return zone

@@ -6,8 +6,9 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from .faults.configuration import BadFlag, BrokenSecret, ScaledToZero, WafBlock
-from .faults.infrastructure import DatabaseDown, SlowDatabase, WedgedTasks, ZoneImpaired
+from .faults.infrastructure import CacheDown, DatabaseDown, SlowDatabase, WedgedTasks, ZoneImpaired
 from .faults.releases import BadReleaseCrash, BadReleaseErrors, RollbackImageDeleted
+from .primitives import Primitives
 
 if TYPE_CHECKING:
     from .faults.base import Fault
@@ -18,6 +19,7 @@ FAULTS: tuple[type[Fault], ...] = (
     ScaledToZero,
     SlowDatabase,
     DatabaseDown,
+    CacheDown,
     ZoneImpaired,
     WafBlock,
     BadFlag,
@@ -44,12 +46,19 @@ class Scenarios:
         """Faults that were made and not mended by the sandbox; a runbook may have done it meanwhile."""
         return list(self._broken)
 
-    def break_(self, name: str) -> dict[str, Any]:
-        """Make a fault and return when it is visible.
+    def break_(self, name: str, **options: Any) -> dict[str, Any]:
+        """Make a named fault and return when it is visible, or do a primitive, which is the caller's to look at.
 
         Raises:
-            LookupError: no fault of that name.
+            LookupError: no fault of that name, or no such task or zone.
+            ValueError: options that it does not take.
         """
+        if name in Primitives.NAMES:
+            with self._turn:
+                self._world.primitives.ask(name, options)
+            return {"broken": name, **options}
+        if options:
+            raise ValueError(f"{name} takes no options: only primitives do ({', '.join(Primitives.NAMES)}).")
         fault = self._named(name)
         with self._turn:
             if fault.name not in self._broken:
@@ -58,9 +67,14 @@ class Scenarios:
         return {"broken": fault.name, "summary": fault.summary}
 
     def mend(self, name: str | None = None) -> dict[str, Any]:
-        """Mend one fault, or all of them; returns when the system is healthy, unless other faults are left."""
+        """Mend one fault, or everything, also what somebody scaled; returns when the system is healthy, unless other
+        faults are left.
+        """
         faults = list(self._faults.values()) if name is None else [self._named(name)]
         with self._turn:
+            if name is None:
+                self._world.primitives.end()
+                self._world.web.restore_capacity()
             for fault in faults:
                 fault.mend()
                 if fault.name in self._broken:
@@ -73,5 +87,5 @@ class Scenarios:
         try:
             return self._faults[ALIASES.get(name, name)]
         except KeyError:
-            known = ", ".join(sorted(self._faults))
+            known = ", ".join([*sorted(self._faults), *Primitives.NAMES])
             raise LookupError(f"There is no fault {name!r}: use one of {known}.") from None

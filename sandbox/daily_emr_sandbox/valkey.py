@@ -119,6 +119,13 @@ class Cache:
         """Address and port at which tasks of a zone reach the cache."""
         return self._paths[zone].address, self._paths[zone].port
 
+    def refuse(self) -> None:
+        """The cache is down: its endpoint and every path to it refuse."""
+        self._loop.run(self._close())
+
+    def accept(self) -> None:
+        self._loop.run(self._open())
+
     def hang(self, zone: str) -> None:
         """The path of a zone carries nothing any more."""
         self._loop.run(self._paths[zone].hang())

@@ -20,11 +20,12 @@ from .loop import LoopThread, wait_until
 from .network.balancer import Balancer
 from .network.edge import Edge
 from .postgres import DatabasePair
-from .primitives import CHART, Web, probe
+from .primitives import Primitives
 from .scenarios import Scenarios
 from .seed import seed
 from .traffic import Traffic
 from .valkey import Cache
+from .web import CHART, Web, probe
 
 if TYPE_CHECKING:
     from .settings import Settings
@@ -53,7 +54,7 @@ class World:
         self.scheduler.environment_of_zone = self._environment_of_zone
         self.scheduler.usage.database = lambda: self.database.primary.pid
         self.scheduler.usage.cache = lambda: self.cache.primary.pid
-        self.balancer = Balancer(settings, self.aws, self.scheduler)
+        self.balancer = Balancer(settings, self.aws)
         self.edge = Edge(settings, self.balancer)
         self.traffic = Traffic(settings, self.loop, self.database)
         self.database_url = ""
@@ -85,6 +86,7 @@ class World:
         for part in (self.launchdarkly, self.scheduler, self.balancer, self.edge):
             run(part)
         self.web = Web(self)
+        self.primitives = Primitives(self)
         self.scenarios = Scenarios(self)
         self._register_controls()
         wait_until(self.web.settled, "every target is healthy", HEALTHY_S)

@@ -87,11 +87,17 @@ def status() -> None:
 
 
 @app.command("break")
-def break_(fault: Annotated[str, typer.Argument(help="What to break.")]) -> None:
-    """Break it: bad_release, wedged_tasks, database_down, …"""
+def break_(
+    fault: Annotated[str, typer.Argument(help="What to break.")],
+    options: Annotated[list[str] | None, typer.Argument(help="Of a primitive, as name=value.")] = None,
+) -> None:
+    """Break it: bad_release, wedged_tasks, database_down, …, or a primitive such as hang_zone zone=…"""
+    given = dict(option.partition("=")[::2] for option in options or ())
+    if "" in given or not all("=" in option for option in options or ()):
+        raise CommandError(f"{' '.join(options or ())} is not understood: give options as name=value.")
     sandbox = open_sandbox(Project.find())
     with told():
-        sandbox.break_(fault)
+        sandbox.break_(fault, **given)
     Console().print(Text(f"Broken: {fault}."))
 
 

@@ -6,6 +6,7 @@ The yardstick of `python -m tests.bench`: nothing that runs under Ansible can be
 from __future__ import annotations
 
 import json
+import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -21,7 +22,8 @@ PREFIX = "daily-emr-sandbox"
 
 def main() -> None:
     box = json.loads((Path(sys.argv[1]) / "sandbox.json").read_text())
-    session = boto3.Session(region_name=box["region"], aws_access_key_id="x", aws_secret_access_key="x")
+    os.environ["AWS_SHARED_CREDENTIALS_FILE"] = box["credentials_file"]
+    session = boto3.Session(region_name=box["region"])
     names = ["ecs", "elbv2", "cloudwatch", "application-autoscaling", "secretsmanager", "wafv2", "rds", "elasticache"]
     names += ["cloudtrail", "ecr", "sts", "ssm", "ec2", "arc-zonal-shift"]
     config = Config(max_pool_connections=32)

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,12 +14,15 @@ from typing import Any
 
 import pytest
 from daily_emr_sandbox.client import Sandbox
+from daily_emr_sandbox.loop import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 # Ten minutes of verification in ten seconds; real parts do not care.
 TIME_FACTOR = 60
 # The shortest window of daily_emr.ops.web_service_health is 15 s; metrics are a few seconds late.
 METRIC_WINDOW = timedelta(seconds=20)
+# After that long something is wrong, and a test says so instead of waiting on.
+PATIENT_S = 180.0
 # Fewer looks, and more time for them than a drill has: these tests share two cores with others.
 PATIENCE = [
     "-e",
@@ -107,8 +109,7 @@ def healthy(sandbox: Sandbox) -> Iterator[None]:
     """A healthy system before the test, with no trace of an earlier fault in its metrics, and a mended one after it."""
     sandbox.clear_faults()
     sandbox.mend()
-    while not _forgotten(sandbox.ledger()["last_error_at"]):
-        time.sleep(0.5)
+    wait_until(lambda: _forgotten(sandbox.ledger()["last_error_at"]), "users have seen no error for a while", PATIENT_S)
     yield
     sandbox.clear_faults()
     sandbox.mend()
@@ -119,6 +120,22 @@ def _forgotten(last_error_at: str | None) -> bool:
     return last_error_at is None or datetime.now(UTC) - datetime.fromisoformat(last_error_at) > METRIC_WINDOW
 
 
-def mutating(calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The calls that may have changed something, as the sandbox saw them."""
-    return [call for call in calls if call["mutating"]]
+class Witness:
+    """What changed since it was made, as the sandbox saw it: AWS calls and requests to LaunchDarkly."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+        self._mark, self._flags = sandbox.mark(), len(sandbox.flag_requests())
+
+    def mutating(self) -> list[dict[str, Any]]:
+        """Everything that may have changed something; a dry run of LaunchDarkly did not."""
+        patches = [
+            {"service": "launchdarkly", "operation": "PatchFeatureFlag", **request}
+            for request in self._sandbox.flag_requests()[self._flags :]
+            if not request["dry_run"]
+        ]
+        return [call for call in self._sandbox.calls(self._mark) if call["mutating"]] + patches
+
+    def changes(self) -> list[dict[str, Any]]:
+        """The same without the bookkeeping of the runbooks: the lease and the journal's mirror, in their own table."""
+        return [call for call in self.mutating() if call["service"] != "dynamodb"]

@@ -16,7 +16,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._environment import 
 from ansible_collections.daily_emr.ops.plugins.module_utils._lease import LeaseStore
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import Context
 
-from tests.integration.conftest import mutating
+from tests.integration.conftest import Witness
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -131,6 +131,12 @@ CASES = [
     ),
     Case("zone_impaired", "zonal_shift", ("arc-zonal-shift", "StartZonalShift"), first_zone),
     Case("waf_block", "waf_rule", ("wafv2", "UpdateWebACL"), blocking_rule),
+    Case(
+        "bad_flag",
+        "feature_flag",
+        ("launchdarkly", "PatchFeatureFlag"),
+        lambda _sandbox: {"flag": "new-chart-view", "failing_route": "/api/charts"},
+    ),
 ]
 
 
@@ -140,39 +146,39 @@ def test_a_lost_reply_is_no_second_call(case: Case, sandbox: Sandbox, run: Runne
         sandbox.break_(case.fault)
     args = case.args(sandbox)
 
-    before = sandbox.mark()
+    witness = Witness(sandbox)
     plan = run(case.module, args, check=True)
     assert plan["outcome"] == "planned", plan["msg"]
-    assert mutating(sandbox.calls(before)) == []
+    assert witness.mutating() == []
 
-    before = sandbox.mark()
-    sandbox.fault(*case.call, "drop_after", count=1)
+    witness = Witness(sandbox)
+    if case.call[0] == "launchdarkly":
+        sandbox.flag_fault("drop_after")
+    else:
+        sandbox.fault(*case.call, "drop_after", count=1)
     done = run(case.module, args)
-    calls = [call for call in mutating(sandbox.calls(before)) if call["service"] != "dynamodb"]
     assert done["outcome"] == "ok", done["msg"]
-    assert [call["operation"] for call in calls] == [case.call[1]]
+    calls = [(call["service"], call["operation"], call["fault"]) for call in witness.changes()]
+    assert calls == [(*case.call, "drop_after")], "the reply of the one call was lost"
 
-    before = sandbox.mark()
+    witness = Witness(sandbox)
     again = run(case.module, args)
     assert again["outcome"] == "noop", again["msg"]
-    assert mutating(sandbox.calls(before)) == []
+    assert witness.mutating() == []
 
     if isinstance(done["undo"], dict) and case.module in ("ecs_service_scaling", "zonal_shift", "waf_rule"):
         undo = {key: value for key, value in done["undo"]["args"].items() if key != "service"}
         assert run(case.module, undo)["outcome"] == "ok"
 
 
-def test_a_flag_is_turned_off_with_one_patch(sandbox: Sandbox, run: Runner) -> None:
+def test_a_flag_that_needs_an_approval_is_left_alone(sandbox: Sandbox, run: Runner) -> None:
     sandbox.break_("bad_flag")
-    args = {"flag": "new-chart-view", "failing_route": "/api/charts"}
-    seen = len(sandbox.flag_requests())
+    sandbox.require_flag_approval()
 
-    assert run("feature_flag", args, check=True)["outcome"] == "planned"
-    assert run("feature_flag", args)["outcome"] == "ok"
-    assert run("feature_flag", args)["outcome"] == "noop"
+    result = run("feature_flag", {"flag": "new-chart-view", "failing_route": "/api/charts"})
 
-    sent = [request for request in sandbox.flag_requests()[seen:] if not request["dry_run"]]
-    assert [request["instructions"] for request in sent] == [["turnFlagOff"]]
+    assert result["outcome"] == "refused"
+    assert "approv" in result["msg"]
 
 
 @pytest.mark.parametrize("flag", ["chart-dual-write", "allergy-interlock"])
@@ -192,11 +198,11 @@ def test_refuses_in_the_broken_world(
     fault: str, module: str, args: Json, words: str, sandbox: Sandbox, run: Runner
 ) -> None:
     sandbox.break_(fault)
-    before = sandbox.mark()
+    witness = Witness(sandbox)
     options = {key: datetime.now(UTC).isoformat() if value == "now" else value for key, value in args.items()}
 
     result = run(module, options)
 
     assert result["outcome"] == "refused"
     assert words in result["msg"]
-    assert [call for call in mutating(sandbox.calls(before)) if call["service"] != "dynamodb"] == []
+    assert witness.changes() == []

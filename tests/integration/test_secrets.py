@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import configparser
 import json
 from pathlib import Path
 from urllib.parse import quote
@@ -37,23 +38,41 @@ def hits(folder: Path, canaries: dict[str, str]) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("fault", ["bad_release_errors", "broken_secret"])
-def test_no_canary_in_outputs_artifacts_and_reports(operator: Operator, sandbox: Sandbox, fault: str) -> None:
+def planted(sandbox: Sandbox) -> dict[str, str]:
+    """Every value that must stay where it is: what secrets hold and held, the keys of this run, a patient's name."""
+    secrets = sandbox.boto("secretsmanager")
+    found = {}
+    for entry in secrets.list_secrets()["SecretList"]:
+        for version, stages in entry["SecretVersionsToStages"].items():
+            value = secrets.get_secret_value(SecretId=entry["Name"], VersionId=version)["SecretString"]
+            found[f"{entry['Name']} {' '.join(stages)}"] = value
+    keys = configparser.ConfigParser(interpolation=None)
+    keys.read(sandbox.description["credentials_file"])
+    found |= {name: value for name, value in keys["default"].items() if name != "aws_access_key_id"}
+    found["launchdarkly"] = (sandbox.state_dir / "launchdarkly_token").read_text().strip()
+    found["ambient session token"] = "IQoJb3JpZ2luX2VjEXAMPLECANARYTOKEN"
+    found["patient"] = PATIENT
+    # What is shorter cannot be told from chance.
+    return {name: value for name, value in found.items() if len(value) > 8}
+
+
+@pytest.mark.parametrize(("fault", "outcome"), [("bad_release_errors", "succeeded"), ("broken_secret", "refused")])
+def test_no_canary_in_outputs_artifacts_and_reports(
+    operator: Operator, sandbox: Sandbox, fault: str, outcome: str
+) -> None:
     sandbox.plant(PATIENT)
     sandbox.break_(fault)
-    secrets = sandbox.boto("secretsmanager")
-    names = [entry["Name"] for entry in secrets.list_secrets()["SecretList"]]
-    canaries = {name: secrets.get_secret_value(SecretId=name)["SecretString"] for name in names}
-    canaries = {name: value for name, value in canaries.items() if len(value) > 8}  # too short to be told from chance
-    canaries["patient"] = PATIENT
-    canaries["session token"] = "IQoJb3JpZ2luX2VjEXAMPLECANARYTOKEN"
+    canaries = planted(sandbox)
+    assert len(canaries) >= (7 if fault == "broken_secret" else 6), sorted(canaries)
 
-    run = operator.runbook(
-        "run", "app_outage", "--environment", "sandbox", env={"AWS_SESSION_TOKEN": canaries["session token"]}
-    )
     loud = operator.playbook("-vvvv", "--check", "--diff")
+    assert loud.record()["mode"] == "plan", loud.output
+    run = operator.runbook(
+        "run", "app_outage", "--environment", "sandbox", env={"AWS_SESSION_TOKEN": canaries["ambient session token"]}
+    )
+    assert run.record()["outcome"] == outcome, run.output
     report = operator.runbook("report", "latest", "--format", "both")
-    operator.runs.mkdir(exist_ok=True)
+    assert report.returncode == 0, report.output
     (operator.runs / "stdout").write_text(run.output + loud.output + report.output)
 
     assert hits(operator.runs, canaries) == []

@@ -184,7 +184,7 @@ def running_stack(state_dir: Path, network: str, *, tasks: int | None = 2) -> It
     settings = Settings(state_dir=state_dir, network=network, time_factor=TIME_FACTOR)
     aws = AwsServer(settings)
     scheduler = EcsScheduler(settings, aws, command=(APP,))
-    balancer = Balancer(settings, aws, scheduler)
+    balancer = Balancer(settings, aws)
     edge = Edge(settings, balancer)
     aws.start()
     try:

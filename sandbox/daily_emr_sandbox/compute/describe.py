@@ -144,7 +144,7 @@ def describe_task(task: Task, *, tags: bool) -> dict[str, Any]:
         name=task.container["name"],
         image=task.container["image"],
         imageDigest=task.image_digest,
-        lastStatus=task.last_status,
+        lastStatus="STOPPED" if task.last_status == "DEPROVISIONING" else task.last_status,
         exitCode=task.exit_code,
         reason=task.container_reason,
         healthStatus="UNKNOWN",

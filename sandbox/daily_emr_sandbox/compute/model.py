@@ -204,6 +204,7 @@ class Task:
     """SIGTERM was sent."""
     stopped_at: dt.datetime | None = None
     stopped_monotonic: float = 0.0
+    deprovisioned_at: float = 0.0
     stop_code: str | None = None
     stopped_reason: str | None = None
     exit_code: int | None = None

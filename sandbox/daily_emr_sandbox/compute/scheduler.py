@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 ROUND_S = 0.1
+DEPROVISIONING_S = 10.0
+"""Seconds on AWS in which the network interface of an ended task goes; it has a stop code, and no stoppedAt yet."""
 FARGATE_START_S = 40.0
 """Seconds on AWS from RunTask to a started container: network interface, pull, start."""
 STOPPED_VISIBLE_S = 3600.0
@@ -67,7 +69,6 @@ class EcsScheduler:
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
-        self._processes.end_all()
 
     def tasks(self) -> list[TaskView]:
         """Tasks that are not STOPPED, in the order of their start."""
@@ -92,6 +93,8 @@ class EcsScheduler:
             except Exception:
                 logger.exception("a round of the ECS scheduler failed; the next one tries again")
             self._stop.wait(ROUND_S)
+        # Here, and not in stop(): what this thread started gets SIGKILL when it ends.
+        self._processes.end_all()
 
     def _all_tasks(self) -> Iterator[Task]:
         for cluster in self.aws.backend("ecs").tasks.values():
@@ -172,6 +175,10 @@ class EcsScheduler:
         return task
 
     def _move(self, service: Service, task: Task) -> None:
+        if task.last_status == "DEPROVISIONING":
+            if time.monotonic() >= task.deprovisioned_at:
+                task.last_status, task.stopped_at, task.stopped_monotonic = "STOPPED", now(), time.monotonic()
+            return
         code = self._processes.exit_code(task.id) if task.pid else None
         if task.pid and code is not None:
             self._ended(service, task, code)
@@ -267,8 +274,8 @@ class EcsScheduler:
 
     def _stopped(self, task: Task, code: int | None) -> None:
         self._processes.forget(task.id)
-        task.last_status, task.exit_code = "STOPPED", code
-        task.stopped_at, task.stopped_monotonic = now(), time.monotonic()
+        task.last_status, task.exit_code, task.pid = "DEPROVISIONING", code, None
+        task.deprovisioned_at = time.monotonic() + DEPROVISIONING_S / self.settings.time_factor
 
     def _failed(self, service: Service, task: Task) -> None:
         deployment = self._deployment(service, task)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..loop import wait_until
-from ..primitives import CHART, WAIT_S, probe
+from ..web import CHART, WAIT_S, probe
 
 if TYPE_CHECKING:
     from ..world import World
@@ -27,6 +27,7 @@ class Fault(ABC):
         self.world = world
         self.settings = world.settings
         self.web = world.web
+        self.primitives = world.primitives
 
     @abstractmethod
     def break_(self) -> None: ...
@@ -36,6 +37,11 @@ class Fault(ABC):
 
     def wait(self, condition: Callable[[], bool], what: str) -> None:
         wait_until(condition, what, WAIT_S)
+
+    def some_running(self) -> list[Any]:
+        """Tasks that run now; waits for the first, because no task shows nothing."""
+        self.wait(lambda: bool(self.web.running()), "a task runs")
+        return self.web.running()
 
     def read_status(self) -> int:
         """Status of reading a chart through the load balancer; 0 when it does not answer."""

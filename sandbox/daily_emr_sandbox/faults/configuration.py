@@ -12,12 +12,20 @@ if TYPE_CHECKING:
     from ..world import World
 
 BLOCKED_PATH = "/api/charts"
+OPTIONAL = (
+    "Description",
+    "CustomResponseBodies",
+    "CaptchaConfig",
+    "ChallengeConfig",
+    "TokenDomains",
+    "AssociationConfig",
+)
+"""Members of a web ACL that an update takes away when it does not name them."""
 
 
 class ScaledToZero(Fault):
     name = "scaled_to_zero"
     summary = "somebody set the desired count of the service to 0"
-    wanted: ClassVar[int] = 2
 
     def break_(self) -> None:
         self.web.update(desiredCount=0)
@@ -26,8 +34,7 @@ class ScaledToZero(Fault):
         )
 
     def mend(self) -> None:
-        if self.web.service()["desiredCount"] < self.wanted:
-            self.web.update(desiredCount=self.wanted)
+        self.web.restore_capacity()
 
 
 class BadFlag(Fault):
@@ -126,4 +133,5 @@ class WafBlock(Fault):
             DefaultAction=acl["DefaultAction"],
             VisibilityConfig=acl["VisibilityConfig"],
             Rules=rules,
+            **{key: acl[key] for key in OPTIONAL if acl.get(key)},
         )

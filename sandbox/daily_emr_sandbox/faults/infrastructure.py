@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import signal
-from typing import TYPE_CHECKING
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
 
-from ..primitives import CHART, probe
+from ..web import CHART, probe
 from .base import Fault
 
 if TYPE_CHECKING:
@@ -24,41 +24,47 @@ class WedgedTasks(Fault):
         self._wedged: set[str] = set()
 
     def break_(self) -> None:
-        tasks = self.web.running()
+        # Before it answers, a task does not listen to the signal yet either.
+        self.wait(lambda: all(self._lives(task) for task in self.some_running()), "every task lives")
+        tasks = self.some_running()
         for task in tasks:
             if task.id not in self._wedged:
-                self.world.scheduler.kill(task.id, signal.SIGUSR1)
+                self.primitives.kill_task(task.id, "USR1")
                 self._wedged.add(task.id)
-        urls = [f"http://{task.address}:8080{CHART}" for task in tasks]
-        self.wait(lambda: all(probe(url, 1.0)[0] == 0 for url in urls), "reads hang at every task")
+        self.wait(lambda: all(self._hangs(task) for task in tasks), "reads hang at every task")
 
     def mend(self) -> None:
         if self._wedged & {task.id for task in self.web.running()}:
             self.web.recycle()
         self._wedged.clear()
 
+    def _lives(self, task: Any) -> bool:
+        return probe(f"http://{task.address}:8080/livez", 1.0)[0] == HTTPStatus.OK
+
+    def _hangs(self, task: Any) -> bool:
+        return probe(f"http://{task.address}:8080{CHART}", 1.0)[0] == 0 and self._lives(task)
+
 
 class ZoneImpaired(Fault):
     name = "zone_impaired"
-    summary = "database and cache cannot be reached from the first zone; tasks there live and are not ready"
+    summary = "database and cache cannot be reached from one zone; tasks there live and are not ready"
 
     def break_(self) -> None:
-        zone = self.settings.zones[0]
-        self.world.database.hang(zone)
-        self.world.cache.hang(zone)
+        # The first zone that has tasks: an impaired zone without any is no fault that somebody could see.
+        zone = min(task.zone for task in self.some_running())
+        self.primitives.hang_zone(zone)
         self.wait(lambda: self._timed_out(zone), f"no task of {zone} is ready")
 
     def mend(self) -> None:
         for zone in self.settings.zones:
-            self.world.database.flow(zone)
-            self.world.cache.flow(zone)
+            self.primitives.flow_zone(zone)
         shifts = self.world.aws.boto("arc-zonal-shift")
         for shift in shifts.list_zonal_shifts(status="ACTIVE")["items"]:  # the zone is well: its traffic may come back
             shifts.cancel_zonal_shift(zonalShiftId=shift["zonalShiftId"])
 
     def _timed_out(self, zone: str) -> bool:
         reasons = [self.web.database_check(task).get("reason") for task in self.web.running() if task.zone == zone]
-        return all(reason == "timeout" for reason in reasons)
+        return bool(reasons) and all(reason == "timeout" for reason in reasons)
 
 
 class DatabaseDown(Fault):
@@ -66,14 +72,14 @@ class DatabaseDown(Fault):
     summary = "the database refuses connections"
 
     def break_(self) -> None:
-        self.world.database.stop_primary()
+        self.primitives.stop_database()
         self.wait(self._refused, "no task reaches the database")
 
     def mend(self) -> None:
-        self.world.database.start_primary()
+        self.primitives.start_database()
 
     def _refused(self) -> bool:
-        return all(self.web.database_check(task).get("status") == "fail" for task in self.web.running())
+        return all(self.web.database_check(task).get("status") == "fail" for task in self.some_running())
 
 
 class SlowDatabase(Fault):
@@ -81,13 +87,28 @@ class SlowDatabase(Fault):
     summary = "every round trip to the database takes 0.6 s longer"
 
     def break_(self) -> None:
-        self.world.database.slow(SLOW_ROUND_TRIP_S)
+        self.primitives.slow_database(SLOW_ROUND_TRIP_S)
         self.wait(self._slow, "tasks find the database slow")
 
     def mend(self) -> None:
-        self.world.database.slow(0)
+        self.primitives.slow_database(0)
 
     def _slow(self) -> bool:
         return all(
-            self.web.database_check(task).get("ms", 0) >= SLOW_ROUND_TRIP_S * 1000 for task in self.web.running()
+            self.web.database_check(task).get("ms", 0) >= SLOW_ROUND_TRIP_S * 1000 for task in self.some_running()
         )
+
+
+class CacheDown(Fault):
+    name = "cache_down"
+    summary = "the session cache refuses connections"
+
+    def break_(self) -> None:
+        self.primitives.stop_cache()
+        self.wait(self._refused, "no task reaches the cache")
+
+    def mend(self) -> None:
+        self.primitives.start_cache()
+
+    def _refused(self) -> bool:
+        return all(self.web.ready(task).get("cache", {}).get("status") == "fail" for task in self.some_running())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..primitives import defect_of
+from ..web import defect_of
 from .base import Fault
 
 if TYPE_CHECKING:

@@ -31,7 +31,6 @@ from .waf import Rates, Request, Samples
 
 if TYPE_CHECKING:
     from ..aws.server import AwsServer
-    from ..compute.scheduler import EcsScheduler
     from ..settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -39,6 +38,8 @@ logger = logging.getLogger(__name__)
 LOOK_S = 0.2
 FLUSH_S = 2.0
 CONNECT_TIMEOUT_S = 10.0
+IN_FLIGHT_S = 2.0
+"""Real seconds, beyond the delay, for requests in flight to a target that drains."""
 
 
 class Balancer:
@@ -47,10 +48,9 @@ class Balancer:
     Args:
         settings: addresses, names, time factor.
         aws: the control plane (mutex, backends).
-        scheduler: not used; the health that it waits for is written to the target groups.
     """
 
-    def __init__(self, settings: Settings, aws: AwsServer, scheduler: EcsScheduler | None = None) -> None:
+    def __init__(self, settings: Settings, aws: AwsServer) -> None:
         self.settings = settings
         self.aws = aws
         self.stats: Counter[str] = Counter()
@@ -113,7 +113,7 @@ class Balancer:
         self._prober.follow(snapshot)
 
     def _publish(self, snapshot: Snapshot) -> None:
-        """Write health to moto's target groups, and end the draining of targets that are idle or out of time."""
+        """Write health to moto's target groups, and end the draining of targets that are out of time."""
         known = self.aws.backend("elbv2").target_groups
         for group in snapshot.groups.values():
             book = targets.healths(known[group.arn])
@@ -127,11 +127,15 @@ class Balancer:
                     self._draining.pop((group.arn, target.address), None)
 
     def _drained(self, group: Group, target: Target) -> bool:
+        """AWS shows `draining` until the delay is over, also where the last request has ended before.
+
+        The delay is shorter here by the time factor, requests are not: those in flight get a moment more.
+        """
         since = self._draining.setdefault((group.arn, target.address), time.monotonic())
+        over = time.monotonic() - since - group.drain_s
         applied = self._snapshot.groups.get(group.arn) if self._snapshot else None
         unreachable = applied is None or target not in applied.targets
-        idle = unreachable and self._inflight[target.address] == 0
-        return idle or time.monotonic() - since > group.drain_s
+        return over > 0 and unreachable and (self._inflight[target.address] == 0 or over > IN_FLIGHT_S)
 
     def _flush(self, snapshot: Snapshot | None) -> None:
         data = self._recorder.take()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from .conftest import Runner, Serve
-from .world import Json, Spoil, World, setting
+from .world import NOW, Json, Spoil, World, setting
 
 SHIFT = {"away_from": "afs1-az1", "expires_in": "2h"}
 
@@ -18,6 +18,7 @@ OTHERS: list[tuple[str, Json, str, Spoil]] = [
     ),
     ("ecs_service_count", {"at_least": 4}, "above the scaling maximum of 3", setting("maximum", 3)),
     ("ecs_service_count", {}, "has no scaling minimum", setting("minimum", 0)),
+    ("ecs_service_count", {}, "only an ACTIVE service has a count", setting("status", "DRAINING")),
     (
         "ecs_service_scaling",
         {"minimum": 4},
@@ -122,3 +123,21 @@ def test_lowering_the_minimum_asks_no_database(world: World, run: Runner) -> Non
     world.minimum, world.metrics = 4, {}
     assert run.plan("ecs_service_scaling", {"minimum": 2})["outcome"] == "planned"
     assert run.plan("ecs_service_scaling", {"minimum": 0})["outcome"] == "refused"
+
+
+def test_a_shift_that_aws_started_is_not_ours_to_end(world: World, run: Runner) -> None:
+    world.autoshifts = [{"appliedStatus": "APPLIED", "awayFrom": "afs1-az1", "startTime": NOW}]
+
+    result = run("zonal_shift", state="absent")
+
+    assert "The shift was started by AWS (autoshift)" in result["msg"]
+    assert world.mutations == []
+
+
+def test_a_count_of_nothing_is_no_count(world: World, run: Runner) -> None:
+    world.desired, world.minimum = 0, 0
+
+    result = run("ecs_service_count", at_least=0)
+
+    assert "would leave the service without tasks" in result["msg"]
+    assert world.mutations == []

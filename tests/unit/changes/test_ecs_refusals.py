@@ -28,6 +28,8 @@ RELEASE: list[tuple[str, Spoil]] = [
     ("needs the secret", lambda world, _serve: world.secrets.pop("daily-emr/sandbox/DATABASE_URL")),
     ("carries a security fix", lambda world, _serve: world.task_tags[3].update(security_fix="CVE-2026-1")),
     ("The service is scaled to zero", setting("desired", 0)),
+    ("The service is DRAINING: only an ACTIVE service", setting("status", "DRAINING")),
+    ("daily-emr-sandbox-web:2 is deregistered", lambda world, _serve: world.deregistered.add(2)),
 ]
 
 
@@ -74,6 +76,10 @@ def test_a_release_is_good_after_a_day(ran: timedelta, outcome: str, world: Worl
 
 
 DEPLOYMENT: list[tuple[str, Spoil]] = [
+    (
+        "A rollback of another deployment runs",
+        lambda world, _serve: world.deployments[1].update(status="ROLLBACK_IN_PROGRESS"),
+    ),
     ("no revision to return to", lambda world, _serve: world.deployments[0].update(sourceServiceRevisions=[])),
     ("The image of daily-emr-sandbox-web:2 no longer exists", lambda world, _serve: world.images.discard(2)),
     ("runs with schema 12-14, the database has 15", lambda world, _serve: world.database.update(schema_version="15")),
@@ -141,7 +147,7 @@ TASKS: list[tuple[str, Spoil]] = [
     ("no longer exists in ECR", lambda world, _serve: world.images.discard(2)),
     ("minimumHealthyPercent is 50", lambda world, _serve: world.configuration.update(minimumHealthyPercent=50)),
     ("maximumPercent is 100", lambda world, _serve: world.configuration.update(maximumPercent=100)),
-    ("The tasks were replaced", recycled(9)),
+    ("The tasks were replaced", recycled(7)),
     ("no task has proved the new value", rotated),
     ("The tasks already have the current secrets and are refused", told(database="auth", cache=None)),
     ("No task runs", lambda world, _serve: world.tasks.clear()),

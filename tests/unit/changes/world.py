@@ -40,6 +40,7 @@ class World:
         self.lose: dict[str, str] = {}
         self.broken: set[str] = set()
         self.revision, self.desired, self.zone_of_database = 2, 2, "af-south-1c"
+        self.status, self.deregistered = "ACTIVE", set[int]()
         self.service_tags: dict[str, str] = {}
         self.configuration: Json = {"minimumHealthyPercent": 100, "maximumPercent": 200}
         self.images = set(DIGESTS)
@@ -61,6 +62,7 @@ class World:
         self.max_connections = "200"
         self.unhealthy: set[str] = set()
         self.shifts: list[Json] | None = []
+        self.autoshifts: list[Json] = []
         self.samples: list[Json] = []
         self.population: int | None = None
         self.lock, self.firewall_manager = 1, False
@@ -122,7 +124,7 @@ class World:
             "services": [
                 {
                     "serviceArn": f"{ARN}:service/{P}/{P}-web",
-                    "status": "ACTIVE",
+                    "status": self.status,
                     "taskDefinition": f"{ARN}:task-definition/{P}-web:{self.revision}",
                     "desiredCount": self.desired,
                     "runningCount": len(self.tasks),
@@ -161,7 +163,10 @@ class World:
             "secrets": [{"name": "DATABASE_URL", "valueFrom": secret}],
         }
         return {
-            "taskDefinition": {"status": "ACTIVE", "containerDefinitions": [container]},
+            "taskDefinition": {
+                "status": "INACTIVE" if revision in self.deregistered else "ACTIVE",
+                "containerDefinitions": [container],
+            },
             "tags": [{"key": key, "value": value} for key, value in self.task_tags[revision].items()],
         }
 
@@ -279,7 +284,7 @@ class World:
     def arc_zonal_shift_GetManagedResource(self, _params: Json) -> Json:
         if self.shifts is None:
             raise AwsError("ResourceNotFoundException", 404)
-        return {"zonalShifts": self.shifts}
+        return {"zonalShifts": self.shifts, "autoshifts": self.autoshifts}
 
     def arc_zonal_shift_StartZonalShift(self, params: Json) -> Json:
         shift = {"zonalShiftId": "6f1fb4d8-0b1c-4b2c-9f5c-000000000001", "awayFrom": params["awayFrom"]}

@@ -50,6 +50,7 @@ class Wire:
 
     def __init__(self) -> None:
         self.sent: list[str] = []
+        self.bodies: list[tuple[str, Any]] = []
         self.faults: dict[str, list[Callable[[Any], Any]]] = {}
         self.watchers: list[Callable[[str], None]] = []
 
@@ -78,6 +79,7 @@ class Wire:
     def __call__(self, request: Any, event_name: str, **_kwargs: Any) -> Any:
         operation = event_name.rpartition(".")[2]
         self.sent.append(operation)
+        self.bodies.append((operation, request.body))
         for watch in self.watchers:
             watch(operation)
         waiting = self.faults.get(operation)
@@ -138,7 +140,8 @@ def wire(aws: None, monkeypatch: pytest.MonkeyPatch) -> Wire:  # noqa: ARG001  #
         session = original()
         if not getattr(session, "wired", False):
             session.register_component("data_loader", MODELS)
-            session.get_component("event_emitter").register_first("before-send.*.*", made)
+            # Not first: what the core itself looks at before it sends comes before the wire.
+            session.get_component("event_emitter").register("before-send.*.*", made)
             session.wired = True
         return session
 

@@ -253,6 +253,20 @@ def test_a_lost_write_is_not_sent_again_but_a_lost_read_is(clients: Clients, wir
     assert wire.count("DescribeParameters") == 2
 
 
+def test_a_write_is_not_sent_twice_even_where_botocore_would(
+    clients: Clients, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Attempts of a client for writes are one; should somebody raise them, the second request stays here."""
+    create = clients._create
+    monkeypatch.setattr(clients, "_create", lambda service, attempts: create(service, max(attempts, 3)))
+    wire.lose_reply("PutParameter")
+
+    with pytest.raises(Refused, match="it is never sent twice"):
+        clients.write("ssm", "PutParameter").put_parameter(Name="/a", Value="1", Type="String")
+
+    assert clients.sent == ["ssm:PutParameter"]
+
+
 def test_sixteen_threads_share_one_client_and_one_proof(clients: Clients, wire: Wire) -> None:
     found = gather(**{f"t{n}": clients.read("ssm").describe_parameters for n in range(16)})
 

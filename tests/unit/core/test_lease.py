@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -233,7 +234,9 @@ def test_a_lost_reply_of_an_announcement_is_asked_for_again_with_the_same_token(
         with pytest.raises(Refused):
             store.record_intent(mine, line())
 
-    assert wire.count("TransactWriteItems") == 2
+    first, second = (json.loads(body) for operation, body in wire.bodies if operation == "TransactWriteItems")
+    assert first["ClientRequestToken"]
+    assert first == second, "the same token, and the same words"
     assert mirrored() == ["journal#a#000001"]
 
 

@@ -149,6 +149,7 @@ class Project:
         self.write("ansible.cfg", CONFIG.format(collections=COLLECTIONS, tmp=folder / "tmp"))
         self.write("runbooks/toy.yml", PLAY.format(hosts="web"))
         self.write("runbooks/empty.yml", PLAY.format(hosts="empty"))
+        self.write("runbooks/left.yml", PLAY.format(hosts="web") + "  pre_tasks:\n    - meta: end_host\n")
         self.write("roles/incident/tasks/main.yml", INCIDENT)
         self.write("roles/incident/meta/argument_specs.yml", INCIDENT_SPECS)
         self.write("roles/incident/defaults/main.yml", 'incident_id: ""\ntoy_healthy: true\n')
@@ -332,18 +333,14 @@ def test_an_input_that_is_not_right_is_refused_in_one_sentence_in_every_way_of_c
 
 
 @pytest.mark.parametrize(
-    ("arguments", "runbook", "says"),
+    ("runbook", "says"),
     [
-        ([], "empty", "The play 'Toy outage' found no host in 'empty', so nothing was done"),
-        (["--start-at-task", "Opne"], "toy", "No task ran, so nothing was done: look at --start-at-task"),
-        (["--skip-tags", "always,untagged"], "toy", "No task ran, so nothing was done: look at --skip-tags"),
-        (["--tags", "nosuch"], "toy", "ended without the outcome of its incident"),
+        ("empty", "The play 'Toy outage' found no host in 'empty', so nothing was done"),
+        ("left", "The play 'Toy outage' ended without the outcome of its incident"),
     ],
 )
-def test_a_run_that_did_nothing_ends_with_an_error(
-    project: Project, arguments: list[str], runbook: str, says: str
-) -> None:
-    done = project.play(*arguments, runbook=f"runbooks/{runbook}.yml")
+def test_a_run_that_did_nothing_ends_with_an_error(project: Project, runbook: str, says: str) -> None:
+    done = project.play(runbook=f"runbooks/{runbook}.yml")
 
     assert done.returncode == 4, done.stdout + done.stderr
     assert len(said(done)) == 1
@@ -351,7 +348,21 @@ def test_a_run_that_did_nothing_ends_with_an_error(
     assert project.aws.asked == []
 
 
-@pytest.mark.parametrize("arguments", [["--start-at-task", "Opne"], ["--tags", "nosuch"]])
+PARTS = [["--start-at-task", "Opne"], ["--skip-tags", "always,untagged"], ["--tags", "nosuch"]]
+
+
+@pytest.mark.parametrize("arguments", [*PARTS, ["--start-at-task", "Close"]])
+def test_a_part_of_a_runbook_is_refused(project: Project, arguments: list[str]) -> None:
+    done = project.play(*arguments)
+
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert said(done) == [
+        f"ERROR: {arguments[0]} would leave out a part of the runbook, its guards among them: run it whole."
+    ]
+    assert project.aws.asked == []
+
+
+@pytest.mark.parametrize("arguments", PARTS)
 def test_without_the_gate_the_same_run_returns_0(project: Project, arguments: list[str]) -> None:
     """The control of the test above."""
     project.without_gate()
@@ -364,10 +375,10 @@ def test_a_host_that_is_not_in_the_inventory_is_an_error(project: Project) -> No
     assert project.aws.asked == []
 
 
-def test_the_end_of_the_run_is_not_reached_by_starting_at_it(project: Project) -> None:
-    done = project.play("--start-at-task", "Close")
+def test_without_the_gate_the_end_of_the_run_is_not_reached_by_starting_at_it(project: Project) -> None:
+    project.without_gate()
 
-    assert done.returncode != 0
+    assert project.play("--start-at-task", "Close").returncode != 0
     assert project.records() == []
 
 

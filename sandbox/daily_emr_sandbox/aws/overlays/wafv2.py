@@ -28,13 +28,19 @@ def to_dict(self: Any) -> dict[str, Any]:
     return {key: value for key, value in _describe_rule(self).items() if value is not None}
 
 
-def update_web_acl(self: Any, name: str, _id: str, default_action: Any, rules: Any, *rest: Any) -> str:
-    """UpdateWebACL replaces: no rules means that there are none afterwards (moto would keep them)."""
+def update_web_acl(
+    self: Any, name: str, _id: str, default_action: Any, rules: Any, description: Any, visibility_config: Any,
+    lock_token: str, *optional: Any,
+) -> str:  # fmt: skip
+    """UpdateWebACL replaces: what it does not name is gone afterwards (moto would keep it)."""
     check_rules(rules or [])
     acl = self.get_web_acl(None, name, _id)
-    token: str = _update(self, name, _id, default_action, rules, *rest)
-    if not rules:
-        acl.rules = []
+    token: str = _update(self, name, _id, default_action, rules, description, visibility_config, lock_token, *optional)
+    acl.rules = acl.rules if rules else []
+    acl.description = description or ""
+    members = ("custom_response_bodies", "captcha_config", "challenge_config", "token_domains", "association_config")
+    for member, value in zip(members, optional, strict=True):
+        setattr(acl, member, value)
     return token
 
 

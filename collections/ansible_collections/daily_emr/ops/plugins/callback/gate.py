@@ -12,8 +12,8 @@ version_added: 0.1.0
 description:
   - Ansible returns 0 when no host matched, when no task ran, when C(--start-at-task) names a task that does not
     exist, and when tags skipped the tasks that matter. This callback ends such a run with an error and one sentence.
-  - A play with the role C(incident) has to close its incident on every host. Its extra vars are judged before
-    anything uses them.
+  - A play with the role C(incident) has to run whole and to close its incident on every host. Its extra vars are
+    judged before anything uses them.
   - Other playbooks only have to run a task.
 requirements:
   - Enable it with C(callbacks_enabled = daily_emr.ops.gate) in C(ansible.cfg).
@@ -31,7 +31,8 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._outcomes import EXI
 from ansible_collections.daily_emr.ops.plugins.plugin_utils.guard import LIFE_CYCLE_ROLE, refuse_inputs
 
 INCIDENT_ACTION = "daily_emr.ops.incident"
-NARROWING = {"tags": "--tags", "skip_tags": "--skip-tags", "start_at_task": "--start-at-task", "subset": "--limit"}
+PARTIAL = {"tags": "--tags", "skip_tags": "--skip-tags", "start_at_task": "--start-at-task"}
+NARROWING = {**PARTIAL, "subset": "--limit"}
 
 
 class CallbackModule(CallbackBase):  # type: ignore[misc]
@@ -66,6 +67,11 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
             refuse_inputs(playbook._loader, project, roles - {""})
         except Refused as error:
             _end(error.sentence, RunOutcome.REFUSED)
+        if partial := _given(PARTIAL):
+            _end(
+                f"{' and '.join(partial)} would leave out a part of the runbook, its guards among them: run it whole.",
+                RunOutcome.REFUSED,
+            )
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
         # What a play is called before templates, so that nothing is evaluated here.
@@ -99,7 +105,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
     def v2_playbook_on_stats(self, stats: Any) -> None:
         if not self._has_playbook or any(stats.failures.values()) or any(stats.dark.values()):
             return  # Ansible ends with an error by itself
-        used = [option for name, option in NARROWING.items() if _given(name)]
+        used = _given(NARROWING)
         if not self._started and (used or not self._matched):
             why = f"look at {' and '.join(used)}" if used else "no host matched, look at the inventory"
             _end(f"No task ran, so nothing was done: {why}.", RunOutcome.FAILED_CLEAN)
@@ -107,10 +113,9 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
             open_hosts = sorted(host for host in hosts if (play, host) not in self._closed)
             if open_hosts or not hosts:
                 where = f" on {', '.join(open_hosts)}" if open_hosts else ""
-                why = f" without {' and '.join(used)}" if used else ""
                 _end(
                     f"The play {play!r} ended without the outcome of its incident{where}, so its state is not known: "
-                    f"run it again whole{why}.",
+                    "run it again.",
                     RunOutcome.FAILED_CLEAN,
                 )
 
@@ -123,9 +128,10 @@ def _role_names(play: Any) -> set[str]:
     return {str(role.get_name()).rpartition(".")[2] for role in play.get_roles()}
 
 
-def _given(name: str) -> bool:
-    value = context.CLIARGS.get(name)
-    return bool(value) and list(value) != ["all"]
+def _given(options: dict[str, str]) -> list[str]:
+    """Those of the options of ansible-playbook that were given, as they are typed."""
+    values = {name: context.CLIARGS.get(name) for name in options}
+    return [options[name] for name, value in values.items() if value and list(value) != ["all"]]
 
 
 def _end(sentence: str, outcome: RunOutcome) -> NoReturn:

@@ -204,7 +204,8 @@ def read_stopped(clients: Clients, cluster: str, service: str) -> list[Json]:
             "reason": stop_class(task),
         }
         for task in found
-        if task["lastStatus"] == "STOPPED"
+        # A task that has just ended is DEPROVISIONING for some seconds: its reason and exit codes are there already.
+        if task.get("stopCode")
     ]
 
 

@@ -104,7 +104,7 @@ class Count(WebServiceChange):
     def wanted(self, before: Json) -> Json:
         minimum = self._minimum(before["context"])
         # An unknown minimum must not look like a count that is high enough.
-        return {"desired": None if minimum is None else max(minimum, before["desired"])}
+        return {"desired": None if minimum is None else max(minimum, 1, before["desired"])}
 
     def refusals(self, before: Json) -> list[str]:
         context = before["context"]
