@@ -19,11 +19,12 @@ import socket
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from .settings import DEFAULT_TIME_FACTOR, Settings
+from .settings import DEFAULT_TIME_FACTOR, PORTS, Settings
 
 logger = logging.getLogger("daily_emr_sandbox")
 
@@ -89,22 +90,37 @@ def free_network() -> Iterator[str]:
     kernel frees it when this process ends in whatever way.
 
     Raises:
-        RuntimeError: none was free.
+        RuntimeError: none was free; says which port another program has on every address.
     """
+    taken: Counter[int] = Counter()
     for _ in range(NETWORKS):
         network = f"127.{random.randint(64, 250)}.{random.randint(0, 255)}"
         with contextlib.ExitStack() as held:
             lock = held.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
-            port = held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
             try:
                 lock.bind(f"\0daily-emr-sandbox/{network}")
-                port.bind((f"{network}.1", Settings(Path(), network).aws_port))
             except OSError:
                 continue
-            port.close()
+            if busy := [port for port in PORTS if not _free(f"{network}.1", port)]:
+                taken.update(busy)
+                continue
             yield network
             return
+    if taken:
+        raise RuntimeError(
+            f"Port {taken.most_common(1)[0][0]} is taken on every address of this machine: "
+            "end the program that listens there (`ss -ltnp` names it)."
+        )
     raise RuntimeError(f"None of {NETWORKS} networks in 127.64.0.0-127.250.255.0 was free: take other sandboxes down.")
+
+
+def _free(address: str, port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        try:
+            probe.bind((address, port))
+        except OSError:
+            return False
+    return True
 
 
 def serve(arguments: argparse.Namespace, report: int) -> None:

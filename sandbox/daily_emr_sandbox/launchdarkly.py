@@ -125,9 +125,6 @@ class LaunchDarkly:
 
     # For the sandbox itself: no token, not in the log.
 
-    def is_on(self, key: str) -> bool:
-        return self._book.flags[key].on
-
     def turn(self, key: str, *, on: bool, by: str) -> None:
         """Change a flag as a colleague does in the web page: in the audit log, not in the log of requests."""
         self._change(self._book.flags[key], on=on, by=by, comment="")

@@ -20,7 +20,7 @@ class Primitives:
         "kill_task",
         "hang_zone",
         "flow_zone",
-        "slow_database",
+        "delay_database",
         "stop_database",
         "start_database",
         "stop_cache",
@@ -52,7 +52,7 @@ class Primitives:
         self._stopped.clear()
         for zone in self._world.settings.zones:
             self.flow_zone(zone)
-        self.slow_database(0)
+        self.delay_database(0)
         self.start_database()
         self.start_cache()
 
@@ -75,7 +75,7 @@ class Primitives:
         self._world.database.flow(self._zone(zone))
         self._world.cache.flow(zone)
 
-    def slow_database(self, seconds: float) -> None:
+    def delay_database(self, seconds: float) -> None:
         """Every round trip to the database takes so many seconds longer; 0 ends it."""
         self._world.database.slow(float(seconds))
 

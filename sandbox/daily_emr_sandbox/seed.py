@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any
 from .compute import Past, ecs_api, seed_history
 from .postgres import DATABASE, PARAMETERS
 from .seed_watch import seed_alarms, seed_web_acl
+from .settings import TASK_PORT
 
 if TYPE_CHECKING:
     from .aws.server import AwsServer
     from .settings import Settings
 
 DAY_S = 24 * 3600.0
-CONTAINER, PORT = "web", 8080
+CONTAINER = "web"
 DESIRED, MINIMUM, MAXIMUM = 2, 2, 6
 CPU_TARGET = 60.0
 SCHEMA_VERSION = "13"
@@ -105,9 +106,9 @@ class Seed:
             LoadBalancerArn=balancer, Attributes=[{"Key": "zonal_shift.config.enabled", "Value": "true"}]
         )
         targets: str = elbv2.create_target_group(
-            Name=settings.web, Protocol="HTTP", Port=PORT, VpcId=self._vpc, TargetType="ip", HealthCheckPath="/livez",
-            HealthCheckIntervalSeconds=10, HealthCheckTimeoutSeconds=5, HealthyThresholdCount=2,
-            UnhealthyThresholdCount=2, Matcher={"HttpCode": "200"}, Tags=self._tag_list(),
+            Name=settings.web, Protocol="HTTP", Port=TASK_PORT, VpcId=self._vpc, TargetType="ip",
+            HealthCheckPath="/livez", HealthCheckIntervalSeconds=10, HealthCheckTimeoutSeconds=5,
+            HealthyThresholdCount=2, UnhealthyThresholdCount=2, Matcher={"HttpCode": "200"}, Tags=self._tag_list(),
         )["TargetGroups"][0]["TargetGroupArn"]  # fmt: skip
         elbv2.modify_target_group_attributes(
             TargetGroupArn=targets, Attributes=[{"Key": "deregistration_delay.timeout_seconds", "Value": "30"}]
@@ -188,7 +189,7 @@ class Seed:
                     "name": CONTAINER,
                     "image": f"{settings.account_id}.dkr.ecr.{settings.region}.amazonaws.com/{web}@{digest}",
                     "essential": True,
-                    "portMappings": [{"containerPort": PORT, "protocol": "tcp"}],
+                    "portMappings": [{"containerPort": TASK_PORT, "protocol": "tcp"}],
                     "stopTimeout": 30,
                     "environment": [{"name": "RELEASE", "value": release.name}],
                     "secrets": [{"name": name, "valueFrom": arn} for name, arn in secret_arns.items()],
@@ -206,7 +207,7 @@ class Seed:
             cluster=settings.prefix, serviceName=settings.web, taskDefinition=definitions[-1], desiredCount=DESIRED,
             launchType="FARGATE", healthCheckGracePeriodSeconds=60,
             networkConfiguration={"awsvpcConfiguration": network},
-            loadBalancers=[{"targetGroupArn": targets, "containerName": CONTAINER, "containerPort": PORT}],
+            loadBalancers=[{"targetGroupArn": targets, "containerName": CONTAINER, "containerPort": TASK_PORT}],
             deploymentConfiguration={
                 "deploymentCircuitBreaker": {"enable": True, "rollback": True},
                 "minimumHealthyPercent": 100,

@@ -37,7 +37,8 @@ def seed_web_acl(settings: Settings, aws: AwsServer, balancer: str, tags: list[d
     ]  # fmt: skip
     created = wafv2.create_web_acl(
         Name=settings.prefix, Scope=region, DefaultAction={"Allow": {}}, VisibilityConfig=visible(settings.prefix),
-        Rules=rules, Tags=tags,
+        Rules=rules, Tags=tags, Description="Daily EMR",
+        CustomResponseBodies={"busy": {"ContentType": "TEXT_PLAIN", "Content": "Try again in a minute."}},
     )  # fmt: skip
     wafv2.associate_web_acl(WebACLArn=created["Summary"]["ARN"], ResourceArn=balancer)
 

@@ -25,6 +25,13 @@ def default_state_dir() -> Path:
     return Path(os.environ.get("DAILY_EMR_SANDBOX") or PROJECT / ".sandbox" / "default").absolute()
 
 
+AWS_PORT, BALANCER_PORT, EDGE_PORT, LAUNCHDARKLY_PORT, TASK_PORT = 26080, 26081, 26082, 26083, 26090
+DATABASE_PORT, CACHE_PORT = 26100, 26200
+PORTS = (AWS_PORT, BALANCER_PORT, EDGE_PORT, LAUNCHDARKLY_PORT, TASK_PORT, DATABASE_PORT, CACHE_PORT)
+"""The same in every sandbox, because each has its own addresses; uncommon, because a program that listens on every
+address of the machine takes its port from all of them."""
+
+
 @dataclass(frozen=True)
 class Settings:
     """One sandbox. Addresses and names are derived, so that two parts can never disagree about them."""
@@ -38,7 +45,6 @@ class Settings:
     region: str = REGION
     account_id: str = ACCOUNT_ID
     environment: str = "sandbox"
-    aws_port: int = 8080
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"127\.\d{1,3}\.\d{1,3}", self.network):
@@ -94,11 +100,15 @@ class Settings:
 
     @property
     def endpoint_url(self) -> str:
-        return f"http://{self.aws_address}:{self.aws_port}"
+        return f"http://{self.aws_address}:{AWS_PORT}"
 
     @property
     def control_url(self) -> str:
         return f"{self.endpoint_url}/_sandbox"
+
+    @property
+    def aws_port(self) -> int:
+        return AWS_PORT
 
     @property
     def balancer_address(self) -> str:
@@ -106,7 +116,7 @@ class Settings:
 
     @property
     def balancer_port(self) -> int:
-        return 8081
+        return BALANCER_PORT
 
     @property
     def balancer_url(self) -> str:
@@ -118,7 +128,7 @@ class Settings:
 
     @property
     def edge_port(self) -> int:
-        return 8082
+        return EDGE_PORT
 
     @property
     def edge_url(self) -> str:
@@ -130,7 +140,7 @@ class Settings:
 
     @property
     def launchdarkly_port(self) -> int:
-        return 8083
+        return LAUNCHDARKLY_PORT
 
     @property
     def launchdarkly_url(self) -> str:
@@ -143,7 +153,7 @@ class Settings:
 
     @property
     def database_port(self) -> int:
-        return 26100
+        return DATABASE_PORT
 
     @property
     def cache_address(self) -> str:
@@ -152,7 +162,7 @@ class Settings:
 
     @property
     def cache_port(self) -> int:
-        return 6379
+        return CACHE_PORT
 
     def zone_address(self, zone: str) -> str:
         """Near end of a zone's path to database and cache (what a subnet's routes are on AWS)."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from .loop import wait_until
 from .seed import DESIRED, MAXIMUM, MINIMUM
+from .settings import TASK_PORT
 
 if TYPE_CHECKING:
     from .world import World
@@ -77,7 +78,7 @@ class Web:
 
     def ready(self, task: Any) -> dict[str, Any]:
         """Checks of /readyz of a task; empty when it does not answer."""
-        checks: dict[str, Any] = probe(f"http://{task.address}:8080/readyz", timeout_s=6)[1].get("checks", {})
+        checks: dict[str, Any] = probe(f"http://{task.address}:{TASK_PORT}/readyz", timeout_s=6)[1].get("checks", {})
         return checks
 
     def database_check(self, task: Any) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from .postgres import DatabasePair
 from .primitives import Primitives
 from .scenarios import Scenarios
 from .seed import seed
+from .settings import TASK_PORT
 from .traffic import Traffic
 from .valkey import Cache
 from .web import CHART, Web, probe
@@ -138,6 +139,7 @@ class World:
             "edge_url": settings.edge_url,
             "balancer_url": settings.balancer_url,
             "launchdarkly_url": settings.launchdarkly_url,
+            "task_port": TASK_PORT,
             "database": {"host": settings.database_address, "port": settings.database_port},
             "cache": {"host": settings.cache_address, "port": settings.cache_port},
             "network": settings.network,

@@ -54,7 +54,7 @@ def main() -> None:
                 if detail["name"] == "privateIPv4Address"
             ]
             paths = ("/livez", "/readyz", "/api/charts/probe")
-            urls = [f"http://{address}:8080{path}" for address in addresses for path in paths]
+            urls = [f"http://{address}:{box['task_port']}{path}" for address in addresses for path in paths]
             list(pool.map(lambda url: http.request("GET", url).status, urls))
         return found
 

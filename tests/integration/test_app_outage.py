@@ -41,6 +41,7 @@ FAULTS = {
     "broken_secret": Expected("broken_secret", words="This is not an application problem"),
     "database_down": Expected("database_unreachable", words="run runbooks/database_failover.yml"),
     "slow_database": Expected("slow_database", words="This is not an application problem"),
+    "cache_down": Expected("cache_unreachable", words="This is not an application problem"),
 }
 PREFIX = "daily-emr-sandbox"
 # The default of ecs_service_tasks, in AWS seconds.

@@ -53,6 +53,7 @@ class Runner:
             "service": f"{P}-web",
             "load_balancer": P,
             "target_group": f"{P}-web",
+            "port": here["task_port"],
             "repository": f"{P}-web",
             "web_acl": {"name": P, "scope": "REGIONAL"},
             "database": f"{P}-db",

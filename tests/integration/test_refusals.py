@@ -122,6 +122,16 @@ def test_without_the_gate_a_part_of_a_runbook_changes_nothing_either(operator: O
     assert witness.mutating() == []
 
 
+def test_without_the_gate_a_template_in_an_input_is_not_evaluated_either(operator: Operator, tmp_path: Path) -> None:
+    sentinel = tmp_path / "sentinel"
+    hostile = tmp_path / "hostile.json"
+    hostile.write_text(json.dumps({"incident_id": "{{ lookup('pipe', 'touch " + str(sentinel) + "') }}"}))
+    witness = Witness(operator.sandbox)
+    run = operator.playbook("-e", f"@{hostile}", env={"ANSIBLE_CALLBACKS_ENABLED": "ansible.posix.profile_tasks"})
+    refused(witness, run, "incident_id")
+    assert not sentinel.exists()
+
+
 def test_an_unknown_host_in_the_limit_is_refused(operator: Operator) -> None:
     witness = Witness(operator.sandbox)
     refused(witness, operator.playbook("--limit", "emr-wbe"), "emr-wbe")

@@ -28,7 +28,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """Addresses for parts that run without a daemon, away from the networks that daemons take."""
-    network = f"127.{random.randint(20, 60)}.{random.randint(0, 255)}"
+    network = f"127.{random.randint(20, 50)}.{random.randint(0, 255)}"
     return Settings(tmp_path_factory.mktemp("parts"), network, time_factor=TIME_FACTOR)
 
 

@@ -17,7 +17,7 @@ from daily_emr_sandbox.aws.server import AwsServer
 from daily_emr_sandbox.compute.scheduler import EcsScheduler
 from daily_emr_sandbox.network.balancer import Balancer
 from daily_emr_sandbox.network.edge import Edge
-from daily_emr_sandbox.settings import Settings
+from daily_emr_sandbox.settings import TASK_PORT, Settings
 
 APP = str(Path(__file__).with_name("standin_app.py"))
 TIME_FACTOR = 40.0
@@ -83,9 +83,9 @@ class Stack:
 
     def target_group(self, name: str) -> str:
         created = self.elb.create_target_group(
-            Name=name, Protocol="HTTP", Port=8080, VpcId=self.names["vpc"], TargetType="ip", HealthCheckPath="/livez",
-            HealthCheckIntervalSeconds=10, HealthCheckTimeoutSeconds=5, HealthyThresholdCount=2,
-            UnhealthyThresholdCount=2,
+            Name=name, Protocol="HTTP", Port=TASK_PORT, VpcId=self.names["vpc"], TargetType="ip",
+            HealthCheckPath="/livez", HealthCheckIntervalSeconds=10, HealthCheckTimeoutSeconds=5,
+            HealthyThresholdCount=2, UnhealthyThresholdCount=2,
         )  # fmt: skip
         return created["TargetGroups"][0]["TargetGroupArn"]
 
@@ -108,7 +108,7 @@ class Stack:
             family=self.settings.web, networkMode="awsvpc", requiresCompatibilities=["FARGATE"], cpu="256",
             memory="512", tags=[{"key": "release", "value": image[-6:]}],
             containerDefinitions=[{
-                "name": "web", "image": image, "portMappings": [{"containerPort": 8080}], "stopTimeout": 30,
+                "name": "web", "image": image, "portMappings": [{"containerPort": TASK_PORT}], "stopTimeout": 30,
                 "environment": [{"name": key, "value": value} for key, value in environment.items()],
                 "secrets": [{"name": key, "valueFrom": value} for key, value in (secrets or {}).items()],
             }],
@@ -124,7 +124,7 @@ class Stack:
             "launchType": "FARGATE",
             "healthCheckGracePeriodSeconds": 60,
             "networkConfiguration": {"awsvpcConfiguration": {"subnets": self.names["subnets"]}},
-            "loadBalancers": [{"targetGroupArn": self.names["tg"], "containerName": "web", "containerPort": 8080}],
+            "loadBalancers": [{"targetGroupArn": self.names["tg"], "containerName": "web", "containerPort": TASK_PORT}],
             "deploymentConfiguration": {
                 "deploymentCircuitBreaker": {"enable": True, "rollback": True},
                 "minimumHealthyPercent": 100,

@@ -19,7 +19,7 @@ import pytest
 from daily_emr_sandbox.launchdarkly import LaunchDarkly
 from daily_emr_sandbox.loop import LoopThread, wait_until
 from daily_emr_sandbox.postgres import DatabasePair
-from daily_emr_sandbox.settings import Settings
+from daily_emr_sandbox.settings import TASK_PORT, Settings
 from daily_emr_sandbox.valkey import Cache
 
 URL = "postgresql://emr:right-password@database:5432/emr"
@@ -43,7 +43,7 @@ class Task:
     """One process of the application."""
 
     def __init__(self, parts: Parts, folder: Path, **environment: str) -> None:
-        self.base = f"http://{parts.settings.address(20)}:8080"
+        self.base = f"http://{parts.settings.address(20)}:{TASK_PORT}"
         self.log = folder / "task.log"
         environ = {
             "PATH": os.environ["PATH"],
@@ -55,7 +55,7 @@ class Task:
             "RELEASE": "2026.47.1",
             "TASK_ID": "0123456789abcdef",
             "TASK_ADDRESS": parts.settings.address(20),
-            "TASK_PORT": "8080",
+            "TASK_PORT": str(TASK_PORT),
             "TASK_ZONE": parts.zone,
             "TASK_REVISION": "2",
             "TASK_IMAGE_DIGEST": "sha256:00",

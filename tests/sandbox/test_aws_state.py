@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 from daily_emr_sandbox.seed import seed
 
-from tests.sandbox.aws_only import Aws, refusal, running_aws
+from tests.sandbox.aws_only import Aws, running_aws
 
 
 @pytest.fixture(scope="module")
@@ -19,84 +19,6 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
     with running_aws(tmp_path_factory.mktemp("state")) as running:
         seed(running.settings, running.server)
         yield running
-
-
-# DynamoDB.
-
-
-@pytest.fixture
-def items(aws: Aws) -> Any:
-    """Writes to one table: `items.put(pk, condition)` is one part of a transaction."""
-    table, client = f"{aws.settings.prefix}-runbooks", aws.client("dynamodb")
-
-    class Items:
-        def put(self, pk: str, condition: str | None = None, **more: Any) -> dict[str, Any]:
-            part = {"TableName": table, "Item": {"pk": {"S": pk}, "sk": {"S": "-"}}, **more}
-            return {"Put": part | ({"ConditionExpression": condition} if condition else {})}
-
-        def write(self, *parts: dict[str, Any], token: str | None = None) -> None:
-            client.transact_write_items(TransactItems=list(parts), ClientRequestToken=token or str(uuid.uuid4()))
-
-        def there(self, pk: str) -> bool:
-            return "Item" in client.get_item(TableName=table, Key={"pk": {"S": pk}, "sk": {"S": "-"}})
-
-        def remove(self, pk: str) -> None:
-            client.delete_item(TableName=table, Key={"pk": {"S": pk}, "sk": {"S": "-"}})
-
-    return Items()
-
-
-def test_a_transaction_is_done_whole(items: Any) -> None:
-    items.write(items.put("whole-1"), items.put("whole-2", "attribute_not_exists(pk)"))
-
-    assert items.there("whole-1")
-    assert items.there("whole-2")
-
-
-def test_a_transaction_with_one_failed_condition_does_nothing_and_says_which(items: Any) -> None:
-    items.write(items.put("taken"))
-
-    with pytest.raises(ClientError) as caught:
-        items.write(items.put("not-done"), items.put("taken", "attribute_not_exists(pk)"))
-
-    assert refusal(caught.value) == ("TransactionCanceledException", 400)
-    reasons = caught.value.response["CancellationReasons"]
-    assert [reason["Code"] for reason in reasons] == ["None", "ConditionalCheckFailed"]
-    assert not items.there("not-done")
-
-
-def test_a_transaction_that_is_repeated_with_its_token_is_not_done_again(items: Any) -> None:
-    part, token = items.put("once", "attribute_not_exists(pk)"), str(uuid.uuid4())
-    items.write(part, token=token)
-    items.remove("once")
-
-    items.write(part, token=token)
-
-    assert not items.there("once")
-    items.write(part)
-    assert items.there("once")
-
-
-def test_a_token_of_another_transaction_is_refused(items: Any) -> None:
-    token = str(uuid.uuid4())
-    items.write(items.put("first"), token=token)
-
-    with pytest.raises(ClientError, match="IdempotentParameterMismatchException"):
-        items.write(items.put("second"), token=token)
-
-    assert not items.there("second")
-
-
-def test_the_token_of_a_cancelled_transaction_can_be_used_again(items: Any) -> None:
-    token, part = str(uuid.uuid4()), items.put("again", "attribute_not_exists(pk)")
-    items.write(items.put("again"))
-    with pytest.raises(ClientError, match="TransactionCanceledException"):
-        items.write(part, token=token)
-    items.remove("again")
-
-    items.write(part, token=token)
-
-    assert items.there("again")
 
 
 # Secrets Manager.

@@ -96,8 +96,16 @@ def test_an_old_token_is_refused_and_changes_nothing(waf, acl):
 
 
 def test_an_update_replaces_everything(waf, acl):
-    update(waf, acl, Rules=[])
-    assert read(waf, acl)["Rules"] == []
+    bodies = {"busy": {"ContentType": "TEXT_PLAIN", "Content": "Later."}}
+    update(waf, acl, Rules=[], Description="ours", CustomResponseBodies=bodies, TokenDomains=["daily-emr.test"])
+    found = read(waf, acl)
+    assert (found["Description"], found["CustomResponseBodies"]) == ("ours", bodies)
+
+    update(waf, found, Rules=[])
+    found = read(waf, acl)
+    assert found["Rules"] == []
+    assert not {key for key in ("CustomResponseBodies", "TokenDomains") if found.get(key)}
+    assert not found.get("Description")
 
 
 def test_an_unknown_acl_is_not_found(waf, acl):

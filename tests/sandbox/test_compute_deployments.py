@@ -15,7 +15,7 @@ from tests.sandbox.stack import Stack, eventually, running_stack
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with running_stack(tmp_path_factory.mktemp("deployments"), f"127.181.{os.getpid() % 250 + 1}") as stack:
+    with running_stack(tmp_path_factory.mktemp("deployments"), f"127.51.{os.getpid() % 250 + 1}") as stack:
         yield stack
 
 

@@ -20,7 +20,7 @@ from tests.sandbox.stack import Stack, eventually, running_stack
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with running_stack(tmp_path_factory.mktemp("tasks"), f"127.182.{os.getpid() % 250 + 1}") as stack:
+    with running_stack(tmp_path_factory.mktemp("tasks"), f"127.52.{os.getpid() % 250 + 1}") as stack:
         yield stack
 
 

@@ -31,6 +31,12 @@ def family(box: Sandbox) -> list[int]:
     return [daemon.pid, *(child.pid for child in daemon.children(recursive=True))]
 
 
+def shared_memory_of(pids: list[int]) -> list[int]:
+    """Segments of System V shared memory that these processes made."""
+    rows = [line.split() for line in Path("/proc/sysvipc/shm").read_text().splitlines()[1:]]
+    return [int(row[1]) for row in rows if int(row[4]) in pids]
+
+
 def test_up_is_healthy_and_quiet(sandbox: Sandbox, capfd: pytest.CaptureFixture[str]) -> None:
     status = sandbox.up()
 
@@ -91,14 +97,15 @@ def test_down_leaves_no_process_and_can_be_repeated(own: Sandbox) -> None:
 
 def test_a_killed_daemon_takes_everything_with_it(own: Sandbox) -> None:
     own.up(time_factor=40)
-    ends = Ends(family(own))
-    segments = Path("/proc/sysvipc/shm").read_text().count("\n")
+    mine = family(own)
+    ends = Ends(mine)
+    assert shared_memory_of(mine), "PostgreSQL has some"
 
     os.kill(own.description["pid"], signal.SIGKILL)
 
     with ends:
         assert ends.wait(30), ends.pids
-    assert Path("/proc/sysvipc/shm").read_text().count("\n") < segments, "PostgreSQL gave its shared memory back"
+    assert shared_memory_of(mine) == [], "PostgreSQL gave its shared memory back"
     assert own.status() == {"running": False}
     with pytest.raises(SandboxError, match="does not answer"):
         own.ledger()

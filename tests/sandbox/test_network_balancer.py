@@ -13,13 +13,14 @@ from typing import Any
 
 import pytest
 from daily_emr_sandbox.network.edge import Edge
+from daily_emr_sandbox.settings import TASK_PORT
 
 from tests.sandbox.stack import Answer, Stack, eventually, running_stack
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with running_stack(tmp_path_factory.mktemp("balancer"), f"127.183.{os.getpid() % 250 + 1}") as stack:
+    with running_stack(tmp_path_factory.mktemp("balancer"), f"127.53.{os.getpid() % 250 + 1}") as stack:
         yield stack
 
 
@@ -37,7 +38,7 @@ def side(stack: Stack, request: pytest.FixtureRequest) -> Iterator[str]:
     stack.elb.delete_target_group(TargetGroupArn=arn)
 
 
-def register(stack: Stack, group: str, *addresses: str, port: int = 8080) -> None:
+def register(stack: Stack, group: str, *addresses: str, port: int = TASK_PORT) -> None:
     entries = [{"Id": address, "Port": port} for address in addresses]
     stack.elb.register_targets(TargetGroupArn=group, Targets=entries)
 
@@ -116,7 +117,7 @@ def test_a_draining_target_finishes_its_request_and_gets_no_new_one(stack, side)
     eventually(lambda: states(stack, side)[first][0] == "healthy", "the first is healthy")
     slow: list[Answer] = []
     before = stack.balancer.stats["requests"]
-    request = threading.Thread(target=lambda: slow.append(stack.get("/side/slow/1.5")))
+    request = threading.Thread(target=lambda: slow.append(stack.get("/side/slow/0.8")))
     request.start()
     eventually(lambda: stack.balancer.stats["requests"] > before, "the slow request is under way")
 
@@ -259,7 +260,7 @@ def test_the_edge_adds_its_headers_and_passes_errors_of_the_origin(stack):
 @pytest.fixture
 def slow_edge(stack: Stack) -> Iterator[tuple[Edge, str]]:
     """An edge with AWS's own times on another address; returns it with its URL."""
-    elsewhere = dataclasses.replace(stack.settings, network=f"127.184.{os.getpid() % 250 + 1}", time_factor=1)
+    elsewhere = dataclasses.replace(stack.settings, network=f"127.54.{os.getpid() % 250 + 1}", time_factor=1)
     edge = Edge(elsewhere, stack.balancer)
     edge.origin = stack.settings.balancer_url
     edge.start()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,16 +13,18 @@ import pytest
 from tests.sandbox.stack import Stack, eventually, running_stack
 
 
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with running_stack(tmp_path_factory.mktemp("metrics"), f"127.185.{os.getpid() % 250 + 1}") as stack:
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[Stack]:
+    """One for each test: counts begin at nothing."""
+    with running_stack(tmp_path, f"127.55.{os.getpid() % 250 + 1}") as stack:
         yield stack
 
 
 class Numbers:
-    """Metrics of the balancer through GetMetricData, over everything since the test began."""
+    """Metrics of the balancer through GetMetricData, in one period over everything since the test began."""
 
     def __init__(self, stack: Stack) -> None:
+        self.start = dt.datetime.now(dt.UTC).replace(second=0, microsecond=0) - dt.timedelta(minutes=30)
         self.client = stack.aws.boto("cloudwatch")
         self.balancer = stack.names["lb"].partition(":loadbalancer/")[2]
         self.group = stack.names["tg"].rpartition(":")[2]
@@ -29,7 +32,6 @@ class Numbers:
     def read(
         self, name: str, stat: str = "Sum", namespace: str = "AWS/ApplicationELB", **dimensions: str
     ) -> float | None:
-        now = dt.datetime.now(dt.UTC)
         metric: Any = {
             "Namespace": namespace,
             "MetricName": name,
@@ -37,11 +39,9 @@ class Numbers:
         }
         found = self.client.get_metric_data(
             MetricDataQueries=[{"Id": "m", "MetricStat": {"Metric": metric, "Period": 3600, "Stat": stat}}],
-            StartTime=now - dt.timedelta(hours=1), EndTime=now + dt.timedelta(hours=1),
+            StartTime=self.start, EndTime=self.start + dt.timedelta(hours=1),
         )["MetricDataResults"][0]["Values"]  # fmt: skip
-        if not found:
-            return None
-        return sum(found) if stat == "Sum" else max(found)
+        return found[0] if found else None
 
     def of_balancer(self, name: str, stat: str = "Sum") -> float | None:
         return self.read(name, stat, LoadBalancer=self.balancer)

@@ -15,6 +15,7 @@ from daily_emr_sandbox.client import Sandbox, SandboxError
 from daily_emr_sandbox.loop import wait_until
 from daily_emr_sandbox.postgres import PRIMARY_PORT
 from daily_emr_sandbox.scenarios import ALIASES, FAULTS
+from daily_emr_sandbox.settings import TASK_PORT
 
 CHART = "/api/charts/probe"
 CLUSTER, WEB = "daily-emr-sandbox", "daily-emr-sandbox-web"
@@ -44,7 +45,7 @@ class Seen:
 
     def tasks(self, path: str, timeout_s: float = 6) -> list[tuple[int, dict[str, Any]]]:
         running = [task for task in self.sandbox.status()["tasks"] if task["status"] == "RUNNING"]
-        return [get(f"http://{task['address']}:8080{path}", timeout_s) for task in running]
+        return [get(f"http://{task['address']}:{TASK_PORT}{path}", timeout_s) for task in running]
 
     def reasons(self) -> set[str | None]:
         return {body["checks"]["database"]["reason"] for _, body in self.tasks("/readyz")}
@@ -135,6 +136,12 @@ def database_is_slow(seen: Seen) -> None:
     assert min(check["ms"] for check in checks) > 500
 
 
+def cache_refuses(seen: Seen) -> None:
+    checks = [body["checks"] for _, body in seen.tasks("/readyz")]
+    assert {check["cache"]["reason"] for check in checks} == {"refused"}
+    assert {check["database"]["status"] for check in checks} == {"ok"}
+
+
 SIGNS: dict[str, Callable[[Seen], None]] = {
     "bad_release_crash": release_crashes,
     "bad_release_errors": release_fails,
@@ -147,6 +154,7 @@ SIGNS: dict[str, Callable[[Seen], None]] = {
     "waf_block": charts_are_blocked,
     "database_down": database_refuses,
     "slow_database": database_is_slow,
+    "cache_down": cache_refuses,
 }
 
 
@@ -185,6 +193,54 @@ def test_everything_at_once_is_mended_together(seen: Seen) -> None:
     assert seen.sandbox.status()["healthy"] is True
     assert seen.sandbox.status()["faults"] == []
     assert seen.users() == 200
+
+
+def test_primitives_can_be_asked_for_by_name(seen: Seen) -> None:
+    first, second = (task for task in seen.sandbox.status()["tasks"] if task["status"] == "RUNNING")
+    seen.sandbox.break_("hang_zone", zone=first["zone"])
+    seen.sandbox.break_("delay_database", seconds=0.2)
+    slow = get(f"http://{second['address']}:{TASK_PORT}/readyz")[1]["checks"]["database"]
+    assert slow["status"] == "ok"
+    assert slow["ms"] >= 200
+    assert get(f"http://{first['address']}:{TASK_PORT}/readyz")[1]["checks"]["database"]["reason"] == "timeout"
+
+    seen.sandbox.mend()
+    seen.sandbox.break_("kill_task", task=first["id"])
+    wait_until(
+        lambda: first["id"] not in {task["id"] for task in seen.sandbox.status()["tasks"]}, "the killed task is gone"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "says"),
+    [
+        ("hang_zone", {"zone": "moon-1a"}, "There is no zone 'moon-1a': use one of af-south-1a"),
+        ("hang_zone", {}, "hang_zone takes other options"),
+        ("kill_task", {"task": "nobody"}, "nobody has no running process"),
+        ("kill_task", {"task": "x", "signal_name": "HUG"}, "There is no signal 'HUG'"),
+        ("bad_flag", {"flag": "x"}, "bad_flag takes no options"),
+    ],
+)
+def test_a_primitive_that_makes_no_sense_is_one_sentence(
+    sandbox: Sandbox, name: str, options: dict[str, str], says: str
+) -> None:
+    with pytest.raises(SandboxError) as refusal:
+        sandbox.break_(name, **options)
+
+    assert says in str(refusal.value)
+
+
+def test_mend_restores_what_somebody_scaled(seen: Seen) -> None:
+    scaling = seen.sandbox.boto("application-autoscaling")
+    about = {"ServiceNamespace": "ecs", "ScalableDimension": "ecs:service:DesiredCount"}
+    scaling.register_scalable_target(**about, ResourceId=f"service/{CLUSTER}/{WEB}", MinCapacity=4)
+    wait_until(lambda: seen.service()["runningCount"] == 4, "four tasks run")
+
+    seen.sandbox.mend()
+
+    (limits,) = scaling.describe_scalable_targets(**about)["ScalableTargets"]
+    assert (limits["MinCapacity"], limits["MaxCapacity"]) == (2, 6)
+    assert (seen.service()["desiredCount"], seen.service()["runningCount"]) == (2, 2)
 
 
 def test_a_fault_is_in_the_history_of_changes(seen: Seen) -> None:

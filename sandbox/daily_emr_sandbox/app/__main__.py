@@ -20,7 +20,7 @@ def main() -> None:
     threading.stack_size(STACK_BYTES)
     application = Application(os.environ)
     handler = type("TaskHandler", (Handler,), {"application": application})
-    with Server((os.environ["TASK_ADDRESS"], int(os.environ.get("TASK_PORT", "8080"))), handler) as server:
+    with Server((os.environ["TASK_ADDRESS"], int(os.environ["TASK_PORT"])), handler) as server:
         signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
         # In a thread, because taking a connection waits until its borrower is done with it.
         signal.signal(signal.SIGUSR1, lambda *_: threading.Thread(target=application.charts.leak, daemon=True).start())

@@ -299,8 +299,7 @@ class EcsScheduler:
         return [known[arn] for arn in service.target_groups if arn in known]
 
     def _port(self, task: Task) -> int:
-        mappings = task.container.get("portMappings") or [{"containerPort": 8080}]
-        return int(mappings[0]["containerPort"])
+        return int(task.container["portMappings"][0]["containerPort"])
 
     def _subnets(self, service: Service) -> dict[str, str]:
         """One subnet of the service for each zone, in the order of its network configuration."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from ..settings import TASK_PORT
 from ..web import CHART, probe
 from .base import Fault
 
@@ -39,10 +40,10 @@ class WedgedTasks(Fault):
         self._wedged.clear()
 
     def _lives(self, task: Any) -> bool:
-        return probe(f"http://{task.address}:8080/livez", 1.0)[0] == HTTPStatus.OK
+        return probe(f"http://{task.address}:{TASK_PORT}/livez", 1.0)[0] == HTTPStatus.OK
 
     def _hangs(self, task: Any) -> bool:
-        return probe(f"http://{task.address}:8080{CHART}", 1.0)[0] == 0 and self._lives(task)
+        return probe(f"http://{task.address}:{TASK_PORT}{CHART}", 1.0)[0] == 0 and self._lives(task)
 
 
 class ZoneImpaired(Fault):
@@ -87,11 +88,11 @@ class SlowDatabase(Fault):
     summary = "every round trip to the database takes 0.6 s longer"
 
     def break_(self) -> None:
-        self.primitives.slow_database(SLOW_ROUND_TRIP_S)
+        self.primitives.delay_database(SLOW_ROUND_TRIP_S)
         self.wait(self._slow, "tasks find the database slow")
 
     def mend(self) -> None:
-        self.primitives.slow_database(0)
+        self.primitives.delay_database(0)
 
     def _slow(self) -> bool:
         return all(

@@ -121,8 +121,14 @@ def test_a_shift_needs_a_zone_and_an_end(args: Json, sentence: str, run: Runner)
 
 def test_lowering_the_minimum_asks_no_database(world: World, run: Runner) -> None:
     world.minimum, world.metrics = 4, {}
-    assert run.plan("ecs_service_scaling", {"minimum": 2})["outcome"] == "planned"
-    assert run.plan("ecs_service_scaling", {"minimum": 0})["outcome"] == "refused"
+    assert run.plan("ecs_service_scaling", {"minimum": 2, "lower": True})["outcome"] == "planned"
+    assert run.plan("ecs_service_scaling", {"minimum": 0, "lower": True})["outcome"] == "refused"
+
+
+@pytest.mark.usefixtures("world")
+def test_capacity_is_not_taken_away_by_mistake(run: Runner) -> None:
+    refused = run.plan("ecs_service_scaling", {"minimum": 1})
+    assert "1 is below the minimum of 2, which would take capacity away" in refused["refusals"][0]
 
 
 def test_a_shift_that_aws_started_is_not_ours_to_end(world: World, run: Runner) -> None:

@@ -77,6 +77,10 @@ def test_a_release_is_good_after_a_day(ran: timedelta, outcome: str, world: Worl
 
 DEPLOYMENT: list[tuple[str, Spoil]] = [
     (
+        "daily-emr-sandbox-web:3 carries a security fix",
+        lambda world, _serve: world.task_tags[3].update(security_fix="x"),
+    ),
+    (
         "A rollback of another deployment runs",
         lambda world, _serve: world.deployments[1].update(status="ROLLBACK_IN_PROGRESS"),
     ),
@@ -199,13 +203,15 @@ def test_a_recycle_is_the_cure_where_every_task_has_the_secret_before(wedged: Wo
     assert run.plan("ecs_service_tasks", {"started_after": WEDGED_SINCE})["outcome"] == "planned"
 
 
-def test_silent_tasks_are_recycled_only_when_the_dependencies_accept(
+def test_silent_tasks_are_not_recycled_because_a_hanging_dependency_accepts_too(
     world: World, run: Runner, listening: tuple[str, int]
 ) -> None:
+    """A database that hangs accepts connections; tasks that wait for it say nothing."""
     world.tasks = [{**task, "address": "127.0.0.1"} for task in world.tasks]
     run.service["port"] = 1  # nobody listens there
     world.database |= {"address": listening[0], "port": listening[1]}
-    assert run.plan("ecs_service_tasks", {"started_after": WEDGED_SINCE})["outcome"] == "planned"
+    result = run.plan("ecs_service_tasks", {"started_after": WEDGED_SINCE})
+    assert any("No task says whether it can use the database" in text for text in result["refusals"])
 
     world.database["port"] = 1
     result = run.plan("ecs_service_tasks", {"started_after": WEDGED_SINCE})

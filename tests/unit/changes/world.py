@@ -42,6 +42,8 @@ class World:
         self.revision, self.desired, self.zone_of_database = 2, 2, "af-south-1c"
         self.status, self.deregistered = "ACTIVE", set[int]()
         self.service_tags: dict[str, str] = {}
+        self.container_secrets = [f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:daily-emr/sandbox/DATABASE_URL"]
+        self.parameters: set[str] = set()
         self.configuration: Json = {"minimumHealthyPercent": 100, "maximumPercent": 200}
         self.images = set(DIGESTS)
         self.pinned = True
@@ -156,11 +158,10 @@ class World:
         if revision not in self.task_tags:
             raise AwsError("ClientException")
         image = f"@{DIGESTS[revision]}" if self.pinned else ":latest"
-        secret = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:daily-emr/sandbox/DATABASE_URL"
         container = {
             "name": "web",
             "image": f"{P}-web{image}",
-            "secrets": [{"name": "DATABASE_URL", "valueFrom": secret}],
+            "secrets": [{"name": f"SECRET_{n}", "valueFrom": name} for n, name in enumerate(self.container_secrets)],
         }
         return {
             "taskDefinition": {
@@ -332,6 +333,10 @@ class World:
 
     def sts_GetCallerIdentity(self, _params: Json) -> Json:
         return {"Account": ACCOUNT, "Arn": f"arn:aws:sts::{ACCOUNT}:assumed-role/{P}-runbook-act/someone"}
+
+    def ssm_DescribeParameters(self, params: Json) -> Json:
+        (asked,) = params["ParameterFilters"]
+        return {"Parameters": [{"Name": name} for name in asked["Values"] if name in self.parameters]}
 
     def ssm_GetParameter(self, _params: Json) -> Json:
         where = {"environment": "sandbox", "account_id": ACCOUNT, "region": REGION}

@@ -9,7 +9,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[3]
 COLLECTION = ROOT / "collections/ansible_collections/daily_emr/ops"
-ROLES = sorted(path.name for path in (ROOT / "roles").iterdir())
+ROLES = sorted(path.parents[1].name for path in (ROOT / "roles").glob("*/meta/argument_specs.yml"))
 RUNBOOKS = sorted(path.stem for path in (ROOT / "runbooks").glob("*.yml"))
 MODULES = sorted(path.stem for path in (COLLECTION / "plugins/modules").glob("*.py"))
 

@@ -140,6 +140,7 @@ def we_cannot_reach_the_database(readings: Readings) -> None:
 
 def nobody_reaches_the_database(readings: Readings) -> None:
     with_tasks(readings)
+    readings.values["database"]["status"] = "failed"
     readings.values["database_accepts"] = False
 
 

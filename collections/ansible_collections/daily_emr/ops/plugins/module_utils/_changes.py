@@ -179,6 +179,8 @@ class _Execution:
                     return self.end(StepOutcome.OK, f"{self.change.name}: {self.change.target} was changed.{note}")
             except OpsError as error:
                 trouble = trouble or error.sentence
+            except Exception as error:  # noqa: BLE001  # our own fault, after the call: it may have been done
+                trouble = trouble or f"the read after it broke ({where(error)})."
             if self.clock() >= deadline:
                 break
             self.sleep(polls.pop(0) if len(polls) > 1 else polls[0])

@@ -31,6 +31,8 @@ _PAGE = 100  # DescribeTasks takes 100 tasks
 _BODY_BYTES = 64_000
 _CONNECT_S = 3.0
 
+# What /readyz says when a dependency fails; everything else is an error.
+FAILURE_CLASSES = ("auth", "timeout", "refused")
 # States in which RDS serves connections.
 DATABASE_SERVES = ("available", "backing-up", "storage-optimization", "configuring-enhanced-monitoring")
 
@@ -72,7 +74,7 @@ def ready(address: str | None, port: int, timeout_s: float) -> Json:
         answer = connection.getresponse()
         body = json.loads(answer.read(_BODY_BYTES))
         checks = {
-            str(name): None if check["status"] == "ok" else str(check.get("reason") or "error")
+            str(name): None if check["status"] == "ok" else failure_class(check)
             for name, check in body["checks"].items()
         }
     except (OSError, HTTPException, ValueError, KeyError, TypeError, AttributeError):
@@ -80,6 +82,11 @@ def ready(address: str | None, port: int, timeout_s: float) -> Json:
     finally:
         connection.close()
     return {"says": "ok" if answer.status == HTTPStatus.OK else "fail", "checks": checks}
+
+
+def failure_class(check: Json) -> str:
+    """Why a dependency fails, as a word of ours: what else the application writes there may hold anything."""
+    return str(check["reason"]) if check.get("reason") in FAILURE_CLASSES else "error"
 
 
 def accepts(address: str | None, port: int | None) -> bool:
@@ -169,6 +176,11 @@ def dependency_down(name: str, context: Json, serving: Iterable[str]) -> list[st
         reasons.append(f"The {name} is down: {seen}. Bring it back first, recycling the tasks would only thrash.")
     if not words and context.get(f"{name}_accepts") is False:
         reasons.append(f"The {name} is down: it accepts no connection. Bring it back first, then recycle.")
+    elif not words and context.get("ready"):
+        reasons.append(
+            f"No task says whether it can use the {name}, so whether new ones could is unknown: "
+            "look at /readyz of a task first."
+        )
     return reasons
 
 

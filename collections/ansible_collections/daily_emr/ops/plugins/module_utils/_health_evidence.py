@@ -70,11 +70,18 @@ class Evidence:
         ]
 
     def look(
-        self, name: str, needs: tuple[str, ...], rule: Callable[[], tuple[bool, str]], *, expected: str, call: str
+        self,
+        name: str,
+        needs: tuple[str, ...],
+        rule: Callable[[], tuple[bool | None, str]],
+        *,
+        expected: str,
+        call: str,
     ) -> None:
         """Add one observation.
 
-        rule says whether it is a finding, and what was seen; it is not asked when a reading is missing.
+        rule says whether it is a finding (None: what was read does not tell), and what was seen; it is not asked when
+        a reading is missing.
         """
         missing = [need for need in needs if need not in self.readings.values]
         if missing:
@@ -82,7 +89,7 @@ class Evidence:
             status, seen = "unknown", f"could not read the {missing[0].replace('_', ' ')}: {why}"
         else:
             found, seen = rule()
-            status = "finding" if found else "ok"
+            status = "unknown" if found is None else "finding" if found else "ok"
         self.observations.append(
             {
                 "name": name,

@@ -36,11 +36,23 @@ _NEED_TRAFFIC = ("error_ratio_high", "latency_high")
 
 def observe(readings: Readings, service: Json, thresholds: Json, at: str) -> Evidence:
     """Every observation of one look."""
-    evidence = Evidence(readings, service, thresholds, at)
+    evidence = Evidence(_reachable(readings), service, thresholds, at)
     for part in (_users, _service, _tasks, _dependencies, release, traffic, suspects):
         part(evidence)
     evidence.subjects = plain_all(evidence.subjects)
     return evidence
+
+
+def _reachable(readings: Readings) -> Readings:
+    """Probes of tasks that we cannot reach are no readings: who runs outside of the network sees nothing of them."""
+    probes = list(readings.values.get("task_probes", {}).values())
+    states = {target["state"] for target in readings.values.get("targets", [])}
+    if probes and states == {"healthy"} and all(probe.silent for probe in probes):
+        del readings.values["task_probes"]
+        readings.unread["task_probes"] = (
+            "no task answers from here, and the load balancer finds all of them healthy; run from inside the network"
+        )
+    return readings
 
 
 def healthy(evidence: Evidence) -> bool | None:
@@ -188,11 +200,7 @@ def _tasks(evidence: Evidence) -> None:
     def wedged() -> tuple[bool, str]:
         """Alive and content with its dependencies, but requests hang."""
         hanging = [
-            probe
-            for probe in evidence.probes
-            if probe.live.ok
-            and probe.chart.failure == "timeout"
-            and not any(probe.reason(name) for name in probe.checks)
+            probe for probe in evidence.probes if probe.live.ok and probe.chart.failure == "timeout" and probe.content
         ]
         return bool(hanging), f"requests hang in {len(hanging)} of {plural(len(evidence.probes), 'task')}"
 
@@ -249,12 +257,17 @@ def _tasks(evidence: Evidence) -> None:
 
 
 def _dependencies(evidence: Evidence) -> None:
-    def down(name: str, serves: tuple[str, ...]) -> tuple[bool, str]:
-        """Down when no task can use it. Only where no task says anything its own state and address have to tell."""
+    def down(name: str, serves: tuple[str, ...]) -> tuple[bool | None, str]:
+        """Down when no task can use it. Only where no task says anything its own state and address have to tell.
+
+        They do not tell whether it hangs, nor, from outside of the network, whether it accepts connections.
+        """
         status, accepts = evidence.read(name)["status"], evidence.read(f"{name}_accepts")
         reasons = [reason for probe in evidence.probes if (reason := probe.reason(name)) is not None]
         failing = [reason for reason in reasons if reason not in ("", "auth")]
-        down = len(failing) == len(reasons) if reasons else not accepts or status not in serves
+        down: bool | None = len(failing) == len(reasons) if reasons else status not in serves
+        if not reasons and not down and (evidence.probes or not accepts):
+            down = None
         answers = "accepts" if accepts else "refuses"
         words = f"fails for {len(failing)} of {plural(len(reasons), 'task')}"
         return down, f"{status}, {answers} connections, {words}"
@@ -285,14 +298,16 @@ def _dependencies(evidence: Evidence) -> None:
         call="GET /readyz at each task",
     )
 
-    def slow() -> tuple[bool, str]:
+    def slow() -> tuple[bool | None, str]:
         taken = [
             ms
             for probe in evidence.probes
             if (ms := probe.ms("database")) is not None and probe.reason("database") in ("", "timeout")
         ]
+        if not taken:
+            return None if evidence.probes else False, "no task says how long a trivial query takes"
         # Half of the tasks cut off from it, as with a zone, is not a slow database.
-        middle = median_low(taken) if taken else 0.0
+        middle = median_low(taken)
         return middle > evidence.thresholds["database_slow_ms"], f"{middle:.0f} ms for a trivial query"
 
     evidence.look(

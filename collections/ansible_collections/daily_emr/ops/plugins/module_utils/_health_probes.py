@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urljoin
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._clients import gather
+from ansible_collections.daily_emr.ops.plugins.module_utils._dependencies import failure_class
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Json
 
 try:
@@ -118,7 +119,17 @@ class TaskProbe:
         check = self.checks.get(name)
         if check is None:
             return None
-        return "" if check["status"] == "ok" else str(check.get("reason") or "error")
+        return "" if check["status"] == "ok" else failure_class(check)
+
+    @property
+    def content(self) -> bool:
+        """Whether the task says that all its dependencies answer; no word of them is not that."""
+        return bool(self.checks) and not any(self.reason(name) for name in self.checks)
+
+    @property
+    def silent(self) -> bool:
+        """Whether nothing at all came back."""
+        return all(answer.status is None for answer in (self.live, self.ready, self.chart))
 
     def ms(self, name: str) -> float | None:
         """Milliseconds the dependency took, None when the task does not say."""

@@ -112,7 +112,8 @@ class _Look:
             acl = self.readings.values["acl"]["acl"]
             window_s = max(self.clients.environment.seconds(_BLOCKED_WINDOW_S), _SHORTEST_WINDOW_S)
             read = partial(blocked_requests, self.clients, acl, scope, window_s=window_s, routes=_ROUTES)
-            blocking = [rule for rule in acl["Rules"] if action_of(rule)["action"] == "block"]
+            # A rule group blocks by the actions of its own rules, unless it is overridden.
+            blocking = [rule for rule in acl["Rules"] if action_of(rule)["action"] in ("block", "none")]
             self.each("blocked", {rule["Name"]: partial(read, rule) for rule in blocking})
 
     def dependencies(self) -> None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 from datetime import timedelta
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._health_evidence import REPLACED, Evidence
-from ansible_collections.daily_emr.ops.plugins.module_utils._health_probes import CHARTS_ROUTE
+from ansible_collections.daily_emr.ops.plugins.module_utils._health_probes import CHARTS_ROUTE, TaskProbe
 from ansible_collections.daily_emr.ops.plugins.module_utils._releases import cannot_start, in_progress, schema_mismatch
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Json, listed, parse_utc, plural
 
 _BLOCKED_SAMPLES = 3
 _OUT_OF_MEMORY = "out of memory"
+# ECS shows stopped tasks for an hour or more; a kill that long ago says nothing of now.
+_KILLED_LATELY = timedelta(minutes=10)
 
 
 def release(evidence: Evidence) -> None:
@@ -67,7 +69,7 @@ def release(evidence: Evidence) -> None:
         """Every task of the newest release fails by itself, every older one serves."""
         new = [probe for probe in evidence.probes if probe.revision == revision]
         old = [probe for probe in evidence.probes if probe.revision != revision]
-        bad = [probe for probe in new if not probe.chart.ok and not any(probe.reason(name) for name in probe.checks)]
+        bad = [probe for probe in new if not probe.chart.ok and (probe.content or _speaks_for_itself(probe))]
         found = revision not in good and bool(new) and len(bad) == len(new) and all(probe.chart.ok for probe in old)
         return found, f"{len(bad)} of {plural(len(new), 'task')} of {revision} fail, {plural(len(old), 'older task')}"
 
@@ -102,6 +104,11 @@ def release(evidence: Evidence) -> None:
     )
 
 
+def _speaks_for_itself(probe: TaskProbe) -> bool:
+    """Answers, and says nothing of its dependencies: its own readiness is broken. One that hangs tells nothing."""
+    return not probe.checks and probe.ready.status is not None and probe.chart.status is not None
+
+
 def traffic(evidence: Evidence) -> None:
     def metrics() -> Json:
         found: Json = evidence.read("metrics")
@@ -114,20 +121,29 @@ def traffic(evidence: Evidence) -> None:
         ratio = metrics()["errors"] / metrics()["requests"] if metrics()["requests"] else 0.0
         return ratio > evidence.thresholds["error_ratio"], f"{ratio:.1%} of {metrics()['requests'] or 0:.0f} requests"
 
-    def late() -> tuple[bool, str]:
-        p95 = metrics()["p95_ms"]
-        return (p95 or 0) > evidence.thresholds[
-            "p95_ms"
-        ], f"P95 {p95:.0f} ms" if p95 is not None else "no answer of a task"
+    def late() -> tuple[bool | None, str]:
+        p95, requests = metrics()["p95_ms"], metrics()["requests"] or 0
+        if p95 is None:
+            # Answers of the balancer itself have no response time.
+            return None if requests > metrics()["errors"] else False, "no answer of a task"
+        return p95 > evidence.thresholds["p95_ms"], f"P95 {p95:.0f} ms"
 
-    def short() -> tuple[bool, str]:
+    def short() -> tuple[bool | None, str]:
         cpu, limits = metrics()["cpu_percent"], evidence.read("capacity") or {}
-        memory = [task for task in evidence.read("stopped_tasks") if task["reason"] == _OUT_OF_MEMORY]
-        evidence.subjects["running_count"] = evidence.read("service")["running"]
+        running = evidence.read("service")["running"]
+        memory = [
+            task
+            for task in evidence.read("stopped_tasks")
+            if task["reason"] == _OUT_OF_MEMORY
+            and (not task["stopped_at"] or parse_utc(evidence.at) - parse_utc(task["stopped_at"]) < _KILLED_LATELY)
+        ]
+        # What a raise starts from: kills leave fewer tasks than the minimum for a while.
+        evidence.subjects["capacity"] = max(running, limits.get("minimum", 0))
         hot = (cpu or 0) > evidence.thresholds["cpu_percent"]
         load = "unknown" if cpu is None else f"{cpu:.0f} %"
         killed = f"{plural(len(memory), 'task')} out of memory"
-        return hot or bool(memory), f"CPU {load}, {killed}, scaling maximum {limits.get('maximum', 'none')}"
+        found = True if hot or memory else None if cpu is None and running else False
+        return found, f"CPU {load}, {killed}, scaling maximum {limits.get('maximum', 'none')}"
 
     call = "cloudwatch:GetMetricData"
     thresholds = evidence.thresholds

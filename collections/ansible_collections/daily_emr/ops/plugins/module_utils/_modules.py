@@ -81,7 +81,7 @@ def read_entry(argument_spec: dict[str, Any], function: Read, kind: str = "") ->
     def run(params: Params, context: Context) -> dict[str, Any]:
         clients, session = connect(params)
         clients.prove()
-        progress = _Heartbeat(context.progress, clients, session) if session else context.progress
+        progress = _Heartbeat(context.progress, clients, session)
         with calling():
             result = function(params, clients, progress)
         if session:
@@ -180,16 +180,17 @@ def run_module(entry: Entry) -> None:
 
 
 class _Heartbeat:
-    """Passes progress on, and renews the lease while there is progress."""
+    """Passes progress on, and renews the lease while there is progress; an empty text is a sign of life and no more."""
 
-    def __init__(self, progress: Progress, clients: Clients, session: Session) -> None:
+    def __init__(self, progress: Progress, clients: Clients, session: Session | None) -> None:
         self._progress = progress
-        self._lease = Lease.of(session) if session.fence is not None else None
+        self._lease = Lease.of(session) if session and session.fence is not None else None
         self._store = LeaseStore(clients, clients.environment.table)
         self._renewed = time.monotonic()
 
     def __call__(self, text: str) -> None:
-        self._progress(text)
+        if text:
+            self._progress(text)
         if self._lease and time.monotonic() - self._renewed >= HEARTBEAT_SECONDS:
             self._store.renew(self._lease)
             self._renewed = time.monotonic()

@@ -127,7 +127,7 @@ def read_release(clients: Clients, service: Json, revision: str) -> Json:
     secrets = _secrets(container)
     there = gather(
         image=lambda: bool(digest) and image_present(clients, service["repository"], str(digest)),
-        **{name: partial(_secret_present, clients, name) for name in secrets},
+        **{name: partial(_present, clients, name) for name in secrets},
     )
     for answer in there.values():
         if isinstance(answer, OpsError):
@@ -156,12 +156,18 @@ def image_present(clients: Clients, repository: str, digest: str) -> bool:
 
 
 def _secrets(container: Json) -> list[str]:
-    """ARNs or names of the Secrets Manager secrets a container gets, without JSON key and version."""
-    values = [item["valueFrom"] for item in container.get("secrets", [])]
-    return sorted({":".join(value.split(":")[:7]) for value in values if ":ssm:" not in value})
+    """Secrets and parameters a container gets, as ARN or name, without JSON key and version of a secret."""
+    return sorted({":".join(item["valueFrom"].split(":")[:7]) for item in container.get("secrets", [])})
 
 
-def _secret_present(clients: Clients, name: str) -> bool:
+def _present(clients: Clients, name: str) -> bool:
+    """ECS takes the ARN of a secret, or the ARN or the bare name of a parameter of Systems Manager."""
+    if ":secretsmanager:" not in name:
+        parameter = name.partition(":parameter")[2] or name
+        # The ARN of a parameter without a path has a slash that its name has not.
+        names = sorted({parameter, parameter.lstrip("/")})
+        wanted = {"Key": "Name", "Option": "Equals", "Values": names}
+        return bool(clients.read("ssm").describe_parameters(ParameterFilters=[wanted])["Parameters"])
     try:
         found = clients.read("secretsmanager").describe_secret(SecretId=name)
     except CALL_ERRORS as error:
@@ -183,18 +189,34 @@ def proven(history: list[Json], revision: str, good_after_s: float, now: str) ->
 
 
 def _replaced_at(history: list[Json], deployment: Json, now: str) -> datetime:
+    """When another revision took its place. One that failed was rolled back, and this one went on."""
     later = [
         parse_utc(item["created_at"])
         for item in history
-        if item["created_at"] > deployment["created_at"] and item["revision"] != deployment["revision"]
+        if item["created_at"] > deployment["created_at"]
+        and item["revision"] != deployment["revision"]
+        and item["status"] == "SUCCESSFUL"
     ]
     return min(later, default=parse_utc(now))
 
 
 def proven_revisions(history: list[Json], good_after_s: float, now: str) -> list[str]:
-    """Revisions that have proved themselves, the most recently deployed first."""
-    revisions = dict.fromkeys(item["revision"] for item in history if item["revision"])
+    """Revisions that have proved themselves, the one most recently deployed with success first."""
+    revisions = dict.fromkeys(
+        item["revision"] for item in history if item["revision"] and item["status"] == "SUCCESSFUL"
+    )
     return [revision for revision in revisions if proven(history, revision, good_after_s, now)]
+
+
+def passed_over(history: list[Json], revision: str, running: str) -> list[str]:
+    """Revisions deployed with success after this one last was, and the running one: what a rollback gives up."""
+    newest = max((item["created_at"] for item in history if item["revision"] == revision), default="")
+    later = [
+        item["revision"]
+        for item in history
+        if item["created_at"] > newest and item["status"] == "SUCCESSFUL" and item["revision"]
+    ]
+    return [name for name in dict.fromkeys([running, *later]) if name != revision]
 
 
 def unfit(release: Json, schema_version: str | None) -> list[str]:

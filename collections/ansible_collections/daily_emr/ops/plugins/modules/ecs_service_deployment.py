@@ -118,8 +118,10 @@ class Deployment(WebServiceChange):
         if deployment is None:
             return {"state": "stopped", "revision": None, "context": readings.context()}
         previous = next(iter(deployment["from"]), None)
-        if previous:
-            readings.take(previous_release=lambda: read_release(clients, service, previous))
+        readings.take(
+            deployed_release=lambda: read_release(clients, service, deployment["revision"]),
+            **({"previous_release": lambda: read_release(clients, service, previous)} if previous else {}),
+        )
         context = {**readings.context(), "deployment": deployment, "previous": previous}
         return {"state": "in progress", "revision": deployment["revision"], "context": context}
 
@@ -134,6 +136,10 @@ class Deployment(WebServiceChange):
         reasons = unread(context)
         if rolling_back(context["history"]):
             reasons.append("A rollback of another deployment runs: wait until it ends.")
+        if context.get("deployed_release", {}).get("security_fix"):
+            reasons.append(
+                f"{deployment['revision']} carries a security fix: let the security lead decide, then stop it by hand."
+            )
         if deployment["waits_at_hook"]:
             reasons.append(
                 "The deployment waits at a lifecycle hook: answer the hook with ROLLBACK instead of stopping it."

@@ -96,6 +96,7 @@ from typing import ClassVar
 from ansible_collections.daily_emr.ops.plugins.module_utils._dependencies import read_database
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import change_entry, run_module
 from ansible_collections.daily_emr.ops.plugins.module_utils._releases import (
+    passed_over,
     proven_revisions,
     read_history,
     read_release,
@@ -146,14 +147,17 @@ class Release(WebServiceChange):
         # History is in real time also where AWS's pace is not: a day of proof is never divided by the time factor.
         good = proven_revisions(readings.values.get("history", []), self.params["good_after_s"], running["read_at"])
         asked = short_revision(self.params["revision"]) if self.params["revision"] else None
-        names = list(dict.fromkeys([running["revision"], *([asked] if asked else []), *good[:CANDIDATES]]))
+        target = asked or next(iter(good), None)
+        given_up = passed_over(readings.values.get("history", []), target, running["revision"]) if target else []
+        names = list(dict.fromkeys([running["revision"], *given_up, *([asked] if asked else []), *good[:CANDIDATES]]))
         releases = Readings()
         releases.take(**{name: partial(read_release, clients, service, name) for name in names})
         readings.unread.update({f"release {name}": why for name, why in releases.unread.items()})
         return {
             "revision": running["revision"],
             "release": releases.values.get(running["revision"], {}).get("release"),
-            "context": {**readings.context(), "good": good, "asked": asked, "releases": releases.values},
+            "context": {**readings.context(), "good": good, "asked": asked, "given_up": given_up}
+            | {"releases": releases.values},
         }
 
     def wanted(self, before: Json) -> Json:
@@ -174,10 +178,11 @@ class Release(WebServiceChange):
             reasons.append(
                 f"A rollback from {moving['revision']} already runs ({moving['status']}): wait until it ends."
             )
-        if context["releases"].get(before["revision"], {}).get("security_fix"):
-            reasons.append(
-                f"{before['revision']} carries a security fix: let the security lead decide, then deploy by hand."
-            )
+        reasons += [
+            f"{name} carries a security fix: let the security lead decide, then deploy by hand."
+            for name in dict.fromkeys([before["revision"], *context["given_up"]])
+            if context["releases"].get(name, {}).get("security_fix")
+        ]
         if revision is None:
             return reasons + self._no_good_release(context)
         if revision.rsplit(":", 1)[0] != before["revision"].rsplit(":", 1)[0]:

@@ -21,6 +21,12 @@ options:
     description: The minimum number of tasks.
     type: int
     required: true
+  lower:
+    description:
+      - Whether the minimum may be lowered, which takes capacity away.
+      - The step that would undo a raise sets it.
+    type: bool
+    default: false
   connections_per_task:
     description: Size of the connection pool of one task.
     type: int
@@ -111,6 +117,7 @@ class Scaling(WebServiceChange):
     spec: ClassVar[Json] = {
         "service": SERVICE_OPTION,
         "minimum": {"type": "int", "required": True},
+        "lower": {"type": "bool", "default": False},
         "connections_per_task": {"type": "int", "default": 10},
         "max_connections": {"type": "int"},
     }
@@ -168,6 +175,11 @@ class Scaling(WebServiceChange):
                 f"{minimum} tasks are above the scaling maximum of {limits['maximum']}: raise the maximum first."
             )
         if minimum <= before["minimum"]:
+            if not self.params["lower"]:
+                reasons.append(
+                    f"{minimum} is below the minimum of {before['minimum']}, which would take capacity away: "
+                    "set lower if that is meant."
+                )
             return reasons
         reasons += unread(context)
         if limits["suspended"]:
@@ -207,7 +219,7 @@ class Scaling(WebServiceChange):
         )
 
     def inverse(self, before: Json) -> Json | str:
-        return self.step_back(self.name, minimum=before["minimum"])
+        return self.step_back(self.name, minimum=before["minimum"], lower=True)
 
 
 ENTRY = change_entry(Scaling)

@@ -98,9 +98,9 @@ def wait(params: Params, clients: Clients, progress: Progress) -> dict[str, Any]
             progress(f"Settled after {passed:.0f} s: {seen}.")
             return {"settled": True, "seconds": round(passed, 1), "seen": seen}
         now = "; ".join(reasons)
-        if now != last:
-            progress(f"{passed:.0f} s: {now}.")
-            last = now
+        # Said once, but told at every look: the lease lives on progress.
+        progress(f"{passed:.0f} s: {now}." if now != last else "")
+        last = now
         if monotonic() >= deadline:
             raise CallFailed(
                 f"{params['service']['service']} has not settled within {passed:.0f} s: {now}. "

@@ -99,6 +99,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from ansible_collections.daily_emr.ops.plugins.module_utils._errors import Refused
 from ansible_collections.daily_emr.ops.plugins.module_utils._health_evidence import REPLACED
 from ansible_collections.daily_emr.ops.plugins.module_utils._health_findings import judged, observe
 from ansible_collections.daily_emr.ops.plugins.module_utils._health_options import HEALTH_SPEC
@@ -169,7 +170,12 @@ def look(params: Params, clients: Clients) -> Look:
 
 
 def verify(params: Params, clients: Clients, progress: Progress) -> dict[str, Any]:
-    """Look until it was good often enough in a row, or until it cannot be any more before time is up."""
+    """Look until it was good often enough in a row, or until it cannot be any more before time is up.
+
+    Raises Refused when nothing would have to be good.
+    """
+    if params["passes"] < 1:
+        raise Refused(f"{params['passes']} good looks prove nothing: set passes to at least 1.")
     started = monotonic()
     deadline = started + clients.environment.seconds(params["timeout"])
     interval = clients.environment.seconds(params["interval"])
