@@ -82,10 +82,10 @@ def put(text: str, name: str, body: str) -> str:
 def pages(project: Path) -> dict[Path, str]:
     """Every page with a generated part, as it should be."""
     made: dict[Path, str] = {}
-    for role in sorted((project / "roles").iterdir()):
+    for spec in sorted((project / "roles").glob("*/meta/argument_specs.yml")):
+        role = spec.parents[1]
         page = role / "README.md"
-        text = page.read_text()
-        text = put(text, "options", options_table(yaml.safe_load((role / "meta/argument_specs.yml").read_text())))
+        text = put(page.read_text(), "options", options_table(yaml.safe_load(spec.read_text())))
         causes = role / "vars/causes.yml"
         if causes.exists():
             text = put(text, "causes", causes_table(yaml.safe_load(causes.read_text())[f"{role.name}_causes"]))
