@@ -11,12 +11,11 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
 FAULT ?= bad_release
 SCENARIOS := $(filter-out default,$(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
-MOLECULE_FAULTS ?= bad_release scaled_to_zero waf_block
 
 .PHONY: help drill test setup lint sanity unit sandbox integration molecule e2e other-end bench docs lock clean
 
 help: ## Show the verbs
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(READY): requirements.lock pyproject.toml bin/setup
 	@bin/setup $(VENV) $(PYTHON)
@@ -48,8 +47,8 @@ sandbox: $(READY) ## The stand-ins refuse what AWS refuses
 integration: $(READY) ## Whole runs against the sandbox
 	pytest tests/integration
 
-molecule: $(READY) ## The runbooks' scenarios, each with several faults
-	@for scenario in $(SCENARIOS); do for fault in $(MOLECULE_FAULTS); do \
+molecule: $(READY) ## The runbooks' scenarios, each with the faults that it names
+	@for scenario in $(SCENARIOS); do for fault in $$(cat molecule/$$scenario/faults); do \
 	  echo "-- $$scenario: $$fault"; FAULT=$$fault molecule test --scenario-name $$scenario || exit 1; done; done
 
 e2e: $(READY) ## The README's command in a clean clone

@@ -8,7 +8,6 @@ integration tests write).
 from __future__ import annotations
 
 import json
-import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import yaml
 
 from daily_emr_runbooks.project import Project
+from daily_emr_runbooks.text import plain
 
 
 def options_table(specs: dict[str, Any]) -> str:
@@ -35,11 +35,6 @@ def options_table(specs: dict[str, Any]) -> str:
 
     add(specs["argument_specs"]["main"].get("options", {}), "")
     return "\n".join(rows)
-
-
-def plain(text: str) -> str:
-    """Ansible's markup as Markdown: C(x) and V(x) become code."""
-    return re.sub(r"\b[CVO]\(([^)]*)\)", r"`\1`", text)
 
 
 def causes_table(causes: list[dict[str, Any]]) -> str:

@@ -40,17 +40,15 @@ class Observation:
     seen: str
     at: str
     call: str
-    because: str
     symptom: bool
     """Whether users feel it, or a spare part is missing; a circumstance, such as a recent change, is none."""
 
     @property
     def sentence(self) -> str:
-        reason = f" ({self.because})" if self.because else ""
         if self.status == "unknown":
-            return f"{self.subject}: could not be read{reason}"
+            return f"{self.subject}: not known: {self.seen}"
         seen = self.seen if self.subject in self.seen else f"{self.subject}: {self.seen}"
-        return f"{seen}, expected {self.expected}{reason}"
+        return f"{seen}, expected {self.expected}"
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,6 @@ def observations(rows: object) -> list[Observation]:
             seen=clean(row.get("seen")),
             at=clean(row.get("at") or ""),
             call=clean(row.get("call") or ""),
-            because=clean(row.get("because") or ""),
             symptom=row.get("symptom") is not False,
         )
         for row in _dicts(rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 JOURNAL = "journal.jsonl"
 RECORD = "record.json"
+VERDICT = "verdict.json"
 Line = dict[str, Any]
 
 
@@ -38,6 +40,20 @@ class RunFolder:
         except (OSError, ValueError):
             return None
         return found if isinstance(found, dict) else None
+
+    def verdict(self) -> dict[str, Any]:
+        """What the success gate made of the run, {"outcome", "sentence"}; empty where the command did not start it."""
+        try:
+            found = json.loads((self.path / VERDICT).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def keep_verdict(self, outcome: str, sentence: str) -> None:
+        """Keep the verdict beside the record: it may be stricter, and later reports have to say the same."""
+        handle = os.open(self.path / VERDICT, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump({"outcome": outcome, "sentence": sentence}, file)
 
     def journal(self) -> list[Line]:
         """Whole lines of the journal; a torn last line of a killed run is left out."""

@@ -74,18 +74,9 @@ class Report:
     path: str
 
 
-def write_reports(
-    folder: RunFolder,
-    outcome: str | None = None,
-    sentence: str | None = None,
-    formats: tuple[str, ...] = FORMATS["both"],
-) -> list[Path]:
-    """Render next to the record, readable by the owner only.
-
-    Args:
-        outcome, sentence: the verdict of the success gate, where it is known; it may be stricter than the record.
-    """
-    report = build(folder, outcome, sentence)
+def write_reports(folder: RunFolder, formats: tuple[str, ...] = FORMATS["both"]) -> list[Path]:
+    """Render next to the record, readable by the owner only."""
+    report = build(folder)
     paths = []
     for suffix in formats:
         path = folder.path / f"report.{suffix}"
@@ -102,13 +93,17 @@ def summary(folder: RunFolder) -> str:
     return f"{report.incident} {report.component} {report.outcome}: {report.sentence} ({report.duration})"
 
 
-def build(folder: RunFolder, outcome: str | None = None, sentence: str | None = None) -> Report:
-    """Gather the facts. Whatever a killed run did not write is said to be missing, not made up."""
+def build(folder: RunFolder) -> Report:
+    """Gather the facts. Whatever a killed run did not write is said to be missing, not made up.
+
+    The verdict of the success gate, where there is one, counts more than the record.
+    """
     record = folder.record() or {}
+    judged = record | folder.verdict()
     journal = folder.journal() or [line for line in record.get("journal") or [] if isinstance(line, dict)]
     first = _body(journal, "opened", 0)
-    word = clean(outcome or record.get("outcome") or "unknown")
-    said = sentence or record.get("sentence") or "The run left no record: it was killed, or it is still going."
+    word = clean(judged.get("outcome") or "unknown")
+    said = judged.get("sentence") or "The run left no record: it was killed, or it is still going."
     opened, closed = record.get("opened_at") or first.get("at"), record.get("closed_at")
     verification = record.get("verification") or _body(journal, "verified", -1)
     return Report(
@@ -129,7 +124,7 @@ def build(folder: RunFolder, outcome: str | None = None, sentence: str | None = 
         duration=seconds(facts.number(record.get("seconds")) or timeline.between(opened, closed)),
         decision=_decision(record, journal),
         observations=facts.observations(
-            _body(journal, "observed", 0).get("observations") or record.get("observations")
+            record.get("observations") or _body(journal, "observed", 0).get("observations")
         ),
         steps=_steps(record, journal),
         refusals=_refusals(journal),
@@ -173,9 +168,8 @@ def _body(journal: list[dict[str, Any]], kind: str, which: int) -> dict[str, Any
 
 
 def _decision(record: dict[str, Any], journal: list[dict[str, Any]]) -> facts.Decision | None:
-    """The first decision: the later ones look at a service that was already worked on."""
-    line = _body(journal, "decided", 0)
-    return facts.decision(line.get("decision", line)) or facts.decision(record.get("decision"))
+    """That of the record; of a run that left none, the first: later ones look at what was already worked on."""
+    return facts.decision(record.get("decision") or _body(journal, "decided", 0))
 
 
 def _steps(record: dict[str, Any], journal: list[dict[str, Any]]) -> list[Step]:

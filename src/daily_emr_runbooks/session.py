@@ -81,7 +81,8 @@ def show_verdict(console: Console, verdict: Verdict) -> None:
     console.print(Text(f"{verdict.outcome}: {verdict.sentence}", style), soft_wrap=True)
     for folder in verdict.folders:
         try:
-            paths = write_reports(folder, verdict.outcome, verdict.sentence)
+            folder.keep_verdict(verdict.outcome, verdict.sentence)
+            paths = write_reports(folder)
         except Exception as fault:  # noqa: BLE001 - a comfort; the outcome is already known
             console.print(Text(f"The report could not be written: {type(fault).__name__}.", "yellow"))
             paths = []

@@ -11,7 +11,7 @@ from .errors import CommandError, one_of
 from .record import find_run
 from .report import FORMATS, summary, write_reports
 from .runbooks import Cause, Runbook, load, load_all
-from .text import clean
+from .text import clean, plain
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,7 +49,9 @@ def show_runbook(console: Console, project: Project, name: str) -> None:
         console.print(Text("\nInputs", "bold"))
         console.print(_inputs(runbook))
     console.print(Text("\nUse", "bold"))
-    console.print(Text(f"  runbook plan {runbook.name} -i {project.environments()[0]}"))
+    environments = project.environments()
+    place = "sandbox" if "sandbox" in environments else environments[0]
+    console.print(Text(f"  runbook plan {runbook.name} -i {place}"))
 
 
 def _causes(causes: tuple[Cause, ...]) -> Table:
@@ -76,7 +78,7 @@ def _inputs(runbook: Runbook) -> Table:
     for entry in runbook.inputs:
         kind = " | ".join(str(choice) for choice in entry.choices) or entry.type
         default = "required" if entry.required else "" if entry.default in (None, "", {}) else clean(entry.default)
-        table.add_row(entry.name, kind, default, entry.description)
+        table.add_row(entry.name, kind, default, plain(entry.description))
     return table
 
 

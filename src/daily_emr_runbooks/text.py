@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 # Cc control, Cf invisible and bidirectional marks, Cs halves of pairs, Co private use, Zl and Zp line breaks.
@@ -44,3 +45,8 @@ def seconds(value: float | None) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {rest} s" if minutes else f"{value:.1f} s"
+
+
+def plain(text: str) -> str:
+    """Ansible's markup as Markdown: C(x) and V(x) become code."""
+    return re.sub(r"\b[CVO]\(([^)]*)\)", r"`\1`", text)

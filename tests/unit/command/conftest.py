@@ -127,7 +127,9 @@ JOURNAL = [
         "21:00:00.000",
         observations=[
             observation("latency_high", "ok", seen="120 ms", expected="at most 600 ms"),
-            observation("database_slow", "unknown", seen=None, because="AccessDenied in rds:DescribeDBInstances"),
+            observation(
+                "database_slow", "unknown", seen="could not read the database: AccessDenied in rds:DescribeDBInstances"
+            ),
             observation("error_ratio_high", "finding"),
         ],
     ),

@@ -39,7 +39,7 @@ def test_the_journal_becomes_plain_lines_where_there_is_no_terminal(tmp_path: Pa
     for fact in (
         "INC-7 opened on emr-web",
         "✗ error_ratio_high  service web: 31 %, expected under 5 %",
-        "? database_slow  service web: could not be read",
+        "? database_slow  service web: not known: could not read the database: AccessDenied",
         "1 of 3 readings are as expected",
         "The newest release fails.",
         "not wedged_tasks: no task hangs",

@@ -86,7 +86,7 @@ def test_findings_come_first_and_an_unknown_is_never_ok(finished_run: RunFolder)
     rows = re.findall(r"^\| (finding|unknown|ok) \| (\w+) .*$", render(report, "md"), re.MULTILINE)
 
     assert rows == [("finding", "error_ratio_high"), ("unknown", "database_slow"), ("ok", "latency_high")]
-    assert "not known (AccessDenied in rds:DescribeDBInstances)" in render(report, "md")
+    assert "| could not read the database: AccessDenied in rds:DescribeDBInstances |" in render(report, "md")
 
 
 def test_a_status_that_nobody_knows_counts_as_unknown(tmp_path: Path) -> None:
@@ -191,8 +191,15 @@ def test_reports_are_readable_by_their_owner_only(finished_run: RunFolder) -> No
     assert {permissions(path) for path in paths} == {0o600}
 
 
-def test_the_verdict_of_the_gate_is_stricter_than_the_record(finished_run: RunFolder) -> None:
-    assert build(finished_run, "unknown", "Ansible ended with 2.").outcome == "unknown"
+def test_the_verdict_of_the_gate_is_stricter_than_the_record_and_stays(finished_run: RunFolder) -> None:
+    assert build(finished_run).outcome == "succeeded"
+
+    finished_run.keep_verdict("unknown", "Ansible ended with 2.")
+
+    for _again in range(2):
+        report = build(finished_run)
+        assert (report.outcome, report.sentence) == ("unknown", "Ansible ended with 2.")
+    assert (finished_run.path / "verdict.json").stat().st_mode & 0o077 == 0
 
 
 @pytest.mark.parametrize(

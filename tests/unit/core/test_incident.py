@@ -247,10 +247,14 @@ def test_a_lease_that_cannot_be_given_back_does_not_change_how_the_run_ended(run
 
 def test_the_record_holds_what_a_reader_needs(run: Run) -> None:
     session = run.opened(severity="SEV2")
+    seen = [{"name": "release_recent", "status": "finding"}]
+    made = Session.from_params(session)
+    assert made
+    Journal.of(made).append("observed", observations=seen, healthy=False)
     journal = decided(session, "cause", cause="bad_release")
-    journal.append("observed", observations=[{"name": "release_recent", "status": "finding"}], healthy=False)
     step(journal, "ok")
     journal.append("verified", verified=True, sentence="20 of 20.")
+    journal.append("observed", observations=[{"name": "release_recent", "status": "ok"}], healthy=True)
 
     found = record(run("closed", incident=session))
 
@@ -258,7 +262,7 @@ def test_the_record_holds_what_a_reader_needs(run: Run) -> None:
     assert (found["runbook"], found["component"], found["operator"]) == ("app_outage", "emr-web", "wanjiru")
     assert found["decision"]["cause"] == "bad_release"
     assert [(one["step"], one["outcome"]) for one in found["steps"]] == [("release", "ok")]
-    assert found["observations"] == [{"name": "release_recent", "status": "finding"}]
+    assert found["observations"] == seen, "what was seen before the decision, not after the change"
     assert found["verification"]["verified"] is True
     assert [line["kind"] for line in found["journal"]][-1] == "closed"
     assert found["seconds"] >= 0

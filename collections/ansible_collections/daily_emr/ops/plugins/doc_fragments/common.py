@@ -37,6 +37,9 @@ options:
         description: Name of the DynamoDB table that holds the leases and the mirror of the journal.
         type: str
         required: true
+      domain:
+        description: Public name of the application, which its addresses are made of.
+        type: str
       fingerprint_parameter:
         description:
           - Name of the SSM parameter that says which environment this is.

@@ -21,6 +21,7 @@ ENVIRONMENT_SPEC: dict[str, Any] = {
     "role_pattern": {"type": "str", "required": True},
     "table": {"type": "str", "required": True},
     "fingerprint_parameter": {"type": "str", "required": True},
+    "domain": {"type": "str"},
     "endpoint_url": {"type": "str"},
     "credentials_file": {"type": "path"},
     "time_factor": {"type": "float", "default": 1.0},
@@ -55,6 +56,8 @@ class Environment:
         values = {key: params.get(key) for key in ENVIRONMENT_SPEC}
         name = str(values["name"] or UNSET)
         unset = [key for key, option in ENVIRONMENT_SPEC.items() if option.get("required") and is_unset(values[key])]
+        # Addresses are made of it: the owner is asked for it by its own name, before they are asked for.
+        unset += ["domain"] if values["domain"] == UNSET else []
         if unset:
             raise Refused(
                 *(

@@ -57,7 +57,7 @@ class LeaseView:
 
     def holder(self) -> str:
         """Who holds it, in a sentence's middle."""
-        return f"{self.owner} on {self.host} since {self.since}, for incident {self.incident}, run {self.run}"
+        return f"{self.owner} since {self.since}, for incident {self.incident}, run {self.run}"
 
 
 @dataclass(frozen=True)
@@ -286,8 +286,8 @@ class LeaseStore:
 def held_by(view: LeaseView) -> Refused:
     """The refusal that names who works on the target."""
     return Refused(
-        f"{view.target} is being worked on by {view.holder()}: talk to them, or pass incident_take_over "
-        f"with the reason if that run is dead."
+        f"{view.target} is being worked on by {view.holder()}: talk to them; if that run is dead, run again "
+        "with --input incident_take_over=REASON (ansible-playbook: -e), one word such as a ticket number."
     )
 
 

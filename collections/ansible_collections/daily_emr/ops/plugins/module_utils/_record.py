@@ -68,6 +68,7 @@ def build_record(
     # After a mitigation a second round may find the component healthy; the record is about the cause.
     named = [line for line in lines if line["kind"] == "decided" and line.get("cause")]
     decided = named[-1] if named else last(lines, "decided")
+    before = [line for line in lines if line["seq"] < decided["seq"]] if decided else lines
     return {
         "schema": SCHEMA,
         "incident": opened["incident"],
@@ -85,7 +86,7 @@ def build_record(
         "seconds": round((_moment(closed) - _moment(opened)).total_seconds(), 3),
         "operator": next((line["operator"] for line in lines if line.get("operator")), ""),
         "journal": [dict(line) for line in lines],
-        "observations": list(last(lines, "observed").get("observations", [])),
+        "observations": list(last(before, "observed").get("observations", [])),
         "decision": _body(decided),
         "steps": [
             {**{key: line.get(key) for key in STEP_KEYS}, "name": line.get("msg"), "refusals": line.get("refusals", [])}
@@ -102,7 +103,8 @@ def _after_changes(lines: Lines, done: Lines, failure: str) -> tuple[RunOutcome,
     if verified.get("verified") and not failure:
         return RunOutcome.SUCCEEDED, f"{changed} was done, and it is healthy again."
     why = failure or str(verified.get("sentence") or "") or "it was not verified."
-    return RunOutcome.FAILED_PARTIAL, f"{changed} was done, and it is not healthy: {why}"
+    state = "it is not healthy" if verified.get("verified") is False else "whether it is healthy is not known"
+    return RunOutcome.FAILED_PARTIAL, f"{changed} was done, and {state}: {why}"
 
 
 def _in_doubt(lines: Lines) -> list[Mapping[str, Any]]:
