@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from .aws.server import AwsServer
     from .settings import Settings
 
-SAMPLE_S = 5.0
+SAMPLE_S = 2.0
 SECOND_SAMPLE_S = 1.0
-"""A percentage needs two looks: the first one is there soon after the start."""
+"""A percentage needs two looks: the second at a new process comes soon."""
 MEBIBYTE = 1024 * 1024
 CLIENT_BACKEND = re.compile(r"postgres: .*\d+\.\d+\.\d+\.\d+\(\d+\)(?! streaming)")
 """Title of a process that serves a client; a walsender serves the standby and is no connection of RDS's metric."""
@@ -32,6 +32,8 @@ class Usage:
         """Set by the world: process of the primary."""
         self.cache: Callable[[], int | None] = lambda: None
         """Set by the world: process of the primary of the session cache."""
+        self.reports_tasks = False
+        """Whether the last sample has numbers of a task."""
         self._aws = aws
         self._database_name = settings.database_name
         self._cache_node = f"{settings.cache_name}-001"
@@ -44,10 +46,12 @@ class Usage:
         if time.monotonic() < self._due:
             return
         self._seen = {}
-        put(self._aws, "AWS/ECS", self._of_tasks(ecs))
+        of_tasks = list(self._of_tasks(ecs))
+        put(self._aws, "AWS/ECS", of_tasks)
+        self.reports_tasks = bool(of_tasks)
         put(self._aws, "AWS/RDS", self._of_database())
         put(self._aws, "AWS/ElastiCache", self._of_cache())
-        self._due = time.monotonic() + (SAMPLE_S if self._known else SECOND_SAMPLE_S)
+        self._due = time.monotonic() + (SECOND_SAMPLE_S if self._seen.keys() - self._known else SAMPLE_S)
         self._known = self._seen
 
     def _of_tasks(self, ecs: Any) -> Iterable[Datum]:

@@ -93,6 +93,7 @@ class World:
         wait_until(self.web.settled, "every target is healthy", HEALTHY_S)
         run(self.traffic)
         wait_until(lambda: self.traffic.acknowledged > 0, "the first write is acknowledged", HEALTHY_S)
+        wait_until(lambda: self.scheduler.usage.reports_tasks, "the CPU of the tasks is reported", HEALTHY_S)
 
     def _take_secrets(self, started: ExitStack) -> None:
         """Servers take their passwords from the secrets, as the application does: so a broken secret really fails."""

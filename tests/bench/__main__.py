@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from statistics import median
 
@@ -22,6 +23,9 @@ from daily_emr_sandbox.client import Sandbox
 
 ROOT = Path(__file__).resolve().parents[2]
 DELAY_MS = 100
+# Of the diagnosis: proof of identity, then ListServiceDeployments, DescribeServiceDeployments,
+# DescribeServiceRevisions, DescribeTaskDefinition and DescribeImages, each of which names the next one's subject.
+LONGEST_CHAIN = 6
 
 
 @dataclass(frozen=True)
@@ -88,15 +92,31 @@ def compare(box: Sandbox, rounds: int, runs: Path) -> None:
         "info modules": [*playbook, "tests/bench/stock.yml"],
         "plain script": [sys.executable, "tests/bench/plain.py", str(box.state_dir)],
     }
+    diagnosis: dict[int, float] = {}
     for delay in (0, DELAY_MS):
         box.clear_faults()
         if delay:
             box.fault("*", "*", "delay", ms=delay, count=1_000_000)
         costs: dict[str, list[Cost]] = {name: [] for name in ways}
+        took = []
         for _round in range(rounds):
             for name, command in ways.items():
                 costs[name].append(measure(command, box, runs))
+            took.append(diagnosed(runs))
+        diagnosis[delay] = median(took)
         report(costs, delay)
+    added = (diagnosis[DELAY_MS] - diagnosis[0]) * 1000 / DELAY_MS
+    print(  # noqa: T201
+        f"\ndiagnosis: {diagnosis[0]:.2f} s, with {DELAY_MS} ms on each call {diagnosis[DELAY_MS]:.2f} s: "
+        f"{added:.1f} calls one after the other; its longest dependent chain has {LONGEST_CHAIN}"
+    )
+
+
+def diagnosed(runs: Path) -> float:
+    """Seconds from the opened incident to what was observed, in the newest run."""
+    newest = max(runs.glob("*/*/record.json"), key=lambda path: path.stat().st_mtime_ns)
+    at = {line["kind"]: datetime.fromisoformat(line["at"]) for line in json.loads(newest.read_text())["journal"]}
+    return (at["observed"] - at["opened"]).total_seconds()
 
 
 def report(costs: dict[str, list[Cost]], delay: int) -> None:

@@ -84,6 +84,7 @@ def test_an_unset_value_is_refused(operator: Operator, environment: str) -> None
     witness = Witness(operator.sandbox)
     run = operator.playbook(inventory=f"inventories/{environment}")
     refused(witness, run, f"account_id of environment {environment} is not set")
+    assert f"domain of environment {environment} is not set" in " ".join(run.output.split())
 
 
 @pytest.mark.parametrize("entry", ["from the start", *ENTRIES])
