@@ -47,7 +47,7 @@ with open(folder / "journal.jsonl", "w") as journal:
 (folder / "environment").write_text("\\n".join(sorted(os.environ)))
 if asked["wait_for"]:
     pathlib.Path(asked["wait_for"]).touch()
-    while True:
+    while os.path.exists(asked["wait_for"]):
         time.sleep(0.05)
 if asked["outcome"] != "none":
     (folder / "record.json").write_text(json.dumps(dict(head, outcome=asked["outcome"], sentence="Warm.", steps=[])))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -115,10 +116,18 @@ def test_a_cancelled_run_says_so_and_is_cleaned_up(project: Project, tmp_path: P
         finished = run(play(project, kettle_wait_for=str(started)), project.runs_dir, ignore, cancel)
     finally:
         operator.join()
-        # ansible-runner gives up on a playbook that is in the middle of a task, and leaves it alone.
-        for process in psutil.process_iter(["cmdline"]):
-            if str(project.root) in " ".join(process.info["cmdline"] or []):
+        # ansible-runner gives up on a playbook that is in the middle of a task, and leaves it and its module alone.
+        left = [
+            child
+            for process in psutil.process_iter(["cmdline"])
+            if str(project.root) in " ".join(process.info["cmdline"] or [])
+            for child in (*process.children(recursive=True), process)
+        ]
+        started.unlink(missing_ok=True)
+        for process in left:
+            with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
+        psutil.wait_procs(left)
 
     assert finished.cancelled
     assert finished.stats is None
@@ -151,6 +160,7 @@ def test_what_a_killed_command_left_is_removed_by_the_next_one(project: Project,
         command.wait()
         for child in children:
             os.kill(child, signal.SIGKILL)
+        started.unlink(missing_ok=True)
 
     assert files_with(project.runs_dir, SECRET) == []  # not even before the sweep
     sweep(project.runs_dir)
