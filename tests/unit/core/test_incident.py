@@ -158,7 +158,8 @@ def test_a_lease_that_is_too_short_or_too_long_is_refused(run: Run, wire: Wire, 
 
 
 def step(journal: Journal, outcome: str) -> None:
-    facts = {"step": "release", "target": "service/web", "diff": {"before": 2, "after": 1}, "undo": None}
+    facts = {"step": "release", "target": "service/web", "undo": None}
+    facts["diff"] = {"before": {"revision": "web:3"}, "after": {"revision": "web:2"}}
     if outcome != "planned":
         journal.append("intent", **facts)
     if outcome == "refused":

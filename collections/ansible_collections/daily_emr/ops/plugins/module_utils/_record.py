@@ -121,7 +121,22 @@ def _only_refused(lines: Lines, failure: str) -> bool:
 
 
 def _named(lines: Lines, outcome: StepOutcome) -> str:
-    return ", ".join(f"{line['step']} on {line['target']}" for line in lines if line["outcome"] == outcome)
+    return ", ".join(
+        f"{line['step']} on {line['target']}{_moved(line.get('diff') or {})}"
+        for line in lines
+        if line["outcome"] == outcome
+    )
+
+
+def _moved(diff: Mapping[str, Any]) -> str:
+    """What the step changed, from and to; empty when it is more than a word."""
+    before, after = diff.get("before") or {}, diff.get("after") or {}
+    moved = [
+        f"{key} {before.get(key)} → {value}"
+        for key, value in after.items()
+        if value != before.get(key) and isinstance(value, (str, int, float))
+    ]
+    return f" ({', '.join(moved)})" if moved else ""
 
 
 def _body(line: Mapping[str, Any]) -> dict[str, Any]:
