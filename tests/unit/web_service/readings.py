@@ -6,7 +6,8 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.daily_emr.ops.plugins.module_utils._health_probes import Answer, TaskProbe
+from ansible_collections.daily_emr.ops.plugins.module_utils._health_probes import TaskProbe
+from ansible_collections.daily_emr.ops.plugins.module_utils._http import Answer
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Readings
 
 NOW = "2026-11-22T01:30:00Z"

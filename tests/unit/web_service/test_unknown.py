@@ -9,7 +9,7 @@ import pytest
 import yaml
 from ansible_collections.daily_emr.ops.plugins.module_utils import _health_findings as findings
 from ansible_collections.daily_emr.ops.plugins.module_utils._decision import decide
-from ansible_collections.daily_emr.ops.plugins.module_utils._health_probes import Answer
+from ansible_collections.daily_emr.ops.plugins.module_utils._http import Answer
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Readings
 
 from tests.unit.web_service.readings import (

@@ -5,14 +5,12 @@
 
 from __future__ import annotations
 
-import json
 import socket
 from datetime import timedelta
-from http import HTTPStatus
-from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._errors import OpsError
+from ansible_collections.daily_emr.ops.plugins.module_utils._http import Answer, probe
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import (
     Json,
     iso,
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
     from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clients
 
 _PAGE = 100  # DescribeTasks takes 100 tasks
-_BODY_BYTES = 64_000
 _CONNECT_S = 3.0
 
 # What /readyz says when a dependency fails; everything else is an error.
@@ -65,27 +62,33 @@ def _task(item: Json) -> Json:
 
 def ready(address: str | None, port: int, timeout_s: float) -> Json:
     """What a task says at /readyz: ``{"says": "ok" | "fail" | "nothing", "checks": {name: reason or None}}``."""
-    nothing: Json = {"says": "nothing", "checks": {}}
-    if address is None:
-        return nothing
-    connection = HTTPConnection(address, port, timeout=timeout_s)
-    try:
-        connection.request("GET", "/readyz")
-        answer = connection.getresponse()
-        body = json.loads(answer.read(_BODY_BYTES))
-        checks = {
-            str(name): None if check["status"] == "ok" else failure_class(check)
-            for name, check in body["checks"].items()
-        }
-    except (OSError, HTTPException, ValueError, KeyError, TypeError, AttributeError):
-        return nothing
-    finally:
-        connection.close()
-    return {"says": "ok" if answer.status == HTTPStatus.OK else "fail", "checks": checks}
+    checks: dict[str, Json] = {}
+    if address is not None:
+        answer = probe(f"http://{address}:{port}", "/readyz", timeout_s=timeout_s)
+        checks = checks_of(answer)
+    if not checks:
+        return {"says": "nothing", "checks": {}}
+    return {
+        "says": "ok" if answer.ok else "fail",
+        "checks": {name: failure_of(check) or None for name, check in checks.items()},
+    }
 
 
-def failure_class(check: Json) -> str:
-    """Why a dependency fails, as a word of ours: what else the application writes there may hold anything."""
+def checks_of(answer: Answer) -> dict[str, Json]:
+    """The checks of an answer of /readyz, {name: {"status", "ms", "reason"}}; empty when it has not that form."""
+    checks = answer.body.get("checks")
+    if not isinstance(checks, dict):
+        return {}
+    return {str(name): check for name, check in checks.items() if isinstance(check, dict) and "status" in check}
+
+
+def failure_of(check: Json) -> str:
+    """Why a dependency fails, as a word of ours, empty when it does not fail.
+
+    What else the application writes there may hold anything.
+    """
+    if check["status"] == "ok":
+        return ""
     return str(check["reason"]) if check.get("reason") in FAILURE_CLASSES else "error"
 
 

@@ -16,8 +16,9 @@ from statistics import median_low
 from ansible_collections.daily_emr.ops.plugins.module_utils._balancer import too_few_targets
 from ansible_collections.daily_emr.ops.plugins.module_utils._dependencies import DATABASE_SERVES
 from ansible_collections.daily_emr.ops.plugins.module_utils._health_evidence import REPLACED, Evidence, plain_all
-from ansible_collections.daily_emr.ops.plugins.module_utils._health_probes import Answer, TaskProbe
+from ansible_collections.daily_emr.ops.plugins.module_utils._health_probes import TaskProbe
 from ansible_collections.daily_emr.ops.plugins.module_utils._health_suspects import release, suspects, traffic
+from ansible_collections.daily_emr.ops.plugins.module_utils._http import Answer
 from ansible_collections.daily_emr.ops.plugins.module_utils._releases import (
     in_progress,
     rolling_back,

@@ -25,7 +25,8 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._dependencies import
 from ansible_collections.daily_emr.ops.plugins.module_utils._errors import OpsError, Refused
 from ansible_collections.daily_emr.ops.plugins.module_utils._health_evidence import REPLACED
 from ansible_collections.daily_emr.ops.plugins.module_utils._health_metrics import read_metrics
-from ansible_collections.daily_emr.ops.plugins.module_utils._health_probes import CHART_PATH, probe, probe_task
+from ansible_collections.daily_emr.ops.plugins.module_utils._health_probes import CHART_PATH, probe_task
+from ansible_collections.daily_emr.ops.plugins.module_utils._http import probe
 from ansible_collections.daily_emr.ops.plugins.module_utils._launchdarkly import LaunchDarkly
 from ansible_collections.daily_emr.ops.plugins.module_utils._releases import (
     proven_revisions,

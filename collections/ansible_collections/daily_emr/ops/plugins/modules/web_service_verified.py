@@ -103,9 +103,10 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._errors import Refus
 from ansible_collections.daily_emr.ops.plugins.module_utils._health_evidence import REPLACED
 from ansible_collections.daily_emr.ops.plugins.module_utils._health_findings import judged, observe
 from ansible_collections.daily_emr.ops.plugins.module_utils._health_options import HEALTH_SPEC
-from ansible_collections.daily_emr.ops.plugins.module_utils._health_probes import CHARTS_PATH, probe, request
+from ansible_collections.daily_emr.ops.plugins.module_utils._health_probes import CHARTS_PATH
 from ansible_collections.daily_emr.ops.plugins.module_utils._health_readings import read_all
 from ansible_collections.daily_emr.ops.plugins.module_utils._health_settled import missing, unread_of
+from ansible_collections.daily_emr.ops.plugins.module_utils._http import probe, request
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import read_entry, run_module
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Json, iso, plural
 

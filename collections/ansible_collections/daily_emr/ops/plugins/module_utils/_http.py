@@ -1,0 +1,87 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# Private: HTTP requests of probes. May change without notice.
+
+"""One request, one answer, never an exception."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, field
+from urllib.parse import urljoin
+
+from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Json
+
+try:
+    import urllib3
+except ImportError:  # only where modules are imported without boto3, as ansible-test does; Clients refuses to start
+    urllib3 = None  # type: ignore[assignment]
+
+_BODY_BYTES = 64_000
+_OK, _BLOCKED = 200, 403
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer. status is the HTTP status; without one, failure says why: timeout, refused, tls or error."""
+
+    status: int | None
+    failure: str
+    ms: int
+    body: Json = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        return self.status == _OK
+
+    @property
+    def blocked(self) -> bool:
+        return self.status == _BLOCKED
+
+    @property
+    def seen(self) -> str:
+        """The answer in a word, for a record: nothing of its body."""
+        return f"{self.status} in {self.ms} ms" if self.status else f"{self.failure} after {self.ms} ms"
+
+
+def request(
+    method: str, url: str, *, timeout_s: float, host: str = "", headers: Json | None = None, body: Json | None = None
+) -> Answer:
+    """Send one HTTP request, following no redirect and retrying nothing.
+
+    host is the name the application is asked for when the URL holds an address; it is also what TLS checks.
+    """
+    sent = {"User-Agent": "daily-emr-runbook", "Cache-Control": "no-cache", **(headers or {})}
+    tls: Json = {}
+    if host and not url.startswith("https://" + host):
+        sent["Host"] = host
+        tls = {"server_hostname": host, "assert_hostname": host} if url.startswith("https:") else {}
+    timeout = urllib3.Timeout(total=timeout_s)
+    started = time.monotonic()
+    status, failure, found = None, "", {}
+    try:
+        with urllib3.PoolManager(retries=False, timeout=timeout, **tls) as pool:
+            reply = pool.request(method, url, headers=sent, json=body, redirect=False, preload_content=False)
+            status = reply.status
+            found = _object(reply.read(_BODY_BYTES))
+    except (urllib3.exceptions.TimeoutError, TimeoutError):
+        status, failure = None, "timeout"
+    except urllib3.exceptions.SSLError:
+        failure = "tls"
+    except urllib3.exceptions.NewConnectionError:
+        failure = "refused"
+    except (urllib3.exceptions.HTTPError, OSError):
+        status, failure = None, "error"
+    return Answer(status, failure, round((time.monotonic() - started) * 1000), found)
+
+
+def _object(text: bytes) -> Json:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def probe(base_url: str, path: str, *, timeout_s: float, host: str = "") -> Answer:
+    return request("GET", urljoin(base_url, path), timeout_s=timeout_s, host=host)
