@@ -362,6 +362,10 @@ def test_a_part_of_a_runbook_is_refused(project: Project, arguments: list[str]) 
     assert project.aws.asked == []
 
 
+def test_what_molecule_always_passes_leaves_nothing_out(project: Project) -> None:
+    assert project.play("--skip-tags", "molecule-notest,notest").returncode == 0
+
+
 @pytest.mark.parametrize("arguments", PARTS)
 def test_without_the_gate_the_same_run_returns_0(project: Project, arguments: list[str]) -> None:
     """The control of the test above."""

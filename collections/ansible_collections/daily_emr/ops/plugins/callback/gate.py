@@ -32,6 +32,8 @@ from ansible_collections.daily_emr.ops.plugins.plugin_utils.guard import LIFE_CY
 
 INCIDENT_ACTION = "daily_emr.ops.incident"
 PARTIAL = {"tags": "--tags", "skip_tags": "--skip-tags", "start_at_task": "--start-at-task"}
+# Values that leave nothing out: the default of --tags, and what molecule always skips and no task here carries.
+WHOLE = {"", "all", "molecule-notest", "notest"}
 NARROWING = {**PARTIAL, "subset": "--limit"}
 
 
@@ -130,8 +132,12 @@ def _role_names(play: Any) -> set[str]:
 
 def _given(options: dict[str, str]) -> list[str]:
     """Those of the options of ansible-playbook that were given, as they are typed."""
-    values = {name: context.CLIARGS.get(name) for name in options}
-    return [options[name] for name, value in values.items() if value and list(value) != ["all"]]
+    given = []
+    for name, option in options.items():
+        value = context.CLIARGS.get(name) or ()
+        if ({value} if isinstance(value, str) else set(value)) - WHOLE:
+            given.append(option)
+    return given
 
 
 def _end(sentence: str, outcome: RunOutcome) -> NoReturn:
