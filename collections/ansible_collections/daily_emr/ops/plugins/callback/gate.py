@@ -33,7 +33,7 @@ from ansible_collections.daily_emr.ops.plugins.plugin_utils.guard import LIFE_CY
 INCIDENT_ACTION = "daily_emr.ops.incident"
 PARTIAL = {"tags": "--tags", "skip_tags": "--skip-tags", "start_at_task": "--start-at-task"}
 # Values that leave nothing out: the default of --tags, and what molecule always skips and no task here carries.
-WHOLE = {"", "all", "molecule-notest", "notest"}
+WHOLE = {"", "all", "molecule-notest", "molecule-idempotence-notest", "notest"}
 NARROWING = {**PARTIAL, "subset": "--limit"}
 
 
