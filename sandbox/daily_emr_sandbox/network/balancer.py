@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import random
 import threading
 import time
 import uuid
@@ -62,6 +61,7 @@ class Balancer:
         self._snapshot: Snapshot | None = None
         self._inflight: Counter[str] = Counter()
         self._turns: defaultdict[str, itertools.count[int]] = defaultdict(itertools.count)
+        self._owed: defaultdict[tuple[tuple[str, int], ...], Counter[str]] = defaultdict(Counter)
         self._draining: dict[tuple[str, str], float] = {}
         self._opened = AsyncExitStack()
         self._stop = threading.Event()
@@ -253,8 +253,14 @@ class Balancer:
         weights = [int(entry.get("Weight", 1)) for entry in entries]
         if not any(weights):
             return None
-        (entry,) = random.choices(entries, weights)
-        return snapshot.groups.get(entry["TargetGroupArn"])
+        # Smooth weighted round robin: the shares are exact, not only likely, so that a test can count them.
+        arns = [entry["TargetGroupArn"] for entry in entries]
+        owed = self._owed[tuple(zip(arns, weights, strict=True))]
+        for arn, weight in zip(arns, weights, strict=True):
+            owed[arn] += weight
+        chosen = max(arns, key=lambda arn: owed[arn])
+        owed[chosen] -= sum(weights)
+        return snapshot.groups.get(chosen)
 
     def _choose(self, snapshot: Snapshot, group: Group) -> Target | None:
         """Next target in turn: healthy ones in zones not shifted away from; when there are none, any (fail open)."""
