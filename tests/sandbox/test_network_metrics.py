@@ -86,7 +86,8 @@ def test_response_times_keep_their_distribution(stack, numbers):
 
 
 def test_without_a_target_there_is_an_error_of_the_balancer_and_no_request_count(stack, numbers):
-    hosts = lambda stat: numbers.read("HealthyHostCount", stat, TargetGroup=numbers.group, LoadBalancer=numbers.balancer)  # noqa: E731
+    group = {"TargetGroup": numbers.group, "LoadBalancer": numbers.balancer}
+    hosts = lambda stat: numbers.read("HealthyHostCount", stat, **group)  # noqa: E731
     eventually(lambda: hosts("Maximum") == 2, "both hosts are counted")
     counted = lambda: numbers.of_balancer("RequestCount") or 0  # noqa: E731
     routed = lambda: stack.balancer.stats["requests"] - stack.balancer.stats["503"]  # noqa: E731

@@ -100,6 +100,7 @@ def take(settings: Settings, aws: AwsServer) -> Snapshot | None:
     listeners = sorted(balancer.listeners.values(), key=lambda listener: (str(listener.port) != "443", listener.arn))
     rules = [rule for listener in listeners[:1] for rule in listener.rules.values()]
     rules.sort(key=lambda rule: (rule.priority == "default", 0 if rule.priority == "default" else int(rule.priority)))
+    _attach(elb)
     factor, idle = settings.time_factor, float(balancer.attrs.get("idle_timeout.timeout_seconds", 60))
     return Snapshot(
         arn=balancer.arn,
@@ -111,6 +112,24 @@ def take(settings: Settings, aws: AwsServer) -> Snapshot | None:
         groups={arn: _group(group, factor) for arn, group in elb.target_groups.items()},
         web_acl=_web_acl(aws, balancer.arn),
     )
+
+
+def _attach(elb: Any) -> None:
+    """Give each target group the load balancers that forward to it now; moto only adds, and not on ModifyRule."""
+    served: dict[str, list[str]] = {arn: [] for arn in elb.target_groups}
+    for balancer in elb.load_balancers.values():
+        rules = [rule for listener in balancer.listeners.values() for rule in listener.rules.values()]
+        used = {arn for rule in rules for action in rule.actions for arn in _forwards(action.data)}
+        for arn in used & served.keys():
+            served[arn].append(balancer.arn)
+    for arn, balancers in served.items():
+        elb.target_groups[arn].load_balancer_arns = balancers
+
+
+def _forwards(action: Mapping[str, Any]) -> list[str]:
+    """Target groups of an action, of either shape."""
+    groups = [entry["TargetGroupArn"] for entry in (action.get("ForwardConfig") or {}).get("TargetGroups", [])]
+    return groups or [arn for arn in [action.get("TargetGroupArn")] if arn]
 
 
 def _group(group: Any, factor: float) -> Group:
