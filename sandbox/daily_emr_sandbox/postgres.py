@@ -31,11 +31,12 @@ if TYPE_CHECKING:
 DATABASE = "emr"
 SCHEMA = Path(__file__).with_name("schema.sql")
 PRIMARY_PORT, STANDBY_PORT = 26101, 26102
+SLOT = "standby"
 PARAMETERS = {
     "autovacuum_naptime": "60s",
     "dynamic_shared_memory_type": "mmap",  # nothing left in /dev/shm, whatever happens
     "fsync": "off",
-    "full_page_writes": "off",
+    "full_page_writes": "on",  # pg_rewind asks for it
     "hot_standby": "on",
     "io_method": "sync",  # no worker processes
     "jit": "off",
@@ -85,9 +86,48 @@ class Node:
 
     def stop(self) -> None:
         """Fast shutdown: sessions are ended, the data folder is clean."""
+        self._end(signal.SIGINT)
+
+    def crash(self) -> None:
+        """The host is gone: nothing is written any more, sessions end in the middle."""
+        self._end(signal.SIGQUIT)
+
+    def _end(self, number: signal.Signals) -> None:
         if self._process is not None:
-            children.end(self._process, signal.SIGINT)
+            children.end(self._process, number)
             self._process = None
+
+    def promote(self) -> None:
+        """Make a standby a primary that waits for nobody: its own standby is not there yet."""
+        with self.connect("postgres") as session:
+            session.execute("SELECT pg_promote(true, 30)")
+            session.execute(f"SELECT pg_create_physical_replication_slot('{SLOT}', true)")
+        self.synchronous(on=False)
+
+    def synchronous(self, *, on: bool) -> None:
+        """Whether a commit waits for the standby."""
+        with self.connect("postgres") as session:
+            session.execute(
+                "ALTER SYSTEM SET synchronous_standby_names = '*'"
+                if on
+                else "ALTER SYSTEM RESET synchronous_standby_names"
+            )
+            session.execute("SELECT pg_reload_conf()")
+
+    def follow(self, other: Node) -> None:
+        """Become the standby of another server, giving up what only this one has."""
+        source = f"host={other.address} port={other.port} user=postgres dbname=postgres"
+        with other.connect("postgres") as session:
+            session.execute("CHECKPOINT")  # pg_rewind reads the timeline from the control file
+        options = ["--source-server", source, "--no-sync"]
+        children.run([binary("pg_rewind"), "-D", self.data, *options], self._log)
+        (self.data / "standby.signal").touch()
+        children.hand_over(self.data / "standby.signal")
+        self._parameters |= {"primary_conninfo": source}
+        self.start()
+        with self.connect("postgres") as session:
+            # Its own, from when it was primary: it would keep write-ahead log for nobody.
+            session.execute("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots")
 
     @property
     def running(self) -> bool:
@@ -125,7 +165,6 @@ class DatabasePair:
             settings.database_address,
             PRIMARY_PORT,
             logs / "postgres-primary.log",
-            synchronous_standby_names="*",
         )
         self.standby = Node(
             "standby",
@@ -148,6 +187,7 @@ class DatabasePair:
         subprocess.run(["cp", "-a", "--reflink=auto", template(self._settings), folder], check=True)
         self.primary.start()
         self.standby.start()
+        self.primary.synchronous(on=True)
         wait_until(self._synchronous, "the standby is synchronous")
         self._loop.run(self._open())
 
@@ -189,6 +229,25 @@ class DatabasePair:
         self.primary.start()
         wait_until(self._synchronous, "the standby is synchronous again")
         self._loop.run(self._open())
+
+    def fail_over(self) -> None:
+        """The host of the primary is gone; the standby takes its place behind the same endpoint.
+
+        The endpoint refuses until the new primary accepts writes: there are never two behind it.
+        """
+        self._loop.run(self._close())
+        self.primary.crash()
+        self.standby.promote()
+        self.primary, self.standby = self.standby, self.primary
+        self._loop.run(self._open())
+
+    def rebuild_standby(self) -> None:
+        """The former primary follows the new one, and commits wait for it again."""
+        if self.standby.running:
+            return
+        self.standby.follow(self.primary)
+        self.primary.synchronous(on=True)
+        wait_until(self._synchronous, "the standby is synchronous again")
 
     def slow(self, seconds: float) -> None:
         """Every round trip takes `seconds` longer; 0 ends it."""
@@ -271,7 +330,7 @@ def _make_template(folder: Path, settings: Settings) -> None:
         with primary.connect() as session:
             session.execute(SCHEMA.read_bytes())
         source = ["-h", address, "-p", str(PRIMARY_PORT), "-U", "postgres"]
-        how = ["-X", "stream", "-R", "-C", "-S", "standby", "-c", "fast", "--no-sync"]
+        how = ["-X", "stream", "-R", "-C", "-S", SLOT, "-c", "fast", "--no-sync"]
         children.run([binary("pg_basebackup"), "-D", standby.data, *source, *how], log)
         standby.start()
     finally:
