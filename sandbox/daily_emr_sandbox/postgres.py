@@ -230,13 +230,15 @@ class DatabasePair:
         wait_until(self._synchronous, "the standby is synchronous again")
         self._loop.run(self._open())
 
-    def fail_over(self) -> None:
-        """The host of the primary is gone; the standby takes its place behind the same endpoint.
-
-        The endpoint refuses until the new primary accepts writes: there are never two behind it.
-        """
+    def lose_primary(self) -> None:
+        """The host of the primary is gone, and the endpoint refuses: nobody writes until somebody is promoted."""
         self._loop.run(self._close())
         self.primary.crash()
+
+    def promote_standby(self) -> None:
+        """The standby takes the place of the lost primary behind the same endpoint."""
+        if self.primary.running:
+            raise RuntimeError("The primary runs: a second one behind the endpoint would take writes apart.")
         self.standby.promote()
         self.primary, self.standby = self.standby, self.primary
         self._loop.run(self._open())
@@ -263,7 +265,8 @@ class DatabasePair:
 
     @property
     def pids(self) -> dict[str, int]:
-        return {f"postgres-{node.name}": node.pid for node in (self.primary, self.standby) if node.pid is not None}
+        roles = {"postgres-primary": self.primary, "postgres-standby": self.standby}
+        return {role: node.pid for role, node in roles.items() if node.pid is not None}
 
     @property
     def _proxies(self) -> list[Proxy]:

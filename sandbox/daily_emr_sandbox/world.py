@@ -15,6 +15,7 @@ import psutil
 
 from .aws.server import AwsServer
 from .compute.scheduler import EcsScheduler
+from .database_instance import DatabaseInstance
 from .launchdarkly import LaunchDarkly
 from .loop import LoopThread, wait_until
 from .network.balancer import Balancer
@@ -58,6 +59,7 @@ class World:
         self.balancer = Balancer(settings, self.aws)
         self.edge = Edge(settings, self.balancer)
         self.traffic = Traffic(settings, self.loop, self.database)
+        self.instance = self.aws.database_instance = DatabaseInstance(settings, self.aws, self.database)
         self.database_url = ""
         """The value of the secret DATABASE_URL that the database accepts."""
         self._started = ExitStack()
@@ -84,6 +86,7 @@ class World:
             seed(self.settings, self.aws)
             database.result()
         self._take_secrets(started)
+        started.callback(self.instance.stop)
         for part in (self.launchdarkly, self.scheduler, self.balancer, self.edge):
             run(part)
         self.web = Web(self)

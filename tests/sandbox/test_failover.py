@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
+from botocore.exceptions import ClientError
+from daily_emr_sandbox.client import Sandbox
 from daily_emr_sandbox.loop import LoopThread, wait_until
 from daily_emr_sandbox.postgres import DatabasePair
 from daily_emr_sandbox.settings import Settings
@@ -64,7 +66,8 @@ def test_failovers_under_writers_lose_nothing(pair: DatabasePair, settings: Sett
         for _failover in range(FAILOVERS):
             before = sum(len(writer.acknowledged) for writer in writers)
             old = pair.primary
-            pair.fail_over()
+            pair.lose_primary()
+            pair.promote_standby()
             assert pair.standby is old
             assert not old.running
             pair.rebuild_standby()
@@ -84,3 +87,52 @@ def test_failovers_under_writers_lose_nothing(pair: DatabasePair, settings: Sett
         assert acknowledged - there == set(), f"lost on {node.name}"
     with pair.standby.connect("postgres") as session:
         assert session.execute("SELECT pg_is_in_recovery()").fetchone() == (True,)
+
+
+def test_two_primaries_are_never_behind_the_endpoint(pair: DatabasePair) -> None:
+    with pytest.raises(RuntimeError, match="The primary runs"):
+        pair.promote_standby()
+
+
+DATABASE = "daily-emr-sandbox-db"
+
+
+def messages(sandbox: Sandbox) -> list[str]:
+    found = sandbox.boto("rds").describe_events(SourceIdentifier=DATABASE, SourceType="db-instance")["Events"]
+    return [event["Message"] for event in found]
+
+
+def test_a_forced_failover_moves_the_real_primary(sandbox: Sandbox) -> None:
+    """One after the other, because the second is too soon after the first."""
+    rds = sandbox.boto("rds")
+
+    def instance() -> dict[str, str]:
+        (found,) = rds.describe_db_instances(DBInstanceIdentifier=DATABASE)["DBInstances"]
+        return {key: found[key] for key in ("DBInstanceStatus", "AvailabilityZone", "SecondaryAvailabilityZone")}
+
+    before, pids = instance(), sandbox.status()["pids"]
+    answer = rds.reboot_db_instance(DBInstanceIdentifier=DATABASE, ForceFailover=True)
+    assert answer["DBInstance"]["DBInstanceStatus"] == "rebooting"
+    with pytest.raises(ClientError, match="InvalidDBInstanceState"):
+        rds.reboot_db_instance(DBInstanceIdentifier=DATABASE, ForceFailover=True)
+
+    wait_until(lambda: "Multi-AZ instance failover completed" in messages(sandbox), "the failover is complete", 60)
+    zones = (before["SecondaryAvailabilityZone"], before["AvailabilityZone"])
+    wait_until(
+        lambda: tuple(instance().values()) == ("available", *zones), "the zones are those of after the failover", 60
+    )
+    assert messages(sandbox)[-3:] == [
+        "Multi-AZ instance failover started.",
+        "DB instance restarted",
+        "Multi-AZ instance failover completed",
+    ]
+    wait_until(lambda: "postgres-standby" in sandbox.status()["pids"], "the standby is back", 60)
+    assert sandbox.status()["pids"]["postgres-primary"] == pids["postgres-standby"], "the old standby serves now"
+    written = sandbox.ledger()["acknowledged"]
+    wait_until(lambda: sandbox.ledger()["acknowledged"] > written, "users write again", 60)
+    assert sandbox.ledger()["lost"] == 0
+
+    rds.reboot_db_instance(DBInstanceIdentifier=DATABASE, ForceFailover=True)
+    wait_until(lambda: messages(sandbox)[-1].startswith("Abandoning user requested failover"), "it is abandoned", 30)
+    wait_until(lambda: instance()["DBInstanceStatus"] == "available", "it is available", 30)
+    assert tuple(instance().values()) == ("available", *zones)

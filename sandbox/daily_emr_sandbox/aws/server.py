@@ -19,6 +19,7 @@ from .faults import Faults
 from .principals import Principals
 
 if TYPE_CHECKING:
+    from ..database_instance import DatabaseInstance
     from ..settings import Settings
 
 Samples = Callable[[str, str, dt.datetime, dt.datetime], list[dict[str, Any]]]
@@ -60,6 +61,7 @@ class AwsServer:
         trail: what CloudTrail shows; other parts may `add` events.
         shifts: zonal shifts.
         sampled_requests: set by the world: samples of a web ACL's rule (ARN, metric name, from, to).
+        database_instance: set by the world: the instance that can be rebooted.
         database_status: set by the world to replace the look at the database's endpoint; a status of RDS.
     """
 
@@ -77,6 +79,7 @@ class AwsServer:
         self.shifts = ZonalShifts(self)
         self.sampled_requests: Samples = lambda *_: []
         self.database_status: Callable[[], str] = self._look_at_database
+        self.database_instance: DatabaseInstance | None = None
         self._token = secrets.token_hex(16)
         self._clients: dict[str, Any] = {}
         self._clients_lock = threading.Lock()
