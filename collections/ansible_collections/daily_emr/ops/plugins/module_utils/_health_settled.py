@@ -47,8 +47,11 @@ def unread_of(readings: Readings) -> list[str]:
     return [f"could not read the {name}" for name in _LOOKED_AT if name not in readings.values]
 
 
-def missing(readings: Readings, thresholds: Json, revision: str, started_after: str) -> list[str]:
-    """What is not settled yet; pure. A reading that failed is missing, too."""
+def missing(readings: Readings, wanted_targets: Json, revision: str, started_after: str) -> list[str]:
+    """What is not settled yet; pure. A reading that failed is missing, too.
+
+    wanted_targets: min_healthy_targets and min_zones.
+    """
     if lost := unread_of(readings):
         return lost
     found = readings.values
@@ -72,7 +75,7 @@ def missing(readings: Readings, thresholds: Json, revision: str, started_after: 
     old = [task for task in tasks if started_after and parse_utc(task["started_at"]) <= parse_utc(started_after)]
     if old:
         reasons.append(f"{plural(len(old), 'old task')} still run")
-    return reasons + too_few_targets(found["targets"], thresholds)
+    return reasons + too_few_targets(found["targets"], wanted_targets)
 
 
 def describe(readings: Readings) -> str:

@@ -24,6 +24,14 @@ options:
     description: The UTC timestamp every task must have started after. The default accepts any.
     type: str
     default: ""
+  min_healthy_targets:
+    description: Healthy targets the service needs.
+    type: int
+    required: true
+  min_zones:
+    description: Availability zones the healthy targets must cover.
+    type: int
+    required: true
   timeout:
     description: Seconds to wait, at the pace of AWS.
     type: int
@@ -36,14 +44,14 @@ extends_documentation_fragment:
   - daily_emr.ops.common
   - daily_emr.ops.common.read
   - daily_emr.ops.service
-  - daily_emr.ops.thresholds
 """
 
 EXAMPLES = r"""
 - name: Wait until every task runs the release that was rolled back to
   daily_emr.ops.web_service_settled:
     service: "{{ web_service }}"
-    thresholds: "{{ app_outage_thresholds }}"
+    min_healthy_targets: 2
+    min_zones: 2
     revision: daily-emr-staging-web:41
     timeout: 900
 """
@@ -70,9 +78,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._errors import CallFailed
-from ansible_collections.daily_emr.ops.plugins.module_utils._health_options import HEALTH_SPEC
 from ansible_collections.daily_emr.ops.plugins.module_utils._health_settled import describe, look, missing
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import read_entry, run_module
+from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import SERVICE_OPTION
 
 if TYPE_CHECKING:
     from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clients
@@ -91,7 +99,7 @@ def wait(params: Params, clients: Clients, progress: Progress) -> dict[str, Any]
     last = ""
     while True:
         readings = look(clients, params["service"])
-        reasons = missing(readings, params["thresholds"], params["revision"], params["tasks_started_after"])
+        reasons = missing(readings, params, params["revision"], params["tasks_started_after"])
         passed = monotonic() - started
         if not reasons:
             seen = describe(readings)
@@ -111,7 +119,9 @@ def wait(params: Params, clients: Clients, progress: Progress) -> dict[str, Any]
 
 ENTRY = read_entry(
     {
-        **HEALTH_SPEC,
+        "service": SERVICE_OPTION,
+        "min_healthy_targets": {"type": "int", "required": True},
+        "min_zones": {"type": "int", "required": True},
         "revision": {"type": "str", "default": ""},
         "tasks_started_after": {"type": "str", "default": ""},
         "timeout": {"type": "int", "required": True},
