@@ -86,7 +86,10 @@ def pages(project: Path) -> dict[Path, str]:
             text = put(text, "causes", causes_table(yaml.safe_load(causes.read_text())[f"{role.name}_causes"]))
         made[page] = text
     page = project / "docs/faults.md"
-    made[page] = put(page.read_text(), "faults", faults_table(json.loads((project / "docs/faults.json").read_text())))
+    text = page.read_text()
+    for runbook, faults in json.loads((project / "docs/faults.json").read_text()).items():
+        text = put(text, f"faults {runbook}", faults_table(faults))
+    made[page] = text
     return made
 
 

@@ -24,14 +24,16 @@ METRIC_WINDOW = timedelta(seconds=20)
 # After that long something is wrong, and a test says so instead of waiting on.
 PATIENT_S = 180.0
 # Fewer looks, and more time for them than a drill has: these tests share two cores with others.
-PATIENCE = [
-    "-e",
-    "app_outage_verify_passes=5",
-    "-e",
-    "app_outage_verify_timeout_s=7200",
-    "-e",
-    "app_outage_settle_timeout_s=3600",
-]
+PATIENCE = {
+    "app_outage": {"verify_passes": 5, "verify_timeout_s": 7200, "settle_timeout_s": 3600},
+    "database_failover": {
+        "verify_passes": 3,
+        "verify_timeout_s": 7200,
+        "settle_timeout_s": 3600,
+        "failover_timeout_s": 2400,
+        "storage_timeout_s": 3600,
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -51,9 +53,11 @@ class Run:
 class Operator:
     """Starts commands in the project with a clean environment."""
 
-    def __init__(self, sandbox: Sandbox, runs: Path) -> None:
+    def __init__(self, sandbox: Sandbox, runs: Path, name: str = "app_outage") -> None:
         self.sandbox = sandbox
         self.runs = runs
+        self.name = name
+        """Of the runbook that `playbook` runs."""
 
     def environ(self, **extra: str) -> dict[str, str]:
         kept = {name: os.environ[name] for name in ("HOME", "LANG", "PYENV_ROOT") if name in os.environ}
@@ -82,8 +86,17 @@ class Operator:
     def playbook(
         self, *arguments: str, inventory: str = "inventories/sandbox", env: dict[str, str] | None = None
     ) -> Run:
-        runbook = ["-i", inventory, "runbooks/app_outage.yml", *PATIENCE]
-        return self.start("ansible-playbook", *runbook, *arguments, env=env)
+        return self.start(*self._command(inventory), *arguments, env=env)
+
+    def spawn(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """The same in a process group of its own, that goes on while the caller looks."""
+        command = [*self._command("inventories/sandbox"), *arguments]
+        quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        return subprocess.Popen(command, cwd=ROOT, env=self.environ(), start_new_session=True, **quiet)
+
+    def _command(self, inventory: str) -> list[str]:
+        patience = [part for key, value in PATIENCE[self.name].items() for part in ("-e", f"{self.name}_{key}={value}")]
+        return ["ansible-playbook", "-i", inventory, f"runbooks/{self.name}.yml", *patience]
 
     def runbook(self, *arguments: str, env: dict[str, str] | None = None) -> Run:
         return self.start("runbook", *arguments, env=env)

@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from daily_emr_sandbox.client import Sandbox
 from daily_emr_sandbox.loop import wait_until
 
-from tests.integration.conftest import PATIENT_S, ROOT, TIME_FACTOR, Operator, Witness
-
-
-@dataclass(frozen=True)
-class Expected:
-    """What a fault has to lead to: the cause, the steps that are done, or the words of the refusal."""
-
-    cause: str
-    done: list[str] = field(default_factory=list)
-    words: str = ""
-
-    @property
-    def outcome(self) -> str:
-        return "succeeded" if self.done else "refused"
-
+from tests.integration.conftest import PATIENT_S, TIME_FACTOR, Operator, Witness
+from tests.integration.rehearsal import Expected, Rows, recording, rehearse
 
 FAULTS = {
     "bad_release_crash": Expected("release_crashes", ["ecs_service_deployment"]),
@@ -54,12 +37,9 @@ def _healthy(healthy: None) -> None:
 
 
 @pytest.fixture(scope="module")
-def recorded() -> Iterator[list[dict[str, object]]]:
-    """What each fault led to; written for docs/faults.md when asked for."""
-    rows: list[dict[str, object]] = []
-    yield rows
-    if os.environ.get("UPDATE_FAULTS"):
-        Path(ROOT / "docs/faults.json").write_text(json.dumps(rows, indent=2) + "\n")
+def recorded() -> Iterator[Rows]:
+    with recording("app_outage") as rows:
+        yield rows
 
 
 def rested(sandbox: Sandbox) -> None:
@@ -77,56 +57,11 @@ def rested(sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_named_and_mended_or_handed_over(
-    operator: Operator, sandbox: Sandbox, fault: str, recorded: list[dict[str, object]]
+    operator: Operator, sandbox: Sandbox, fault: str, recorded: Rows
 ) -> None:
-    expected = FAULTS[fault]
     rested(sandbox)
     sandbox.break_(fault)
-
-    witness = Witness(sandbox)
-    plan = operator.playbook("--check", "--diff")
-    assert witness.mutating() == [], "check mode sends no mutating call"
-    planned = plan.record()
-    assert planned["decision"]["cause"] == expected.cause, plan.output
-    assert (plan.returncode == 0) == bool(expected.done), plan.output
-    if expected.done:
-        assert planned["outcome"] == "planned"
-        assert [step["step"] for step in planned["steps"] if step["outcome"] == "planned"] == expected.done
-
-    witness = Witness(sandbox)
-    run = operator.playbook()
-    record = run.record()
-    assert record["outcome"] == expected.outcome, run.output
-    assert record["decision"]["cause"] == expected.cause
-    assert [step["step"] for step in record["steps"] if step["outcome"] == "ok"] == expected.done
-    assert (run.returncode == 0) == bool(expected.done)
-    if expected.done:
-        assert len(witness.changes()) == 1, "one mitigation is one call"
-        assert record["verification"]["verified"] is True
-    else:
-        assert witness.changes() == []
-        assert expected.words in " ".join(run.output.split())
-
-    ledger = sandbox.ledger()
-    assert ledger["lost"] == 0, "every acknowledged write is still there"
-    recorded.append(
-        {
-            "fault": fault,
-            "cause": expected.cause,
-            "done": expected.done,
-            "outcome": record["outcome"],
-            "seconds": ledger["recovery_seconds"] if expected.done else None,
-            "sentence": record["sentence"],
-        }
-    )
-
-    if expected.done:
-        witness = Witness(sandbox)
-        again = operator.playbook()
-        assert again.returncode == 0, again.output
-        assert again.record()["outcome"] == "noop"
-        assert "changed=0" in again.output
-        assert witness.mutating() == [], "a healthy system costs no mutating call"
+    rehearse(operator, sandbox, fault, FAULTS[fault], recorded)
 
 
 def test_a_healthy_system_is_left_alone(operator: Operator, sandbox: Sandbox) -> None:

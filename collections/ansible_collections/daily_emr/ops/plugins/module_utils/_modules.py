@@ -75,7 +75,8 @@ def read_entry(argument_spec: dict[str, Any], function: Read, kind: str = "") ->
     """The entry of a module that reads or waits.
 
     What it returns is journalled when an incident is open: as "verified" when it has that key, as "observed" when it
-    has observations, else as "waited", unless kind says otherwise. Reporting progress keeps the lease alive.
+    has observations, as "outcome" when it has one (a wait that is a step of its own), else as "waited", unless kind
+    says otherwise. Reporting progress keeps the lease alive.
     """
 
     def run(params: Params, context: Context) -> dict[str, Any]:
@@ -85,9 +86,8 @@ def read_entry(argument_spec: dict[str, Any], function: Read, kind: str = "") ->
         with calling():
             result = function(params, clients, progress)
         if session:
-            word = kind or (
-                "verified" if "verified" in result else "observed" if "observations" in result else "waited"
-            )
+            words = {"verified": "verified", "observations": "observed", "outcome": "outcome"}
+            word = kind or next((word for key, word in words.items() if key in result), "waited")
             body = {key: value for key, value in result.items() if key not in ("changed", "failed", "diff")}
             Journal.of(session).append(word, **body)
         return {"changed": False, **result}

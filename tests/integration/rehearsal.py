@@ -1,0 +1,94 @@
+"""A fault is broken, a runbook runs: right cause, right action or right refusal, health proven from outside."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from daily_emr_sandbox.client import Sandbox
+
+from tests.integration.conftest import ROOT, Operator, Witness
+
+Rows = list[dict[str, object]]
+RECORDED = ROOT / "docs/faults.json"
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a fault has to lead to: the cause, the steps that are done, or the words of the refusal."""
+
+    cause: str
+    done: list[str] = field(default_factory=list)
+    words: str = ""
+    changes: int = 1
+    """Mutating calls that the steps make, at AWS and at LaunchDarkly; a change by SQL and a wait make none."""
+    round_two: bool = False
+    """Whether the first round uncovers a second cause, which is the one of the record."""
+
+    @property
+    def outcome(self) -> str:
+        return "succeeded" if self.done else "refused"
+
+
+@contextmanager
+def recording(runbook: str) -> Iterator[Rows]:
+    """What each fault led to; written for docs/faults.md when asked for."""
+    rows: Rows = []
+    yield rows
+    if os.environ.get("UPDATE_FAULTS"):
+        known = json.loads(RECORDED.read_text())
+        RECORDED.write_text(json.dumps(known | {runbook: rows}, indent=2) + "\n")
+
+
+def rehearse(operator: Operator, sandbox: Sandbox, fault: str, expected: Expected, recorded: Rows) -> dict[str, Any]:
+    """Plan, run, run again; returns the record of the run. The fault is broken already."""
+    witness = Witness(sandbox)
+    plan = operator.playbook("--check", "--diff")
+    assert witness.mutating() == [], "check mode sends no mutating call"
+    planned = plan.record()
+    if not expected.round_two:
+        assert planned["decision"]["cause"] == expected.cause, plan.output
+    assert (plan.returncode == 0) == bool(expected.done), plan.output
+    if expected.done:
+        assert planned["outcome"] == "planned"
+        assert [step["step"] for step in planned["steps"] if step["outcome"] == "planned"], plan.output
+
+    witness = Witness(sandbox)
+    run = operator.playbook()
+    record = run.record()
+    assert record["outcome"] == expected.outcome, run.output
+    assert record["decision"]["cause"] == expected.cause
+    assert [step["step"] for step in record["steps"] if step["outcome"] == "ok"] == expected.done
+    assert (run.returncode == 0) == bool(expected.done)
+    if expected.done:
+        assert len(witness.changes()) == expected.changes, witness.changes()
+        assert record["verification"]["verified"] is True
+    else:
+        assert witness.changes() == []
+        assert expected.words in " ".join(run.output.split())
+
+    ledger = sandbox.ledger()
+    assert ledger["lost"] == 0, "every acknowledged write is still there"
+    recorded.append(
+        {
+            "fault": fault,
+            "cause": expected.cause,
+            "done": expected.done,
+            "outcome": record["outcome"],
+            "seconds": ledger["recovery_seconds"] if expected.done else None,
+            "sentence": record["sentence"],
+        }
+    )
+
+    if expected.done:
+        witness = Witness(sandbox)
+        again = operator.playbook()
+        assert again.returncode == 0, again.output
+        assert again.record()["outcome"] == "noop"
+        assert "changed=0" in again.output
+        assert witness.mutating() == [], "a healthy system costs no mutating call"
+    return record
