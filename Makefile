@@ -48,7 +48,7 @@ integration: $(READY) ## Whole runs against the sandbox
 	pytest tests/integration
 
 molecule: $(READY) ## The runbooks' scenarios, each with the faults that it names
-	@for scenario in $(SCENARIOS); do for fault in $$(cat molecule/$$scenario/faults); do \
+	@for scenario in $(SCENARIOS); do for fault in $$(cut -d: -f1 molecule/$$scenario/faults); do \
 	  echo "-- $$scenario: $$fault"; FAULT=$$fault molecule test --scenario-name $$scenario || exit 1; done; done
 
 e2e: $(READY) ## The README's command in a clean clone

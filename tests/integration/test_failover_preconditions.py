@@ -104,7 +104,7 @@ def writing(sandbox: Sandbox) -> Iterator[None]:
         def long_enough() -> bool:
             with superuser(sandbox, autocommit=True) as other:
                 row = other.execute(
-                    "SELECT max(now() - xact_start) > interval '2 s' FROM pg_stat_activity WHERE backend_xid IS NOT NULL"
+                    "SELECT max(now() - xact_start) > '2 s' FROM pg_stat_activity WHERE backend_xid IS NOT NULL"
                 ).fetchone()
             return bool(row and row[0])
 
