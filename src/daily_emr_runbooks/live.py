@@ -154,6 +154,8 @@ class LiveRun:
         if outcome == "planned":
             self._say("▷", f"would do {facts.step_name(line)}", "bold")
             self._show_diff(line.get("diff"))
+            for sentence in facts.sentences(line.get("prediction")):
+                self._say(" ", sentence, "")
             return
         self._say_once(STEP_SIGNS.get(outcome, "✗"), facts.outcome_sentence(line), STEP_STYLES.get(outcome, "red"))
 

@@ -40,6 +40,7 @@ class Step:
     target: str
     outcome: str
     changes: list[facts.FieldChange]
+    prediction: list[str]
     undo: str
     seconds: str
 
@@ -183,6 +184,7 @@ def _steps(record: dict[str, Any], journal: list[dict[str, Any]]) -> list[Step]:
             # An intent without an outcome: the run was killed in the middle of it.
             outcome=clean(row.get("outcome") or "unknown"),
             changes=facts.field_changes(row.get("diff")),
+            prediction=facts.sentences(row.get("prediction")),
             undo=facts.undo_sentence(row.get("undo")),
             seconds=seconds(facts.number(row.get("seconds"))),
         )

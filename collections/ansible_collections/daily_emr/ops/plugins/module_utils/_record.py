@@ -11,7 +11,7 @@ from typing import Any
 from ansible_collections.daily_emr.ops.plugins.module_utils._outcomes import RunOutcome, StepOutcome
 
 SCHEMA = 1
-STEP_KEYS = ("step", "target", "outcome", "diff", "undo", "seconds")
+STEP_KEYS = ("step", "target", "outcome", "diff", "prediction", "undo", "seconds")
 Lines = Sequence[Mapping[str, Any]]
 
 
