@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 ACCEPTED_S, PROMOTION_S, RESTARTED_S, ZONES_S = 3.0, 45.0, 15.0, 30.0
 REBOOT_S = 30.0
 MODIFYING_S, OPTIMIZING_S = 60.0, 300.0
+COMPLETED = "Multi-AZ instance failover completed"
 RESTORABLE_S = 300.0
 """Transaction logs are uploaded every five minutes."""
 SETTLED_S = 120.0
@@ -134,10 +135,10 @@ class DatabaseInstance:
         self._failed_over_at = time.monotonic() - ago_s
         with self._aws.mutex:
             events = self._aws.backend("rds").events
-            if events:
-                later = _now() - dt.timedelta(seconds=ago_s) - max(event.date for event in events)
-                for event in events:
-                    event.date += later
+            last = max(index for index, event in enumerate(events) if event.message == COMPLETED)
+            later = _now() - dt.timedelta(seconds=ago_s) - events[last].date
+            for event in events[: last + 1]:
+                event.date += later
 
     def let_time_pass(self) -> None:
         """Everything that happened is long ago: a failover and a change of the storage may be asked for."""
@@ -204,7 +205,7 @@ class DatabaseInstance:
             self._pair.return_lost()
         if not self._wait(RESTARTED_S):
             return
-        self._say("Multi-AZ instance failover completed", "failover", "notification")
+        self._say(COMPLETED, "failover", "notification")
         self.state = ""
         if not self._wait(ZONES_S):
             return

@@ -33,6 +33,8 @@ class DatabaseMetrics:
     def __init__(self, settings: Settings, aws: AwsServer, pair: DatabasePair, storage: Storage) -> None:
         self._aws, self._pair, self._storage = aws, pair, storage
         self._dimensions = {"DBInstanceIdentifier": settings.database_name}
+        self.values: dict[str, float] = {}
+        """The last sample, by name."""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="database-metrics", daemon=True)
 
@@ -50,6 +52,7 @@ class DatabaseMetrics:
             data.append(self._datum("FreeStorageSpace", self._storage.free, "Bytes"))
             with self._aws.mutex:
                 put(self._aws, "AWS/RDS", data)
+            self.values = {datum.name: datum.values[0] for datum in data}
 
     def _of_engine(self) -> list[Datum]:
         node = self._pair.primary

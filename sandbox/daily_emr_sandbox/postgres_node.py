@@ -32,6 +32,7 @@ PARAMETERS = {
     "restart_after_crash": "off",
     "shared_buffers": "16MB",
     "unix_socket_directories": "",
+    "superuser_reserved_connections": "2",
     "wal_keep_size": "256MB",  # nothing is recycled: what a slot says it keeps is there
     "wal_level": "replica",
     "wal_log_hints": "on",

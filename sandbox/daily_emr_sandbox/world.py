@@ -88,8 +88,8 @@ class World:
             database.result()
         self._take_secrets(started)
         run(self.instance)
-        metrics = DatabaseMetrics(self.settings, self.aws, self.database, self.instance.storage)
-        for part in (metrics, self.launchdarkly, self.scheduler, self.balancer, self.edge):
+        self.metrics = DatabaseMetrics(self.settings, self.aws, self.database, self.instance.storage)
+        for part in (self.metrics, self.launchdarkly, self.scheduler, self.balancer, self.edge):
             run(part)
         self.web = Web(self)
         self.primitives = Primitives(self)
