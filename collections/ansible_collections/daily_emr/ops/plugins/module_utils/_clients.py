@@ -97,6 +97,13 @@ class Clients:
         client.meta.events.register_first("before-send.*.*", gate.sending)
         return client
 
+    def announce(self, call: str) -> None:
+        """Count a mutating call that does not go through boto3, just before it is sent. Raises Refused for a second."""
+        with self._lock:
+            if call in self.sent:
+                raise Refused(f"{call} was already sent: it is never sent twice.")
+            self.sent.append(call)
+
     def prove(self) -> Identity:
         """Prove account, role, region and environment, with two concurrent calls; later answers come from memory."""
         with self._lock:

@@ -212,6 +212,21 @@ def session(
         connection.close()
 
 
+def change(clients: Clients, database: Json, place: tuple[str, int], name: str, statement: str, values: Json) -> Any:
+    """Send the one statement of a step that changes something, and return its row.
+
+    Args:
+        name: what the statement does, for the journal and the count of calls: "pg_cancel_backend", for example.
+
+    Raises:
+        DatabaseFailed: it was not done.
+        DatabaseUnknown: it was sent, and nobody knows.
+    """
+    with session(clients, database, place) as found:
+        clients.announce(f"postgres:{name}")
+        return found.execute(statement, values).fetchone()
+
+
 def _settings(write: bool, statement_ms: int) -> str:
     values = {
         "default_transaction_read_only": "off" if write else "on",

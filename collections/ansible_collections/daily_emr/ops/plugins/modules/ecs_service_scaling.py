@@ -5,11 +5,11 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: ecs_service_scaling
-short_description: Choose the minimum capacity of an ECS service
+short_description: Choose the limits of the capacity of an ECS service
 version_added: 0.1.0
 description:
-  - Sets the minimum of Application Auto Scaling for an ECS service, never the bare desired count, which automatic
-    scaling would overrule.
+  - Sets the minimum or the maximum of Application Auto Scaling for an ECS service, never the bare desired count, which
+    automatic scaling would overrule. A maximum below the number of tasks that run ends the others at once.
   - Refuses to raise it when the database is the bottleneck (its CPU or the cache's is above 70 %), when the
     connections of the added tasks do not fit into the database with a fifth to spare, above the maximum, and while
     scaling out is suspended.
@@ -18,12 +18,14 @@ author:
   - Daily EMR operations (@daily-emr)
 options:
   minimum:
-    description: The minimum number of tasks.
+    description: The minimum number of tasks. The default leaves it, or lowers it to O(maximum).
     type: int
-    required: true
+  maximum:
+    description: The maximum number of tasks, at least two. The default leaves it.
+    type: int
   lower:
     description:
-      - Whether the minimum may be lowered, which takes capacity away.
+      - Whether a limit may be lowered, which takes capacity away.
       - The step that would undo a raise sets it.
     type: bool
     default: false
@@ -38,10 +40,10 @@ options:
     type: int
 attributes:
   check_mode:
-    description: Reports the minimum that would be set, and every reason why it may not.
+    description: Reports the limits that would be set, and every reason why it may not.
     support: full
   diff_mode:
-    description: Shows the minimum before and after.
+    description: Shows the limits before and after.
     support: full
 extends_documentation_fragment:
   - daily_emr.ops.common
@@ -54,6 +56,12 @@ EXAMPLES = r"""
     service: "{{ web_service }}"
     minimum: 4
     max_connections: 800
+
+- name: Run no more tasks than the connections of the database fit
+  daily_emr.ops.ecs_service_scaling:
+    service: "{{ web_service }}"
+    maximum: 6
+    lower: true
 """
 
 RETURN = r"""
@@ -107,16 +115,19 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes
 BUSY_PERCENT = 70
 # A fifth of the connections stays free for migrations, backups and people.
 USABLE_SHARE = 0.8
+# The application must survive the loss of a task.
+SPARED = 2
 
 
 class Scaling(WebServiceChange):
-    """The minimum capacity of an ECS service."""
+    """The limits of the capacity of an ECS service."""
 
     name: ClassVar[str] = "ecs_service_scaling"
     imperative: ClassVar[bool] = False
     spec: ClassVar[Json] = {
         "service": SERVICE_OPTION,
-        "minimum": {"type": "int", "required": True},
+        "minimum": {"type": "int"},
+        "maximum": {"type": "int"},
         "lower": {"type": "bool", "default": False},
         "connections_per_task": {"type": "int", "default": 10},
         "max_connections": {"type": "int"},
@@ -139,9 +150,9 @@ class Scaling(WebServiceChange):
         limits = readings.need("scaling_limits")
         if limits is None:
             raise OpsError(f"{self.target} is not scaled automatically: register a scalable target for it first.")
-        if self.params["minimum"] > limits["minimum"]:
+        if self.params["minimum"] and self.params["minimum"] > limits["minimum"]:
             self._weigh(readings)
-        return {"minimum": limits["minimum"], "context": readings.context()}
+        return {"minimum": limits["minimum"], "maximum": limits["maximum"], "context": readings.context()}
 
     def _weigh(self, readings: Readings) -> None:
         """How much more the database and the cache can take. Lowering the minimum needs no such proof."""
@@ -162,20 +173,21 @@ class Scaling(WebServiceChange):
         )
 
     def wanted(self, before: Json) -> Json:
-        return {"minimum": self.params["minimum"]}
+        maximum = self.params["maximum"] or before["maximum"]
+        minimum = before["minimum"] if self.params["minimum"] is None else self.params["minimum"]
+        return {"minimum": minimum if self.params["minimum"] else min(minimum, maximum), "maximum": maximum}
 
     def refusals(self, before: Json) -> list[str]:
-        context, minimum = before["context"], self.params["minimum"]
+        context, wanted = before["context"], self.wanted(before)
+        minimum, maximum = wanted["minimum"], wanted["maximum"]
         limits = context["scaling_limits"]
-        reasons = []
+        reasons = self._of_maximum(before, maximum)
         if minimum < 1:
             reasons.append(f"A minimum of {minimum} would let the service run without tasks: set at least 1.")
-        if minimum > limits["maximum"]:
-            reasons.append(
-                f"{minimum} tasks are above the scaling maximum of {limits['maximum']}: raise the maximum first."
-            )
+        if minimum > maximum:
+            reasons.append(f"{minimum} tasks are above the scaling maximum of {maximum}: raise the maximum first.")
         if minimum <= before["minimum"]:
-            if not self.params["lower"]:
+            if minimum < before["minimum"] and not self.params["lower"]:
                 reasons.append(
                     f"{minimum} is below the minimum of {before['minimum']}, which would take capacity away: "
                     "set lower if that is meant."
@@ -196,11 +208,22 @@ class Scaling(WebServiceChange):
                 )
         return reasons + self._headroom(context)
 
+    def _of_maximum(self, before: Json, maximum: int) -> list[str]:
+        reasons = []
+        if self.params["maximum"] is not None and maximum < SPARED:
+            reasons.append(f"A maximum of {maximum} would leave no task to spare: set at least {SPARED}.")
+        if maximum < before["maximum"] and not self.params["lower"]:
+            reasons.append(
+                f"{maximum} is below the maximum of {before['maximum']}, which would take capacity away: "
+                "set lower if that is meant."
+            )
+        return reasons
+
     def _headroom(self, context: Json) -> list[str]:
         if "connections_in_use" not in context or "max_connections" not in context:
             return []
         free = int(context["max_connections"] * USABLE_SHARE) - int(context["connections_in_use"])
-        added = max(self.params["minimum"] - context["service"]["running"], 0)
+        added = max(self.wanted(context["scaling_limits"])["minimum"] - context["service"]["running"], 0)
         needed = added * self.params["connections_per_task"]
         if needed <= free:
             return []
@@ -215,11 +238,17 @@ class Scaling(WebServiceChange):
             ServiceNamespace="ecs",
             ResourceId=self.target,
             ScalableDimension="ecs:service:DesiredCount",
-            MinCapacity=self.params["minimum"],
+            **self._limits(before),
         )
 
+    def _limits(self, before: Json) -> dict[str, int]:
+        wanted = self.wanted(before)
+        maximum = {} if self.params["maximum"] is None else {"MaxCapacity": wanted["maximum"]}
+        return {"MinCapacity": wanted["minimum"], **maximum}
+
     def inverse(self, before: Json) -> Json | str:
-        return self.step_back(self.name, minimum=before["minimum"], lower=True)
+        maximum = {} if self.params["maximum"] is None else {"maximum": before["maximum"]}
+        return self.step_back(self.name, minimum=before["minimum"], **maximum, lower=True)
 
 
 ENTRY = change_entry(Scaling)

@@ -25,6 +25,8 @@ options:
   state:
     description:
       - Whether the flag is on. V(on) is for undoing, and only where the flag was changed within the last 24 hours.
+      - A flag tagged C(mode) is a switch for operations, such as read-only mode, and may be turned on and off at any
+        time.
     type: str
     choices: ["off", "on"]
     default: "off"
@@ -97,6 +99,8 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes
     unread,
 )
 
+# A switch for operations, not a release: it is turned on and off when it is needed, however old it is.
+SWITCH = "mode"
 NEVER_TURNED_OFF = {"migration", "safety"}
 ROUTE = "route:"
 RECENT = timedelta(hours=24)
@@ -164,7 +168,7 @@ class FeatureFlag(WebServiceChange):
             reasons.append(f"{flag} is archived, so no task asks for it: look for another cause.")
         if context["needs_approval"]:
             reasons.append(f"LaunchDarkly wants an approval for changes in {where['environment']}: ask for it there.")
-        recent = since(context["changed_at"], context["read_at"]) <= RECENT
+        recent = SWITCH in context["tags"] or since(context["changed_at"], context["read_at"]) <= RECENT
         if self.params["state"] == "on":
             return reasons + (
                 [] if recent else [f"{flag} was not changed within 24 hours, so there is nothing to undo."]
