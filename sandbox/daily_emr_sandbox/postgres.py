@@ -247,6 +247,9 @@ def _make_template(folder: Path, settings: Settings) -> None:
     children.run([binary("initdb"), "-D", primary.data, *options], log)
     children.run([binary("pg_resetwal"), "-D", primary.data, "-l", FIRST_WAL], log)
     (primary.data / "pg_hba.conf").write_text(HBA)
+    with (primary.data / "postgresql.conf").open("a") as settings_file:
+        # In the file, because pg_rewind recovers a crashed server by itself, with nothing else to go by.
+        settings_file.write("max_prepared_transactions = 4\n")
     try:
         primary.start()
         with primary.connect("postgres") as session:
