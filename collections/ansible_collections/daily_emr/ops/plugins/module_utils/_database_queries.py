@@ -9,31 +9,29 @@ the runbooks themselves do not count. Nothing is put into them, so that all of t
 
 from __future__ import annotations
 
-_OTHERS = "backend_type = 'client backend' AND application_name <> 'daily_emr_runbook'"
-# As exact as the server has it: a session is named by its pid and this moment.
-_MICROSECONDS = "'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'"
-
 QUERIES = {
     # Q1: the role of the node, and which of the two it is. Whether it takes writes W1 tells: this session does not.
-    "node": f"""
+    "node": """
 SELECT pg_is_in_recovery() AS in_recovery, host(inet_server_addr()) AS address, inet_server_port() AS port,
-       to_char(pg_postmaster_start_time() AT TIME ZONE 'UTC', {_MICROSECONDS}) AS started,
-       current_setting('server_version') AS version""",
+       pg_postmaster_start_time() AS started, current_setting('server_version') AS version""",
     # Who is given only read-only transactions unless it asks for others: a soft switch that somebody may have left on.
     "read_only_roles": """
 SELECT coalesce(r.rolname, '') AS role FROM pg_db_role_setting s LEFT JOIN pg_roles r ON r.oid = s.setrole
 WHERE (s.setdatabase = 0 OR s.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database()))
   AND 'default_transaction_read_only=on' = ANY (s.setconfig)""",
     # Q2
-    "sessions": f"""
+    "sessions": """
 SELECT coalesce(state, '(none)') AS state, wait_event_type, wait_event, usename AS role, count(*) AS n,
-       max(extract(epoch FROM clock_timestamp() - state_change))::float8 AS oldest_state_s,
-       max(extract(epoch FROM clock_timestamp() - xact_start))::float8 AS oldest_transaction_s
-FROM pg_stat_activity WHERE {_OTHERS} GROUP BY 1, 2, 3, 4 ORDER BY n DESC""",
+       max(extract(epoch FROM now() - state_change))::float8 AS oldest_state_s,
+       max(extract(epoch FROM now() - xact_start))::float8 AS oldest_transaction_s
+FROM pg_stat_activity
+WHERE backend_type = 'client backend' AND application_name <> 'daily_emr_runbook'
+GROUP BY 1, 2, 3, 4 ORDER BY n DESC""",
     # Which statement the sessions work on, as its number.
-    "busy": f"""
+    "busy": """
 SELECT query_id::text AS statement, count(*) AS n FROM pg_stat_activity
-WHERE {_OTHERS} AND state = 'active' AND query_id IS NOT NULL AND wait_event_type IS DISTINCT FROM 'Lock'
+WHERE backend_type = 'client backend' AND application_name <> 'daily_emr_runbook' AND state = 'active'
+  AND query_id IS NOT NULL AND wait_event_type IS DISTINCT FROM 'Lock'
 GROUP BY 1 ORDER BY n DESC LIMIT 1""",
     # Q3
     "connections": """
@@ -41,21 +39,21 @@ SELECT (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backe
        current_setting('max_connections')::int AS maximum,
        current_setting('superuser_reserved_connections')::int AS reserved""",
     # Q4: root blockers with the number of their victims, direct and transitive. UNION ends on deadlocks, too.
-    "blockers": f"""
+    "blockers": """
 WITH RECURSIVE w AS (SELECT pid AS victim, unnest(pg_blocking_pids(pid)) AS blocker FROM pg_stat_activity
                      WHERE cardinality(pg_blocking_pids(pid)) > 0),
  t(victim, root) AS (SELECT victim, blocker FROM w UNION SELECT t.victim, w.blocker FROM t JOIN w ON w.victim = t.root)
-SELECT a.pid, to_char(a.backend_start AT TIME ZONE 'UTC', {_MICROSECONDS}) AS backend_start, a.usename AS role,
-       coalesce(a.state, '(none)') AS state, extract(epoch FROM clock_timestamp() - a.state_change)::float8 AS state_s,
-       extract(epoch FROM clock_timestamp() - a.xact_start)::float8 AS transaction_s,
+SELECT a.pid, a.backend_start, a.usename AS role,
+       coalesce(a.state, '(none)') AS state, extract(epoch FROM now() - a.state_change)::float8 AS state_s,
+       extract(epoch FROM now() - a.xact_start)::float8 AS transaction_s,
        count(DISTINCT t.victim) AS victims
 FROM t JOIN pg_stat_activity a ON a.pid = t.root WHERE t.root NOT IN (SELECT victim FROM w)
 GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY victims DESC, a.pid""",
     # The victims: what each wants, for how long it has waited, and for whom.
-    "victims": f"""
-SELECT a.pid, to_char(a.backend_start AT TIME ZONE 'UTC', {_MICROSECONDS}) AS backend_start, a.usename AS role,
+    "victims": """
+SELECT a.pid, a.backend_start, a.usename AS role,
        coalesce(a.state, '(none)') AS state, l.mode AS wanted,
-       coalesce(extract(epoch FROM clock_timestamp() - l.waitstart), 0)::float8 AS waited_s,
+       coalesce(extract(epoch FROM now() - l.waitstart), 0)::float8 AS waited_s,
        pg_blocking_pids(a.pid) AS blockers
 FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid WHERE NOT l.granted ORDER BY waited_s DESC, a.pid""",
     # Q5: read replicas. The standby of a Multi-AZ instance does not appear here, because it is one of storage.
@@ -83,12 +81,14 @@ SELECT count(*) AS tables, coalesce(sum(n_live_tup), 0)::bigint AS live_rows,
        extract(epoch FROM now() - max(last_autovacuum))::float8 AS vacuumed_s
 FROM pg_stat_user_tables""",
     # Q9: what lengthens a crash recovery or a rollback.
-    "transactions": f"""
+    "transactions": """
 SELECT count(*) FILTER (WHERE backend_xid IS NOT NULL) AS writing,
-       coalesce(max(extract(epoch FROM clock_timestamp() - xact_start)), 0)::float8 AS longest_s,
-       coalesce(max(extract(epoch FROM clock_timestamp() - xact_start)) FILTER (WHERE backend_xid IS NOT NULL),
+       coalesce(max(extract(epoch FROM now() - xact_start)), 0)::float8 AS longest_s,
+       coalesce(max(extract(epoch FROM now() - xact_start)) FILTER (WHERE backend_xid IS NOT NULL),
                 0)::float8 AS longest_writing_s
-FROM pg_stat_activity WHERE {_OTHERS} AND xact_start IS NOT NULL""",
+FROM pg_stat_activity
+WHERE backend_type = 'client backend' AND application_name <> 'daily_emr_runbook'
+  AND xact_start IS NOT NULL""",
     # Whether Q10 can be asked.
     "migrations_kept": "SELECT to_regclass('public._prisma_migrations') IS NOT NULL AS kept",
     # Q11: only a replica replays.
@@ -109,4 +109,4 @@ WRITE = """
 INSERT INTO ops.heartbeat (id, at, node) VALUES (1, now(), inet_server_addr())
 ON CONFLICT (id) DO UPDATE SET at = excluded.at, node = excluded.node"""
 # The same without leaving anything, in one round trip. What it does not tell is whether a commit is acknowledged.
-WRITE_AND_ROLL_BACK = f"BEGIN; {WRITE}; ROLLBACK"
+WRITE_AND_ROLL_BACK = ";".join(("BEGIN", WRITE, "ROLLBACK"))
