@@ -32,6 +32,7 @@ SEEDED_FLAGS = {
     "telehealth-video": (["route:/telehealth", "web"], True, 40),
     "chart-dual-write": (["migration", "route:/api/charts"], True, 25),
     "allergy-interlock": (["safety", "route:/api/charts"], True, 90),
+    "read-only": (["mode"], False, 200),
 }
 
 

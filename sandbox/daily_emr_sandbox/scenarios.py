@@ -6,8 +6,19 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from .faults.configuration import BadFlag, BrokenSecret, ScaledToZero, WafBlock
+from .faults.connections import ConnectionStorm, PoolsStuckError, PoolsStuckHang
+from .faults.database import (
+    FailoverRefused,
+    FailoverRunning,
+    OldPrimaryReturns,
+    PrimaryImpaired,
+    ReplyDropped,
+    StandbyLagging,
+)
 from .faults.infrastructure import CacheDown, DatabaseDown, SlowDatabase, WedgedTasks, ZoneImpaired
 from .faults.releases import BadReleaseCrash, BadReleaseErrors, RollbackImageDeleted
+from .faults.sessions import IdleInTransaction, LockStorm
+from .faults.storage import OrphanedSlot, StorageFull
 from .primitives import Primitives
 
 if TYPE_CHECKING:
@@ -16,6 +27,17 @@ if TYPE_CHECKING:
 
 FAULTS: tuple[type[Fault], ...] = (
     # In the order in which everything is mended: what a rollout needs first, then rollouts.
+    FailoverRunning,
+    OldPrimaryReturns,
+    StandbyLagging,
+    FailoverRefused,
+    ReplyDropped,
+    PrimaryImpaired,
+    StorageFull,
+    OrphanedSlot,
+    LockStorm,
+    IdleInTransaction,
+    ConnectionStorm,
     ScaledToZero,
     SlowDatabase,
     DatabaseDown,
@@ -28,8 +50,10 @@ FAULTS: tuple[type[Fault], ...] = (
     BadReleaseErrors,
     BrokenSecret,
     WedgedTasks,
+    PoolsStuckError,
+    PoolsStuckHang,
 )
-ALIASES = {"bad_release": "bad_release_errors"}
+ALIASES = {"bad_release": "bad_release_errors", "credentials_rotated": "broken_secret"}
 
 
 class Scenarios:
@@ -80,6 +104,7 @@ class Scenarios:
                 if fault.name in self._broken:
                     self._broken.remove(fault.name)
             if not self._broken:
+                self._world.instance.let_time_pass()
                 self._world.wait_healthy()
         return {"mended": [fault.name for fault in faults]}
 

@@ -4,8 +4,9 @@ CREATE SCHEMA ops;
 CREATE TABLE ops.schema_version (version integer NOT NULL);
 INSERT INTO ops.schema_version VALUES (13);
 CREATE TABLE ops.heartbeat (
-    writer text PRIMARY KEY,
-    beat_at timestamptz NOT NULL DEFAULT clock_timestamp()
+    id integer PRIMARY KEY,
+    at timestamptz NOT NULL,
+    node inet
 );
 
 CREATE TABLE charts (
@@ -24,4 +25,12 @@ INSERT INTO charts (id, tenant, note, idempotency_key) VALUES ('probe', 'synthet
 CREATE ROLE emr_application;
 GRANT USAGE ON SCHEMA ops TO emr_application;
 GRANT SELECT ON ops.schema_version TO emr_application;
-GRANT SELECT, INSERT, UPDATE ON ops.heartbeat, charts TO emr_application;
+-- Its migrations change the tables, so they are its own.
+ALTER TABLE charts OWNER TO emr_application;
+
+-- The role of the runbooks: it looks after sessions and slots, writes the heartbeat, and reads no chart. It gets its
+-- password at each start. REPLICATION is what rds_replication gives on RDS: it may drop a slot.
+CREATE ROLE emr_runbook REPLICATION;
+GRANT pg_monitor, pg_signal_backend, pg_use_reserved_connections TO emr_runbook;
+GRANT USAGE ON SCHEMA ops TO emr_runbook;
+GRANT SELECT, INSERT, UPDATE ON ops.heartbeat TO emr_runbook;

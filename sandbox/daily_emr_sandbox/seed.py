@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .compute import Past, ecs_api, seed_history
-from .postgres import DATABASE, PARAMETERS
+from .postgres_node import DATABASE, PARAMETERS
 from .seed_watch import seed_alarms, seed_web_acl
 from .settings import TASK_PORT
 

@@ -156,6 +156,11 @@ class Settings:
         return DATABASE_PORT
 
     @property
+    def database_node_addresses(self) -> tuple[str, str]:
+        """The two hosts behind the endpoint; each keeps its address when their roles change."""
+        return (self.address(7), self.address(8))
+
+    @property
     def cache_address(self) -> str:
         """Endpoint of the session cache: the same address whichever node is primary."""
         return self.address(6)
@@ -178,6 +183,11 @@ class Settings:
     @property
     def credentials_file(self) -> Path:
         return self.state_dir / "credentials"
+
+    @property
+    def database_passfile(self) -> Path:
+        """Password of the runbooks' role, in the format of libpq."""
+        return self.state_dir / "database_passfile"
 
     @property
     def launchdarkly_token_file(self) -> Path:

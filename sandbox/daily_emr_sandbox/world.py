@@ -16,6 +16,7 @@ import psutil
 from .aws.server import AwsServer
 from .compute.scheduler import EcsScheduler
 from .database_instance import DatabaseInstance
+from .database_metrics import DatabaseMetrics
 from .launchdarkly import LaunchDarkly
 from .loop import LoopThread, wait_until
 from .network.balancer import Balancer
@@ -86,8 +87,9 @@ class World:
             seed(self.settings, self.aws)
             database.result()
         self._take_secrets(started)
-        started.callback(self.instance.stop)
-        for part in (self.launchdarkly, self.scheduler, self.balancer, self.edge):
+        run(self.instance)
+        self.metrics = DatabaseMetrics(self.settings, self.aws, self.database, self.instance.storage)
+        for part in (self.metrics, self.launchdarkly, self.scheduler, self.balancer, self.edge):
             run(part)
         self.web = Web(self)
         self.primitives = Primitives(self)
@@ -103,6 +105,7 @@ class World:
         secrets = self.aws.boto("secretsmanager")
         self.database_url = secrets.get_secret_value(SecretId=self.settings.database_secret)["SecretString"]
         self.database.grant(self.database_url)
+        self.database.admit_runbooks()
         started.callback(self.cache.stop)
         self.cache.start(secrets.get_secret_value(SecretId=self.settings.session_secret)["SecretString"])
 
@@ -144,7 +147,11 @@ class World:
             "balancer_url": settings.balancer_url,
             "launchdarkly_url": settings.launchdarkly_url,
             "task_port": TASK_PORT,
-            "database": {"host": settings.database_address, "port": settings.database_port},
+            "database": {
+                "host": settings.database_address,
+                "port": settings.database_port,
+                "passfile": str(settings.database_passfile),
+            },
             "cache": {"host": settings.cache_address, "port": settings.cache_port},
             "network": settings.network,
         }

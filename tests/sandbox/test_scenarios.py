@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from daily_emr_sandbox.client import Sandbox, SandboxError
 from daily_emr_sandbox.loop import wait_until
-from daily_emr_sandbox.postgres import PRIMARY_PORT
+from daily_emr_sandbox.postgres_node import PRIMARY_PORT
 from daily_emr_sandbox.scenarios import ALIASES, FAULTS
 from daily_emr_sandbox.settings import TASK_PORT
 
@@ -266,7 +266,7 @@ def test_a_planted_value_reaches_the_database_and_no_log(seen: Seen) -> None:
     finally:
         box.plant("")
 
-    place = f"host={box.description['database']['host']} port={PRIMARY_PORT} user=postgres dbname=emr"
+    place = f"host={box.description['network']}.7 port={PRIMARY_PORT} user=postgres dbname=emr"
     with psycopg.connect(place) as session:
         [(planted,)] = session.execute("SELECT count(*) FROM charts WHERE note = %s", (value,)).fetchall()
     assert planted >= 3

@@ -33,6 +33,8 @@ SESSION_S = 3600
 CHARTS = "/api/charts"
 CHART = re.compile(rf"{CHARTS}/[^/]+")
 NEW_CHART_VIEW = "new-chart-view"
+READ_ONLY = "read-only"
+RETRY_AFTER_S = 60
 BODY_LIMIT = 64 * 1024
 
 Answer = tuple[int, dict[str, Any]]
@@ -64,6 +66,8 @@ class Application:
             "database": readiness.database_check(to_database),
             "cache": readiness.cache_check(to_cache),
         }
+        # As a pool with a minimum does: what a task takes of the server's connections, it takes from its start.
+        threading.Thread(target=self.charts.fill, daemon=True).start()
         # Log in before anybody asks: the first check of a slow database must not time out over the log-in.
         threading.Thread(target=self._ready, daemon=True).start()
 
@@ -76,6 +80,8 @@ class Application:
                 return path, self._ready()
             case "GET", "/version":
                 return path, (200, self.version)
+            case "POST", _ if self.flags.is_on(READ_ONLY):
+                return path if path == CHARTS else "other", (503, {"error": READ_ONLY})
             case "GET", "/login":
                 return path, self._guarded(self._log_in)
             case "POST", "/api/charts":
@@ -192,6 +198,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
+        if answer.get("error") == READ_ONLY:
+            self.send_header("Retry-After", str(RETRY_AFTER_S))
         self.end_headers()
         self.wfile.write(data)
 

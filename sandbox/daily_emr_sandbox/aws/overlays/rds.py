@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..server import AwsServer
 
 _address = DBInstance.address
+_modify_db_instance = RDSResponse.modify_db_instance
 
 
 def describe_events(self: Any) -> ActionResult:
@@ -31,6 +32,7 @@ def describe_events(self: Any) -> ActionResult:
         )
         if _plain(start) <= event.date <= _plain(end) and (not wanted or wanted & set(event.event_categories))
     ]
+    found.sort(key=lambda event: event.date)
     first, most = int(asked.get("Marker") or 0), int(asked.get("MaxRecords") or 100)
     page: dict[str, Any] = {"Events": found[first : first + most]}
     return ActionResult(page | ({"Marker": str(first + most)} if len(found) > first + most else {}))
@@ -50,16 +52,12 @@ def check_reboot(instance: Any, *, failover: bool) -> None:
         raise AwsError("InvalidDBInstanceState", f"Instance {instance.db_instance_identifier} is not available.")
 
 
-def latest_restorable_time(_instance: Any) -> dt.datetime:
-    """Transaction logs are uploaded every five minutes."""
-    return dt.datetime.now(dt.UTC).replace(tzinfo=None) - dt.timedelta(minutes=5)
-
-
 def install(aws: AwsServer) -> None:
     """Put the overlay on moto's RDS, for this server. Done again, the newest server counts."""
     _install_state(aws)
     _install_place(aws)
     _install_reboot(aws)
+    _install_storage(aws)
 
 
 def _is_real(aws: AwsServer, instance: Any) -> bool:
@@ -72,10 +70,14 @@ def _install_state(aws: AwsServer) -> None:
         kept = str(self.__dict__.get("status", "available"))
         if not _is_real(aws, self) or kept != "available":
             return kept
-        return "rebooting" if aws.database_instance and aws.database_instance.rebooting else aws.database_status()
+        return (aws.database_instance and aws.database_instance.state) or aws.database_status()
 
     def set_status(self: Any, value: str) -> None:
         self.__dict__["status"] = value
+
+    def latest_restorable_time(self: Any) -> dt.datetime:
+        real = aws.database_instance if _is_real(aws, self) else None
+        return real.restorable_at if real else _plain(dt.datetime.now(dt.UTC)) - dt.timedelta(minutes=5)
 
     DBInstance.status = property(status, set_status)
     DBInstance.latest_restorable_time = property(latest_restorable_time)
@@ -121,8 +123,33 @@ def _install_reboot(aws: AwsServer) -> None:
         aws.database_instance.reboot(failover=failover)
         return ActionResult({"DBInstance": instance})
 
+    def events_of_now(self: Any) -> ActionResult:
+        if aws.database_instance is not None:
+            aws.database_instance.renew()
+        return describe_events(self)
+
     RDSResponse.reboot_db_instance = reboot_db_instance
-    RDSResponse.describe_events = describe_events
+    RDSResponse.describe_events = events_of_now
+
+
+def _install_storage(aws: AwsServer) -> None:
+    def modify_db_instance(self: Any) -> Any:
+        """The storage of the real database is grown in a walk; everything else is moto's."""
+        instance = self.backend.describe_db_instances(self.params["DBInstanceIdentifier"])[0]
+        real = aws.database_instance if _is_real(aws, instance) else None
+        wanted = self.params.get("AllocatedStorage")
+        if real is None or wanted is None or int(wanted) == instance.allocated_storage:
+            return _modify_db_instance(self)
+        real.storage.check(int(wanted), instance.status)
+        del self.params["AllocatedStorage"]
+        answer = _modify_db_instance(self)
+        if self.params.get("ApplyImmediately"):
+            real.grow(int(wanted))
+        else:
+            real.storage.pend({"AllocatedStorage": int(wanted)})  # until the maintenance window
+        return answer
+
+    RDSResponse.modify_db_instance = modify_db_instance
 
 
 def _plain(moment: dt.datetime) -> dt.datetime:
