@@ -20,6 +20,21 @@ from daily_emr_sandbox.settings import TASK_PORT
 DATABASE = "daily-emr-sandbox-db"
 SERVICE = "service/daily-emr-sandbox/daily-emr-sandbox-web"
 STARTED, COMPLETED = "Multi-AZ instance failover started.", "Multi-AZ instance failover completed"
+NAMES = (
+    "connection_storm",
+    "failover_refused",
+    "failover_running",
+    "idle_in_transaction",
+    "lock_storm",
+    "old_primary_returns",
+    "orphaned_slot",
+    "pools_stuck_error",
+    "pools_stuck_hang",
+    "primary_impaired",
+    "reply_dropped",
+    "standby_lagging",
+    "storage_full",
+)
 STANDBYS = {"7": (8, 26102), "8": (7, 26101)}
 """Host and port of the standby, by the host of the primary."""
 BLOCKED = "SELECT count(*) FROM pg_stat_activity WHERE cardinality(pg_blocking_pids(pid)) > 0"
@@ -98,6 +113,28 @@ def operator(sandbox: Sandbox) -> Iterator[Operator]:
     yield Operator(sandbox)
     sandbox.mend()
     assert sandbox.ledger()["lost"] == 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_fault_can_be_made_and_mended_twice(operator: Operator, name: str) -> None:
+    sandbox = operator.sandbox
+    sandbox.break_(name)
+    sandbox.break_(name)
+    assert sandbox.status()["faults"] == [name]
+
+    sandbox.mend(name)
+    sandbox.mend(name)
+    assert sandbox.status()["healthy"] is True
+    assert (operator.status(), operator.events()) == ("available", [])
+    assert operator.ask("SELECT count(*) FROM pg_replication_slots WHERE NOT active") == 0
+    assert operator.ask("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'") == 1
+
+
+def test_a_sick_host_and_a_lock_storm_go_together(operator: Operator) -> None:
+    operator.sandbox.break_("primary_impaired")
+    operator.sandbox.break_("lock_storm")
+    assert operator.sandbox.status()["faults"] == ["primary_impaired", "lock_storm"]
+    assert operator.ask(BLOCKED) >= 4
 
 
 def test_a_failover_leaves_the_sick_host(operator: Operator) -> None:
