@@ -136,13 +136,13 @@ class Sandbox:
         requests: list[dict[str, Any]] = self._call("GET", "/launchdarkly/log")["requests"]
         return requests
 
-    def boto(self, service: str) -> Any:
-        """boto3 client of this sandbox, as an operator has it."""
+    def boto(self, service: str, **options: Any) -> Any:
+        """boto3 client of this sandbox, as an operator has it; `options` are those of boto3."""
         description = self.description
         session: Any = boto3.Session(
             botocore_session=_session_with(description["credentials_file"]), region_name=description["region"]
         )
-        return session.client(service, endpoint_url=description["endpoint_url"])
+        return session.client(service, endpoint_url=description["endpoint_url"], **options)
 
     # Inside.
 
