@@ -127,6 +127,10 @@ class DatabaseInstance:
         self._held_ago_s = ago_s
         self.renew()
 
+    @property
+    def holds_quiet_period(self) -> bool:
+        return self._held_ago_s is not None
+
     def renew(self) -> None:
         """Move the last failover to where it is held. Called before anybody looks at it."""
         if self._held_ago_s is None or self._failed_over_at is None:
@@ -184,6 +188,7 @@ class DatabaseInstance:
 
     def _asked_failover(self) -> None:
         self.renew()
+        self._held_ago_s = None  # from here on time passes: what happened before must not seem to happen after
         ago_s = None if self._failed_over_at is None else time.monotonic() - self._failed_over_at
         if ago_s is not None and ago_s < self._settings.scaled(TOO_SOON_S):
             self._say(

@@ -56,10 +56,11 @@ class FailoverRefused(PrimaryImpaired):
 
     def break_(self) -> None:
         instance = self.world.instance
-        instance.wait_settled()
-        instance.fail_over()
-        instance.wait_settled()
-        instance.hold_quiet_period(FAILED_OVER_AGO_S)
+        if not instance.holds_quiet_period:
+            instance.wait_settled()
+            instance.fail_over()
+            instance.wait_settled()
+            instance.hold_quiet_period(FAILED_OVER_AGO_S)
         super().break_()
 
     def mend(self) -> None:

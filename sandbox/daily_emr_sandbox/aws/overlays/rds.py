@@ -32,6 +32,7 @@ def describe_events(self: Any) -> ActionResult:
         )
         if _plain(start) <= event.date <= _plain(end) and (not wanted or wanted & set(event.event_categories))
     ]
+    found.sort(key=lambda event: event.date)
     first, most = int(asked.get("Marker") or 0), int(asked.get("MaxRecords") or 100)
     page: dict[str, Any] = {"Events": found[first : first + most]}
     return ActionResult(page | ({"Marker": str(first + most)} if len(found) > first + most else {}))

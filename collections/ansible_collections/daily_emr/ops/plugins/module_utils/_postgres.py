@@ -9,9 +9,12 @@ this module of an error is its class.
 
 from __future__ import annotations
 
+import os
 import socket
+import threading
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +27,9 @@ try:
     from psycopg.rows import dict_row
 except ImportError:  # only where modules are imported without it, as ansible-test does; session() refuses then
     psycopg = None  # type: ignore[assignment]
+
+# What a statement raises inside of a session; at its end it becomes DatabaseFailed or DatabaseUnknown.
+DATABASE_ERRORS: tuple[type[Exception], ...] = () if psycopg is None else (psycopg.Error,)
 
 if TYPE_CHECKING:
     from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clients
@@ -165,7 +171,13 @@ def resolve(host: str) -> list[str]:
 
 @contextmanager
 def session(
-    clients: Clients, database: Json, place: tuple[str, int], *, write: bool = False, statement_ms: int = STATEMENT_MS
+    clients: Clients,
+    database: Json,
+    place: tuple[str, int],
+    *,
+    write: bool = False,
+    statement_ms: int = STATEMENT_MS,
+    limit_s: float | None = None,
 ) -> Iterator[Any]:
     """A session of the runbook's own role, each statement a transaction, rows as dictionaries.
 
@@ -174,6 +186,7 @@ def session(
     Args:
         place: endpoint, from `endpoint()`.
         statement_ms: milliseconds after which the server ends a statement.
+        limit_s: seconds after which the connection is cut, whatever it waits for; a server that hangs ends nothing.
 
     Raises:
         DatabaseFailed: no session could be had, or a statement failed.
@@ -184,6 +197,7 @@ def session(
         raise Refused("psycopg is not installed where Ansible runs: install the project's requirements.")
     clients.prove()
     host, port = place
+    began = time.monotonic()
     try:
         with calling("rds:GenerateDBAuthToken"):
             login = _credentials(clients, database["login"], host, port)
@@ -202,14 +216,40 @@ def session(
         )
     except psycopg.Error as error:
         raise DatabaseFailed(trouble_of(error), "A session with the database") from None
+    guard = _Guard(connection, None if limit_s is None else limit_s - (time.monotonic() - began))
     try:
         yield connection
     except psycopg.Error as error:
         broken = connection.broken or connection.closed
         kind = DatabaseUnknown if broken else DatabaseFailed
-        raise kind(trouble_of(error), "A statement on the database") from None
+        trouble = Trouble.TIMEOUT if guard.cut else trouble_of(error)
+        raise kind(trouble, "A statement on the database") from None
     finally:
+        guard.end()
         connection.close()
+
+
+class _Guard:
+    """Cuts a connection when its time is up: the statement that waits sees it break."""
+
+    def __init__(self, connection: Any, seconds: float | None) -> None:
+        self.cut = False
+        self._connection = connection
+        self._timer = None if seconds is None else threading.Timer(max(seconds, 0.0), self._cut)
+        if self._timer is not None:
+            self._timer.daemon = True
+            self._timer.start()
+
+    def end(self) -> None:
+        """Before the connection is closed: afterwards its number may be another file's."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer.join()
+
+    def _cut(self) -> None:
+        self.cut = True
+        with suppress(OSError, *DATABASE_ERRORS), socket.socket(fileno=os.dup(self._connection.fileno())) as duplicate:
+            duplicate.shutdown(socket.SHUT_RDWR)
 
 
 def _settings(write: bool, statement_ms: int) -> str:
