@@ -61,11 +61,15 @@ class Change(ABC):
 
     @abstractmethod
     def apply(self, before: State) -> None:
-        """Exactly one mutating call, through clients.write(service, operation) or as one HTTP request."""
+        """Exactly one mutating call: clients.write(service, operation), one HTTP request, or one declared statement."""
 
     @abstractmethod
     def inverse(self, before: State) -> dict[str, Any] | str:
         """The step that would undo it, {"module": name, "args": {...}}, or a sentence why there is none."""
+
+    def prediction(self, before: State) -> list[str]:  # what a subclass predicts from
+        """What will happen and what it will cost, pure: plain sentences for whoever approves the step."""
+        return []
 
     def done(self, before: State, after: State) -> bool:
         """Whether a read after the call shows that it was done."""
@@ -103,7 +107,13 @@ class _Execution:
         self.journal = Journal.of(session) if session else None
         self.started = clock()
         self.announced = False
-        self.facts: dict[str, Any] = {"step": change.name, "target": "", "diff": {}, "undo": None}
+        self.facts: dict[str, Any] = {
+            "step": change.name,
+            "target": "",
+            "diff": {},
+            "prediction": [],
+            "undo": None,
+        }
 
     def run(self) -> dict[str, Any]:
         try:
@@ -113,6 +123,7 @@ class _Execution:
             self.facts |= {"target": self.change.target, "diff": _diff(before, wanted)}
             if without_context(wanted) == without_context(before):
                 return self.end(StepOutcome.NOOP, f"{self.change.name}: {self.change.target} is as wanted already.")
+            self.facts["prediction"] = self.change.prediction(before)
             reasons = self.change.refusals(before)
             if reasons:
                 raise Refused(*reasons)
