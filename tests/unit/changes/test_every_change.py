@@ -77,7 +77,13 @@ CASES = [
         ({"running": 2, "to_replace": ["a", "b"]}, {"running": 2, "to_replace": []}),
     ),
     Case("ecs_service_count", "UpdateService", scaled_to_zero, {}, ({"desired": 0}, {"desired": 2})),
-    Case("ecs_service_scaling", "RegisterScalableTarget", nothing, {"minimum": 4}, ({"minimum": 2}, {"minimum": 4})),
+    Case(
+        "ecs_service_scaling",
+        "RegisterScalableTarget",
+        nothing,
+        {"minimum": 4},
+        ({"minimum": 2, "maximum": 6}, {"minimum": 4, "maximum": 6}),
+    ),
     Case(
         "waf_rule",
         "UpdateWebACL",

@@ -69,18 +69,24 @@ class Settling:
                 if event not in self._events
             ]
             self._events = found
-        if "write" not in values or self._not_yet():
+        if "write" not in values or not self._has_moved():
             self._in_a_row, self._writable_s = 0, None
             return news
-        if values["write"] != self._node:
-            if self._before:
-                news.append(f"The node {values['write']} answers, before it was {self._before}.")
-            self._node, self._in_a_row, self._writable_s = values["write"], 0, None
-        self._in_a_row += 1
-        if self._writable_s is None:
-            self._writable_s = passed
+        if values["write"] != self._node and self._before:
+            news.append(f"The node {values['write']} answers, before it was {self._before}.")
+        if values["write"] != self._node or self._writable_s is None:
+            self._node, self._in_a_row, self._writable_s = values["write"], 0, passed
             news.append("A new connection has written, and the write was acknowledged.")
+        self._in_a_row = 0 if self._not_yet() else self._in_a_row + 1
         return news
+
+    def _has_moved(self) -> bool:
+        """Whether a write that is acknowledged now is one after the failover; the old primary takes them until then."""
+        if not self._failover:
+            return True
+        if self._before and "write" in self._readings.values:
+            return bool(self._readings.values["write"] != self._before)
+        return any(event["kind"] == "completed" for event in self._events)
 
     @property
     def abandoned(self) -> bool:
