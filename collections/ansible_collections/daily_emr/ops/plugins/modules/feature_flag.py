@@ -26,7 +26,8 @@ options:
     required: true
   state:
     description:
-      - Whether the flag is on. V(on) is for a mode, and for undoing where the flag was changed within the last 24 hours.
+      - Whether the flag is on.
+      - V(on) is for a mode, and for undoing where the flag was changed within the last 24 hours.
     type: str
     choices: ["off", "on"]
     default: "off"
@@ -168,12 +169,13 @@ class FeatureFlag(WebServiceChange):
             reasons.append(f"{flag} is archived, so no task asks for it: look for another cause.")
         if context["needs_approval"]:
             reasons.append(f"LaunchDarkly wants an approval for changes in {where['environment']}: ask for it there.")
-        recent = since(context["changed_at"], context["read_at"]) <= RECENT or MODE in context["tags"]
+        protected = NEVER_TURNED_OFF.intersection(context["tags"])
+        recent = since(context["changed_at"], context["read_at"]) <= RECENT
+        recent |= MODE in context["tags"] and not protected
         if self.params["state"] == "on":
             return reasons + (
                 [] if recent else [f"{flag} was not changed within 24 hours, so there is nothing to undo."]
             )
-        protected = NEVER_TURNED_OFF.intersection(context["tags"])
         if protected:
             reasons.append(f"{flag} is tagged {listed(protected)} and must not be turned off: ask its owner.")
         if not context["has_off_variation"]:
