@@ -14,10 +14,11 @@ from typing import Any
 import botocore.session
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible_collections.daily_emr.ops.plugins.module_utils import _clients
+from ansible_collections.daily_emr.ops.plugins.module_utils import _clients, _postgres
 from ansible_collections.daily_emr.ops.plugins.module_utils._changes import Change, execute_change
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import connect
 
+from .database import DatabaseWorld, Postgres
 from .launchdarkly import Provider
 from .world import ACCOUNT, REGION, Json, P, Spoil, Wire, World
 
@@ -41,6 +42,16 @@ class Runner:
             "probes": {"timeout_s": 2.0},
             "feature_flags": {"api_url": "http://127.0.0.1:1", "project": "daily-emr", "environment": "sandbox"},
         }
+        self.database: Json = {
+            "component": "emr-db",
+            "instance": f"{P}-db",
+            "secret": "daily-emr/sandbox/DATABASE_URL",
+            "name": "emr",
+            "application_role": "emr_application",
+            "login": {"user": "emr_runbook", "method": "passfile", "passfile": "none", "sslmode": "disable"},
+            "slots": ["warehouse"],
+            "read_only_flag": "read-only",
+        }
         self.environment = {
             "name": "sandbox",
             "account_id": ACCOUNT,
@@ -58,7 +69,8 @@ class Runner:
         found = importlib.import_module(f"ansible_collections.daily_emr.ops.plugins.modules.{module}")
         session = {"id": "INC-1", "run": "r1", "folder": str(self.folder), "component": "emr-web"}
         session |= {"fence": 1, "owner": "someone@here", "lease_seconds": 600}
-        options = {"service": self.service, "environment": self.environment, **args}
+        ours = {"service": self.service, "database": self.database, "environment": self.environment}
+        options = {name: value for name, value in ours.items() if name in found.ENTRY.argument_spec} | args
         checked = ArgumentSpecValidator(found.ENTRY.argument_spec).validate(
             {**options, **({"incident": session} if incident else {})}
         )
@@ -117,6 +129,21 @@ def world(monkeypatch: pytest.MonkeyPatch, wire: Wire) -> World:
 @pytest.fixture
 def run(world: World, tmp_path: Path) -> Runner:
     return Runner(world, tmp_path)
+
+
+@pytest.fixture
+def instance(world: World, wire: Wire, run: Runner) -> DatabaseWorld:  # noqa: ARG001  # it takes the place of the world
+    """The world with a whole RDS instance in it."""
+    made = run.world = wire.world = DatabaseWorld()
+    return made
+
+
+@pytest.fixture
+def postgres(monkeypatch: pytest.MonkeyPatch) -> Postgres:
+    """The server behind its endpoint."""
+    made = Postgres()
+    monkeypatch.setattr(_postgres.psycopg, "connect", made.connect)
+    return made
 
 
 class Serve:

@@ -257,8 +257,7 @@ class World:
 
     def application_autoscaling_RegisterScalableTarget(self, params: Json) -> Json:
         assert params["ResourceId"] == f"service/{P}/{P}-web"
-        assert "MaxCapacity" not in params
-        self.minimum = params["MinCapacity"]
+        self.minimum, self.maximum = params["MinCapacity"], params.get("MaxCapacity", self.maximum)
         return {}
 
     def elbv2_DescribeLoadBalancers(self, _params: Json) -> Json:

@@ -61,14 +61,14 @@ class Change(ABC):
 
     @abstractmethod
     def apply(self, before: State) -> None:
-        """Exactly one mutating call, through clients.write(service, operation) or as one HTTP request."""
+        """Exactly one mutating call: clients.write(service, operation), one HTTP request, or one declared statement."""
 
     @abstractmethod
     def inverse(self, before: State) -> dict[str, Any] | str:
         """The step that would undo it, {"module": name, "args": {...}}, or a sentence why there is none."""
 
-    def prediction(self, before: State) -> list[str]:
-        """What the change will cost and lead to, pure: sentences for whoever has to say yes."""
+    def prediction(self, before: State) -> list[str]:  # what a subclass predicts from
+        """What will happen and what it will cost, pure: plain sentences for whoever approves the step."""
         return []
 
     def done(self, before: State, after: State) -> bool:
@@ -107,7 +107,13 @@ class _Execution:
         self.journal = Journal.of(session) if session else None
         self.started = clock()
         self.announced = False
-        self.facts: dict[str, Any] = {"step": change.name, "target": "", "diff": {}, "prediction": [], "undo": None}
+        self.facts: dict[str, Any] = {
+            "step": change.name,
+            "target": "",
+            "diff": {},
+            "prediction": [],
+            "undo": None,
+        }
 
     def run(self) -> dict[str, Any]:
         try:

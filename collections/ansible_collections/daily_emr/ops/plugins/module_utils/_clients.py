@@ -77,7 +77,7 @@ class Clients:
         self._lock = threading.RLock()
         self._readers: dict[str, Any] = {}
         self._identity: Identity | None = None
-        # Every mutating request that went onto the wire, as "service:Operation".
+        # Every mutating request that went onto the wire or was declared, as "service:Operation".
         self.sent: list[str] = []
 
     def read(self, service: str) -> Any:
@@ -97,12 +97,14 @@ class Clients:
         client.meta.events.register_first("before-send.*.*", gate.sending)
         return client
 
-    def announce(self, call: str) -> None:
-        """Count a mutating call that does not go through boto3, just before it is sent. Raises Refused for a second."""
+    def declare(self, service: str, operation: str) -> None:
+        """Count a mutating request that is not one to AWS, right before it is sent. Refused the second time."""
+        self.prove()
+        name = f"{service}:{operation}"
         with self._lock:
-            if call in self.sent:
-                raise Refused(f"{call} was already sent: it is never sent twice.")
-            self.sent.append(call)
+            if name in self.sent:
+                raise Refused(f"{name} was already sent: it is never sent twice.")
+            self.sent.append(name)
 
     def prove(self) -> Identity:
         """Prove account, role, region and environment, with two concurrent calls; later answers come from memory."""

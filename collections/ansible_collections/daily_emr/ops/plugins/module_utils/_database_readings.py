@@ -151,12 +151,19 @@ def read_instance(clients: Clients, identifier: str) -> Json:
         "standby_zone": found.get("SecondaryAvailabilityZone"),
         "class": found.get("DBInstanceClass"),
         "allocated_gib": found.get("AllocatedStorage"),
+        "pending_gib": (found.get("PendingModifiedValues") or {}).get("AllocatedStorage"),
+        # Up to where RDS lets it grow by itself; 0 where it does not.
+        "maximum_gib": found.get("MaxAllocatedStorage") or 0,
         "restorable_at": iso(found.get("LatestRestorableTime")),
         "pending": sorted(found.get("PendingModifiedValues") or {}),
         "replicas": found.get("ReadReplicaDBInstanceIdentifiers") or [],
         "address": endpoint.get("Address"),
         "port": endpoint.get("Port"),
         "parameter_groups": [item["DBParameterGroupName"] for item in found.get("DBParameterGroups", [])],
+        "parameters": {
+            item["DBParameterGroupName"]: item.get("ParameterApplyStatus")
+            for item in found.get("DBParameterGroups", [])
+        },
         "read_at": iso(answered_at(answer)),
     }
 

@@ -5,53 +5,65 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: database_failover
-short_description: Fail an RDS Multi-AZ instance over to its standby, once
+short_description: Fail an RDS instance over to its standby, at most once
 version_added: 0.1.0
 description:
-  - Reboots the instance with failover, by one call that is never sent again.
-  - Nothing is changed when a failover has started since O(since), whoever asked for it.
-  - Refuses unless one fresh read shows that the instance is Multi-AZ, available and has a standby, that no failover
-    happened within O(quiet_minutes), that nothing is pending, that its logs arrive (latest restorable time), that no
-    transaction has been writing for O(transaction_s), that none is prepared, and, with O(quiesced), that the
-    application only reads. What could not be read refuses too.
-  - Does not wait until the failover is over (60 to 120 s on RDS); M(daily_emr.ops.database_settled) does.
-  - The prediction tells zones, work in flight, the expected outage of writes and its share of the error budget.
+  - Reboots a Multi-AZ RDS instance with failover. Writes fail for one to three minutes; every session is lost.
+  - Nothing is changed when a failover began or ended since O(since), whoever asked for it. So running it again never
+    fails over twice.
+  - Refuses unless every precondition holds in one fresh read (incident domain, A2.4, M6). The instance is Multi-AZ
+    with a standby in another zone, available, has nothing pending and its parameters in sync. There was no failover in
+    the quiet period, the latest restorable time advances, no transaction that has written is old, none is prepared,
+    and the application only reads.
+  - Refuses when one of them cannot be read, because unknown is never ok. A primary whose host is gone is failed over
+    by RDS itself.
+  - The call is never sent again. Does not wait for its end; that is what M(daily_emr.ops.database_settled) is for.
 author:
   - Daily EMR operations (@daily-emr)
 options:
   since:
-    description: When the incident was diagnosed, as a UTC timestamp. A failover that started later counts as done.
+    description:
+      - The time of the diagnosis, as a UTC timestamp such as V(2026-11-22T01:30:00Z). At most a day old.
+      - A failover since then counts as the one that was wanted.
     type: str
     required: true
   quiesced:
-    description: Whether the application must be in read-only mode already. A plan sets it to V(false).
+    description:
+      - Whether the application must be told only to read, by the flag C(read_only_flag) of O(database).
+      - V(false) is for a plan that is to show everything else before writes are stopped.
     type: bool
     default: true
   quiet_minutes:
-    description: Minutes since the last failover before another one is allowed; RDS abandons one that comes too soon.
+    description: Minutes, at the pace of AWS, since the last failover before RDS does another one.
     type: int
     default: 30
   restorable_minutes:
-    description: Greatest age of the latest restorable time, in minutes.
+    description: Greatest age of the latest restorable time, in minutes at the pace of AWS.
     type: int
     default: 10
   transaction_s:
-    description: Seconds after which a transaction that has written keeps a failover back.
+    description: Greatest age of a transaction that has written, in seconds at the pace of AWS.
     type: int
     default: 60
   budget_minutes:
-    description: Error budget of a month in minutes, which the prediction is measured by; 43.2 is 99.9 % of 30 days.
+    description: The error budget in minutes that the prediction is measured against; 99.9 % of 30 days.
     type: float
     default: 43.2
+attributes:
+  check_mode:
+    description: Reports what a failover would do and cost, and every precondition that does not hold.
+    support: full
+  diff_mode:
+    description: Shows state, zones and number of failovers before and after.
+    support: full
 extends_documentation_fragment:
   - daily_emr.ops.common
-  - daily_emr.ops.common.change
   - daily_emr.ops.database
   - daily_emr.ops.service
 """
 
 EXAMPLES = r"""
-- name: Fail over to the standby
+- name: Fail over to the standby, once
   daily_emr.ops.database_failover:
     database: "{{ database }}"
     service: "{{ web_service }}"
@@ -60,66 +72,68 @@ EXAMPLES = r"""
 
 RETURN = r"""
 outcome:
-  description: How the change ended, one of V(ok), V(noop), V(refused), V(failed), V(unknown), V(planned).
+  description: How the change ended, one of V(ok), V(noop), V(refused), V(failed), V(unknown).
   returned: always
   type: str
   sample: ok
+prediction:
+  description: What the failover does and costs. Empty when there is nothing to do.
+  returned: always
+  type: list
+  elements: str
+  sample: ["Writes are predicted to fail for 75 s (p50) to 180 s (p95)."]
 refusals:
   description: Why the change was refused, and what to do instead.
   returned: always
   type: list
   elements: str
-  sample: ["The last failover was 4 min ago, and RDS abandons one within 30 min: wait, or open a case with AWS."]
-prediction:
-  description: What the failover will cost and lead to.
-  returned: always
-  type: list
-  elements: str
-  sample: ["Writes fail for about 75 s (95 % of failovers: below 180 s), 2.9 % of the month's error budget."]
+  sample: ["1 prepared transaction would survive and keep their locks: commit or roll back what is prepared first."]
 undo:
-  description: Why nothing undoes it.
+  description: A sentence why nothing would undo the change.
   returned: always
   type: raw
-  sample: "Failing back is a second outage: do it in a window, if at all."
+  sample: "Nothing to undo: both zones serve alike, and failing back is a second outage."
 target:
   description: What the change is about.
   returned: always
   type: str
-  sample: db/daily-emr-staging-db
+  sample: database/daily-emr-staging-db
 """
 
-from datetime import timedelta
-from typing import Any, ClassVar
+from datetime import UTC, datetime
+from typing import ClassVar
 
-from ansible_collections.daily_emr.ops.plugins.module_utils._database_changes import DatabaseChange
-from ansible_collections.daily_emr.ops.plugins.module_utils._database_instance import (
-    FAILOVER_EVENTS,
-    place_of,
-    read_events,
-    read_instance,
-    read_work,
+from ansible_collections.daily_emr.ops.plugins.module_utils._database_changes import SEES_ALL, DatabaseChange
+from ansible_collections.daily_emr.ops.plugins.module_utils._database_failover import (
+    failovers_since,
+    preconditions,
+    predicted,
 )
-from ansible_collections.daily_emr.ops.plugins.module_utils._errors import OpsError, Refused
+from ansible_collections.daily_emr.ops.plugins.module_utils._database_queries import QUERIES
+from ansible_collections.daily_emr.ops.plugins.module_utils._database_readings import read_events, read_instance
+from ansible_collections.daily_emr.ops.plugins.module_utils._dependencies import peak
+from ansible_collections.daily_emr.ops.plugins.module_utils._errors import OpsError
 from ansible_collections.daily_emr.ops.plugins.module_utils._launchdarkly import LaunchDarkly
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import change_entry, run_module
 from ansible_collections.daily_emr.ops.plugins.module_utils._postgres import DATABASE_OPTION
+from ansible_collections.daily_emr.ops.plugins.module_utils._releases import read_service
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import (
     SERVICE_OPTION,
     Json,
     Readings,
+    iso,
     parse_utc,
-    plural,
-    since,
-    spoken,
-    unread,
 )
 
-# Write outage of a Multi-AZ failover, in seconds (incident domain, A2.4: p50 and p95 of the check-mode output).
-USUAL_S, LONG_S = 75, 180
+# Q1, Q9 and Q12; one round trip, because on the host that is to be left each may cost seconds.
+STATEMENTS = (QUERIES["node"], QUERIES["transactions"], QUERIES["prepared"], SEES_ALL)
+# They only inform; a failover is not refused for want of them.
+HINTS = ("tasks", "log_rate")
+IDENTITY = ("address", "port", "started")
 
 
 class Failover(DatabaseChange):
-    """How often the instance has failed over since the incident was diagnosed."""
+    """Which of the two hosts of an instance is its primary."""
 
     name: ClassVar[str] = "database_failover"
     imperative: ClassVar[bool] = True
@@ -135,118 +149,65 @@ class Failover(DatabaseChange):
     }
 
     def observe(self) -> Json:
-        moment = parse_utc(self.params["since"])
+        clients, service = self.clients, self.params["service"]
+        parse_utc(self.params["since"])
         readings = Readings()
-        readings.take(
-            instance=lambda: read_instance(self.clients, self.instance),
-            events=lambda: read_events(self.clients, self.instance),
-            read_only_mode=self._read_only,
-        )
-        instance, events = readings.need("instance"), readings.need("events")
-        readings.take(transactions=lambda: read_work(self.clients, self.database, place_of(instance)))
-        later = [item for item in events if item["kind"] == "failover started" and parse_utc(item["at"]) > moment]
-        return {"failovers": len(later), "context": readings.context()}
+        reads = {
+            "instance": lambda: read_instance(clients, self.instance),
+            "events": lambda: read_events(clients, self.instance),
+            "tasks": lambda: read_service(clients, service["cluster"], service["service"])["running"],
+            "log_rate": self._log_rate,
+        }
+        if self.params["quiesced"]:
+            reads["read_only_flag"] = self._read_only_flag
+        readings.take(**reads)
+        instance = readings.need("instance")
+        readings.take(sessions=lambda: self._sessions(instance))
+        for name in HINTS:
+            readings.unread.pop(name, None)
+        context = readings.context()
+        events = context.get("events")
+        return {
+            "status": instance["status"],
+            "zone": instance["zone"],
+            "standby_zone": instance["standby_zone"],
+            "failovers": failovers_since(events, self.params["since"]) if events else None,
+            "context": context,
+        }
 
-    def _read_only(self) -> bool:
-        try:
-            provider = LaunchDarkly(self.clients.environment, self.params["service"]["feature_flags"])
-            found = provider.flag(self.database["read_only_flag"])
-        except Refused as error:
-            raise OpsError(error.sentence) from error
-        here = found and found["flag"].get("environments", {}).get(provider.environment)
-        if not here:
-            raise OpsError(f"there is no flag {self.database['read_only_flag']}")
-        return bool(here["on"])
+    def _log_rate(self) -> float:
+        """Bytes of write-ahead log in a second."""
+        now, names = str(iso(datetime.now(UTC))), {"DBInstanceIdentifier": self.instance}
+        return peak(self.clients, "AWS/RDS", "TransactionLogsGeneration", "Average", now, **names)
+
+    def _read_only_flag(self) -> Json:
+        key = self.database["read_only_flag"]
+        provider = LaunchDarkly(self.clients.environment, self.params["service"]["feature_flags"])
+        found = provider.flag(key)
+        if found is None or provider.environment not in found["flag"].get("environments", {}):
+            raise OpsError(f"LaunchDarkly has no flag {key} here")
+        return {"on": found["flag"]["environments"][provider.environment]["on"]}
+
+    def _sessions(self, instance: Json) -> Json:
+        if not instance["address"]:
+            raise OpsError("the instance has no endpoint")
+        rows = self.rows(*STATEMENTS, place=(instance["address"], instance["port"]))
+        return {name: value for row in rows for name, value in (row or {}).items()}
 
     def wanted(self, before: Json) -> Json:
-        return {"failovers": max(before["failovers"], 1)}
+        if before["failovers"]:
+            return before
+        swapped = {"zone": before["standby_zone"], "standby_zone": before["zone"]}
+        return {"status": "available", **swapped, "failovers": 1}
 
     def refusals(self, before: Json) -> list[str]:
-        context = before["context"]
-        return [*unread(context), *self._of_instance(context), *self._of_work(context)]
+        return [reason for reasons in self._preconditions(before).values() for reason in reasons]
 
-    def _of_instance(self, context: Json) -> list[str]:
-        found, params = context["instance"], self.params
-        reasons = []
-        if not found["multi_az"]:
-            reasons.append("The instance is not Multi-AZ, so there is no standby: reboot it, or restore it elsewhere.")
-        elif not found["standby_zone"]:
-            reasons.append("The standby is not there yet: wait until RDS shows its zone.")
-        if found["status"] != "available":
-            reasons.append(
-                f"The instance is {found['status']}, and RDS reboots only an available one: wait until it is."
-            )
-        last = [item for item in context["events"] if item["kind"] in FAILOVER_EVENTS]
-        if last:
-            age = since(last[-1]["at"], found["read_at"])
-            if age.total_seconds() < self.aws_seconds(params["quiet_minutes"] * 60):
-                reasons.append(
-                    f"The last failover was {spoken(age)} ago, and RDS abandons one within "
-                    f"{params['quiet_minutes']} min: wait, or open a case with AWS."
-                )
-        if found["pending"]:
-            reasons.append(
-                f"Changes of the instance are pending ({', '.join(found['pending'])}), and a reboot would apply them: "
-                "apply or withdraw them first."
-            )
-        if set(found["parameters"]) - {"in-sync"}:
-            reasons.append(
-                f"The parameter group is {', '.join(found['parameters'])}, and a reboot would apply it: look at what "
-                "was changed in it first."
-            )
-        if not found["restorable_at"]:
-            reasons.append("RDS shows no latest restorable time, so what could be lost is unknown: turn backups on.")
-        else:
-            age = since(found["restorable_at"], found["read_at"])
-            if age.total_seconds() > self.aws_seconds(params["restorable_minutes"] * 60):
-                reasons.append(
-                    f"The latest restorable time is {spoken(age)} old, so logs do not arrive and the standby may be "
-                    "behind: open a case with AWS before anything is moved."
-                )
-        return reasons
-
-    def _of_work(self, context: Json) -> list[str]:
-        reasons = []
-        if self.params["quiesced"] and context.get("read_only_mode") is False:
-            flag = self.database["read_only_flag"]
-            reasons.append(f"The application still writes: turn the flag {flag} on, which lets it only read, first.")
-        found = context.get("transactions")
-        if not found:
-            return reasons
-        if found["longest_write_s"] > self.aws_seconds(self.params["transaction_s"]):
-            age = spoken(timedelta(seconds=found["longest_write_s"]))
-            reasons.append(
-                f"A transaction that has written is open for {age}, and its recovery would hold the standby up: "
-                "end it, or wait for it."
-            )
-        if found["prepared"]:
-            reasons.append(
-                f"{plural(found['prepared'], 'prepared transaction')} would survive the failover with its locks: "
-                "commit it or roll it back first."
-            )
-        return reasons
+    def _preconditions(self, before: Json) -> dict[str, list[str]]:
+        return preconditions(before["context"], dict(self.params), self.aws_seconds)
 
     def prediction(self, before: Json) -> list[str]:
-        context = before["context"]
-        instance, work = context["instance"], context.get("transactions")
-        budget = 100 * USUAL_S / 60 / self.params["budget_minutes"]
-        refused = len(self.refusals(before))
-        sentences = [
-            "Every precondition holds." if not refused else f"{plural(refused, 'precondition')} stand in the way.",
-            f"The primary moves from {instance['zone']} to {instance['standby_zone'] or 'nowhere'}.",
-        ]
-        if work:
-            longest = spoken(timedelta(seconds=work["longest_s"]))
-            sentences.append(
-                f"{plural(work['writers'], 'open transaction')} that has written would be rolled back; the longest "
-                f"transaction is {longest} old."
-            )
-        return [
-            *sentences,
-            f"Writes fail for about {USUAL_S} s (95 % of failovers: below {LONG_S} s), {budget:.1f} % of the month's "
-            "error budget.",
-            "The name of the endpoint lives 5 s in DNS; a client that keeps it longer stays away longer.",
-        ]
+        return predicted(before, self._preconditions(before), self.params["budget_minutes"])
 
     def apply(self, before: Json) -> None:
         self.clients.write("rds", "RebootDBInstance").reboot_db_instance(
@@ -254,17 +215,21 @@ class Failover(DatabaseChange):
         )
 
     def inverse(self, before: Json) -> Json | str:
-        return "Failing back is a second outage: do it in a window, if at all."
+        return (
+            "Nothing to undo: both zones serve alike, and failing back is a second outage, for a maintenance window "
+            "if at all."
+        )
 
     def done(self, before: Json, after: Json) -> bool:
-        """Accepted: RDS reboots the instance, has said that it fails over, or another node answers already."""
-        was, now = before["context"], after["context"]
-        other = _node(now) != _node(was) if _node(now) and _node(was) else False
-        return after["failovers"] > before["failovers"] or now["instance"]["status"] == "rebooting" or other
+        """The call is done when RDS has begun; the standby takes over a minute later."""
+        nodes = [_node(state["context"]) for state in (before, after)]
+        moved = None not in nodes and nodes[0] != nodes[1]
+        return after["status"] == "rebooting" or bool(after["failovers"]) or moved
 
 
-def _node(context: Json) -> Any:
-    return (context.get("transactions") or {}).get("node", {}).get("address")
+def _node(context: Json) -> tuple[object, ...] | None:
+    """What tells one host from the other, and one start of it from the next."""
+    return tuple(context["sessions"][name] for name in IDENTITY) if "sessions" in context else None
 
 
 ENTRY = change_entry(Failover)

@@ -5,113 +5,122 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: database_session
-short_description: Cancel the statement of one session of the application, or end the session
+short_description: End what one session of the application does, or the session
 version_added: 0.1.0
 description:
-  - Sends C(pg_cancel_backend) or C(pg_terminate_backend) for one session, named by its process id and the time it
-    began, so that a process id that was used again is never hit.
-  - Nothing is changed when the session is gone, or, for V(cancel), when it runs no statement.
-  - Refuses a session of any other role than that of the application, one whose transaction is younger than
-    O(older_than_s), and one that has written for so long that its rollback would hurt.
-  - Does not wait until the sessions behind it go on.
+  - Cancels the statement of one session of a PostgreSQL database, or ends the session, when others wait for its locks.
+    Its transaction is rolled back.
+  - A session is named by O(pid) and O(backend_start), because a number is used again. The statement that ends it says
+    so itself, and that the session still does what was seen.
+  - Nothing is changed when that session is gone, or when nobody waits for it any more.
+  - Refuses a session that is not the application's own, a process that is no client (autovacuum, replication), a young
+    transaction, and one whose work of more than 10 minutes would be rolled back.
 author:
   - Daily EMR operations (@daily-emr)
 options:
   pid:
-    description: Process id of the session.
+    description: Number of the process of the session.
     type: int
     required: true
   backend_start:
-    description: When the session began, as M(daily_emr.ops.database_health) gives it.
+    description:
+      - When the session began, in UTC and to the microsecond, such as V(2026-11-22T01:30:00.123456Z).
     type: str
     required: true
   action:
-    description:
-      - V(cancel) ends the statement and leaves the session; its transaction is rolled back.
-      - V(terminate) ends the session, which is needed where it runs no statement.
+    description: Cancel its statement, which does nothing to a session that is idle, or terminate it.
     type: str
     choices: [cancel, terminate]
-    required: true
+    default: cancel
   older_than_s:
     description: Least age of its transaction, in seconds at the pace of AWS.
     type: int
     default: 60
-  longest_write_s:
-    description:
-      - A transaction that has been writing for longer, in seconds at the pace of AWS, is left alone, because its
-        rollback could take as long.
-      - One that is idle does not count, because it stopped writing.
-    type: int
-    default: 600
+attributes:
+  check_mode:
+    description: Reports the session that would be ended, and every reason why it may not.
+    support: full
+  diff_mode:
+    description: Shows the state of the session and how many wait for it, before and after.
+    support: full
 extends_documentation_fragment:
   - daily_emr.ops.common
-  - daily_emr.ops.common.change
   - daily_emr.ops.database
+notes:
+  - The role of the runbooks needs C(pg_monitor) to see the session and C(pg_signal_backend) to end it.
 """
 
 EXAMPLES = r"""
-- name: Cancel the schema change that everybody waits for
+- name: End the session that idles with the locks that others wait for
   daily_emr.ops.database_session:
     database: "{{ database }}"
     pid: 4711
-    backend_start: "2026-11-22T01:12:08.123456Z"
-    action: cancel
+    backend_start: "2026-11-22T01:12:31.091254Z"
+    action: terminate
 """
 
 RETURN = r"""
 outcome:
-  description: How the change ended, one of V(ok), V(noop), V(refused), V(failed), V(unknown), V(planned).
+  description: How the change ended, one of V(ok), V(noop), V(refused), V(failed), V(unknown).
   returned: always
   type: str
   sample: ok
+prediction:
+  description: What the change does and costs. Empty when there is nothing to do.
+  returned: always
+  type: list
+  elements: str
+  sample: ["4 sessions wait for it, and go on when it ends."]
 refusals:
   description: Why the change was refused, and what to do instead.
   returned: always
   type: list
   elements: str
-  sample: ["The session belongs to rdsadmin, and only those of emr_application may be ended: leave it."]
+  sample: ["The session belongs to rdsadmin, not to emr_application: leave it alone and ask its owner."]
 undo:
-  description: Why nothing undoes it.
+  description: A sentence why nothing would undo the change.
   returned: always
   type: raw
-  sample: "What the transaction did was rolled back; whoever began it may begin it again."
+  sample: "Nothing to undo: what was rolled back has to be done again by whoever did it."
 target:
   description: What the change is about.
   returned: always
   type: str
-  sample: db/daily-emr-staging-db/session/4711
+  sample: session/daily-emr-staging-db/4711
 """
 
-from datetime import timedelta
 from typing import ClassVar
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._database_changes import DatabaseChange
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import change_entry, run_module
-from ansible_collections.daily_emr.ops.plugins.module_utils._postgres import DATABASE_OPTION, change, session
-from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Json, parse_utc, plural, spoken
+from ansible_collections.daily_emr.ops.plugins.module_utils._postgres import DATABASE_OPTION
+from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Json, parse_utc, plural
 
+CLIENT = "client backend"
+GONE = "gone"
+# Real seconds: the work of ten minutes takes somebody ten minutes to do again, in every environment.
+MUCH_WORK_S = 600
+# One that has never run a statement has no query_start; work ends with the last statement, not with what idles after.
 LOOK = """
-SELECT usename AS role, application_name AS application, state, query_start, backend_xid IS NOT NULL AS has_written,
-       coalesce(extract(epoch FROM clock_timestamp() - xact_start), 0)::float AS transaction_s,
-       (SELECT count(*) FROM pg_stat_activity other WHERE %(pid)s = ANY (pg_blocking_pids(other.pid))) AS blocks
-FROM pg_stat_activity WHERE pid = %(pid)s AND backend_start = %(began)s AND backend_type = 'client backend'
-"""
-# The guards stand in the statement, too: between our look and the call the process id may have changed hands.
-CALLS = {
-    "cancel": """
-SELECT pg_cancel_backend(pid) AS sent FROM pg_stat_activity
-WHERE pid = %(pid)s AND backend_start = %(began)s AND usename = %(role)s AND state = 'active'
-""",
-    "terminate": """
-SELECT pg_terminate_backend(pid) AS sent FROM pg_stat_activity
-WHERE pid = %(pid)s AND backend_start = %(began)s AND usename = %(role)s
-""",
-}
-DONE = {"cancel": {"state": "cancelled"}, "terminate": {"state": "gone"}}
+SELECT usename AS role, backend_type AS kind, coalesce(state, '(none)') AS state,
+       backend_xid IS NOT NULL AS has_written, query_start AS statement_at,
+       extract(epoch FROM clock_timestamp() - coalesce(xact_start, state_change))::float8 AS age_s,
+       extract(epoch FROM CASE WHEN state = 'active' THEN clock_timestamp() ELSE state_change END
+                          - xact_start)::float8 AS work_s,
+       (SELECT count(*) FROM pg_stat_activity v
+        WHERE v.wait_event_type = 'Lock' AND %(pid)s = ANY (pg_blocking_pids(v.pid))) AS victims
+FROM pg_stat_activity WHERE pid = %(pid)s AND backend_start = %(backend_start)s::timestamptz"""
+_SAME = f"""
+FROM pg_stat_activity
+WHERE pid = %(pid)s AND backend_start = %(backend_start)s::timestamptz AND usename = %(role)s
+  AND backend_type = '{CLIENT}' AND query_start IS NOT DISTINCT FROM %(statement_at)s::timestamptz"""
+CANCEL = f"SELECT pg_cancel_backend(pid) AS sent {_SAME}"
+TERMINATE = f"SELECT pg_terminate_backend(pid) AS sent {_SAME}"
+STATEMENTS = {"cancel": ("pg_cancel_backend", CANCEL), "terminate": ("pg_terminate_backend", TERMINATE)}
 
 
-class Session(DatabaseChange):
-    """One session of the application."""
+class DatabaseSession(DatabaseChange):
+    """One session of a database, and who waits for it."""
 
     name: ClassVar[str] = "database_session"
     imperative: ClassVar[bool] = True
@@ -119,78 +128,79 @@ class Session(DatabaseChange):
         "database": DATABASE_OPTION,
         "pid": {"type": "int", "required": True},
         "backend_start": {"type": "str", "required": True},
-        "action": {"type": "str", "choices": ["cancel", "terminate"], "required": True},
+        "action": {"type": "str", "choices": ["cancel", "terminate"], "default": "cancel"},
         "older_than_s": {"type": "int", "default": 60},
-        "longest_write_s": {"type": "int", "default": 600},
     }
 
     @property
     def target(self) -> str:
-        return f"db/{self.instance}/session/{self.params['pid']}"
-
-    @property
-    def _named(self) -> Json:
-        return {"pid": self.params["pid"], "began": parse_utc(self.params["backend_start"])}
+        return f"session/{self.instance}/{self.params['pid']}"
 
     def observe(self) -> Json:
-        with session(self.clients, self.database, self.place) as found:
-            row = found.execute(LOOK, self._named).fetchone()
-        if row is None:
-            return {"state": "gone", "context": {}}
-        # What runs now is named by when it began: after a cancel the same session may run the next statement.
-        return {"state": str(row["state"]), "context": row}
+        parse_utc(self.params["backend_start"])
+        (found,) = self.rows(LOOK, pid=self.params["pid"], backend_start=self.params["backend_start"])
+        if found is None:
+            return {"session": GONE, "victims": 0, "context": {}}
+        return {"session": found["state"], "victims": found["victims"], "context": found}
 
     def wanted(self, before: Json) -> Json:
-        finished = {"state": before["state"]}
-        if before["state"] == "gone" or (self.params["action"] == "cancel" and before["state"] != "active"):
-            return finished
-        return DONE[self.params["action"]]
+        if before["session"] == GONE or not before["victims"]:
+            return before
+        return {"session": GONE if self.params["action"] == "terminate" else "cancelled", "victims": 0}
 
     def refusals(self, before: Json) -> list[str]:
-        found, params = before["context"], self.params
-        role = self.database["application_role"]
+        found, role = before["context"], self.database["application_role"]
         reasons = []
-        if found["role"] != role:
-            reasons.append(f"The session belongs to {found['role']}, and only those of {role} may be ended: leave it.")
-        age = spoken(timedelta(seconds=found["transaction_s"]))
-        if found["transaction_s"] < self.aws_seconds(params["older_than_s"]) and not self._waits_with_others(found):
-            reasons.append(f"Its transaction is only {age} old: wait until it is {params['older_than_s']} s old.")
-        busy = found["state"] == "active" and found["has_written"]
-        if busy and found["transaction_s"] > self.aws_seconds(params["longest_write_s"]):
+        if found["kind"] != CLIENT:
             reasons.append(
-                f"It has been writing for {age}, and to roll that back may take as long: ask its owner first."
+                f"The process is {found['kind'] or 'of an unknown kind'}, not a client: leave it alone, it is the "
+                "database's own."
             )
+        if found["role"] != role:
+            reasons.append(
+                f"The session belongs to {found['role'] or 'nobody'}, not to {role}: leave it alone and ask its owner."
+            )
+        if found["age_s"] is None:
+            reasons.append("How old its transaction is cannot be seen: grant pg_monitor to the role of the runbooks.")
+        elif found["age_s"] < self.aws_seconds(self.params["older_than_s"]):
+            reasons.append(f"Its transaction is only {found['age_s']:.0f} s old: let it end by itself, and look again.")
+        if found["has_written"] and (found["work_s"] or 0) > MUCH_WORK_S:
+            reasons.append(
+                f"It has written for {found['work_s'] / 60:.0f} minutes, and all of that would be rolled back: decide "
+                "with the owner of the session."
+            )
+        if self.params["action"] == "cancel" and found["state"] != "active":
+            reasons.append(f"The session is {found['state']}, so there is no statement to cancel: terminate it.")
         return reasons
-
-    def _waits_with_others(self, found: Json) -> bool:
-        """A statement that others queue behind need not grow old: cancelling it costs only itself."""
-        return self.params["action"] == "cancel" and bool(found["blocks"])
 
     def prediction(self, before: Json) -> list[str]:
         found = before["context"]
-        if not found:
-            return []
-        lost = "What its transaction wrote is rolled back." if found["has_written"] else "It has written nothing."
-        return [f"{plural(found['blocks'], 'session')} that wait for it directly go on. {lost}"]
+        lost = "What it has written is rolled back." if found["has_written"] else "It has written nothing."
+        return [f"{plural(before['victims'], 'session')} wait for it, and go on when it ends.", lost]
 
     def apply(self, before: Json) -> None:
-        action = self.params["action"]
-        name = {"cancel": "pg_cancel_backend", "terminate": "pg_terminate_backend"}[action]
-        values = self._named | {"role": self.database["application_role"]}
-        change(self.clients, self.database, self.place, name, CALLS[action], values)
+        operation, statement = STATEMENTS[self.params["action"]]
+        self.send(
+            operation,
+            statement,
+            pid=self.params["pid"],
+            backend_start=self.params["backend_start"],
+            role=self.database["application_role"],
+            statement_at=before["context"]["statement_at"],
+        )
 
     def inverse(self, before: Json) -> Json | str:
-        return "What the transaction did was rolled back; whoever began it may begin it again."
+        return "Nothing to undo: what was rolled back has to be done again by whoever did it."
 
     def done(self, before: Json, after: Json) -> bool:
-        was, now = before["context"], after["context"]
-        if after["state"] == "gone":
+        """Terminated: the session is gone. Cancelled: the statement that was seen no longer runs."""
+        if after["session"] == GONE:
             return True
-        moved = bool(now["state"] != "active" or now["query_start"] != was["query_start"])
-        return self.params["action"] == "cancel" and moved
+        same = after["context"]["statement_at"] == before["context"]["statement_at"]
+        return self.params["action"] == "cancel" and not (after["session"] == "active" and same)
 
 
-ENTRY = change_entry(Session)
+ENTRY = change_entry(DatabaseSession)
 
 
 def main() -> None:

@@ -5,33 +5,36 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: database_settled
-short_description: Wait until a database takes writes again, after a failover or a change
+short_description: Wait until a failover is over, or until a database is available again
 version_added: 0.1.0
 description:
-  - Waits until RDS calls the instance available and new connections have written O(writes) times in a row; with
-    O(failover) also until RDS has said that a failover has completed since O(since), and with O(node_before) until
-    another node answers.
-  - Follows events, node and a row of its own schema, never the status alone, which RDS shows as available before the
-    first connection works.
-  - Ends at once when RDS abandons the failover. Being stopped in the middle changes nothing.
-  - It is a step of its own where waiting is the right answer to an incident.
+  - Waits until RDS says that a failover has ended, the instance is in a state in which it serves, another node answers,
+    and several new connections in a row have written and were acknowledged.
+  - The write is one row of the runbooks' own schema. It is the only thing that the wait changes.
+  - Ends early when RDS has abandoned the failover that was asked for.
+  - What cannot be read is not good. Reports progress. Being stopped in the middle changes nothing.
+  - In check mode it does not wait.
 author:
   - Daily EMR operations (@daily-emr)
 options:
-  since:
-    description: Only events after this UTC timestamp count.
-    type: str
-    required: true
   failover:
-    description: Whether a failover must have completed.
+    description: Whether a failover has to end. Otherwise it is enough that the database is available.
     type: bool
     required: true
+  since:
+    description:
+      - The time from which on events of RDS count, as a UTC timestamp such as V(2026-11-22T01:30:00Z).
+      - At most a day old.
+    type: str
+    required: true
   node_before:
-    description: Address of the node that was primary and must not be any more. The default accepts any.
+    description:
+      - Address of the node that was primary before, as the server itself knows it. Another one has to answer.
+      - The default accepts any.
     type: str
     default: ""
   writes:
-    description: Writes in a row, each over a new connection.
+    description: Acknowledged writes in a row, each in a new connection.
     type: int
     default: 3
   timeout:
@@ -44,7 +47,7 @@ options:
     default: 5
 attributes:
   check_mode:
-    description: Does not wait and writes nothing; says that it would wait.
+    description: Says what would be waited for, and does not wait.
     support: full
   diff_mode:
     description: Changes nothing, so there is nothing to show.
@@ -58,50 +61,71 @@ EXAMPLES = r"""
 - name: Wait until the standby has taken over and new connections can write
   daily_emr.ops.database_settled:
     database: "{{ database }}"
-    since: "2026-11-22T01:30:00Z"
     failover: true
-    node_before: 10.0.1.17
+    since: "2026-11-22T01:30:00Z"
+    node_before: 10.0.21.14
     timeout: 600
 """
 
 RETURN = r"""
-settled:
-  description: Whether the database has settled; false only in check mode, otherwise the task fails.
-  returned: success
-  type: bool
-  sample: true
 outcome:
-  description: V(ok), or V(planned) in check mode.
-  returned: success
+  description: V(ok) when it has settled, V(planned) in check mode, V(failed) otherwise.
+  returned: always
   type: str
   sample: ok
-node:
-  description: Address of the node that takes writes.
-  returned: success
+step:
+  description: What was waited for, V(await_failover) or V(await_availability).
+  returned: always
   type: str
-  sample: 10.0.2.31
+  sample: await_failover
+settled:
+  description: Whether it has settled.
+  returned: always
+  type: bool
+  sample: true
+abandoned:
+  description: Whether RDS has abandoned the failover that was asked for, so that none will come.
+  returned: always
+  type: bool
+  sample: false
 seconds:
   description: How long it took, in seconds.
-  returned: success
+  returned: when it waited
   type: float
-  sample: 83.4
+  sample: 81.3
+seconds_to_writable:
+  description: Seconds from the beginning of the wait to the first of the acknowledged writes, null when there was none.
+  returned: when it waited
+  type: float
+  sample: 71.2
+events:
+  description: What RDS said of failovers since the given time, the oldest first, as C(kind) and C(at).
+  returned: when it waited
+  type: list
+  elements: dict
+  sample:
+    - kind: started
+      at: "2026-11-22T01:30:04.000Z"
+node:
+  description: Address of the node that acknowledged the last write, null when none did.
+  returned: when it waited
+  type: str
+  sample: 10.0.22.31
+target:
+  description: What was waited for.
+  returned: always
+  type: str
+  sample: database/daily-emr-staging-db
 """
 
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ansible_collections.daily_emr.ops.plugins.module_utils._database_instance import (
-    WRITE,
-    place_of,
-    read_events,
-    read_instance,
-    read_node,
-)
-from ansible_collections.daily_emr.ops.plugins.module_utils._errors import CallFailed
-from ansible_collections.daily_emr.ops.plugins.module_utils._modules import read_entry, run_module
-from ansible_collections.daily_emr.ops.plugins.module_utils._postgres import DATABASE_OPTION, session
-from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Json, Readings, parse_utc
+from ansible_collections.daily_emr.ops.plugins.module_utils._database_settled import Settling, look
+from ansible_collections.daily_emr.ops.plugins.module_utils._modules import Entry, read_entry, run_module
+from ansible_collections.daily_emr.ops.plugins.module_utils._outcomes import StepOutcome
+from ansible_collections.daily_emr.ops.plugins.module_utils._postgres import DATABASE_OPTION
+from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import parse_utc
 
 if TYPE_CHECKING:
     from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clients
@@ -109,120 +133,84 @@ if TYPE_CHECKING:
 
 monotonic = time.monotonic
 sleep = time.sleep
-# More than four looks a second would only heat the API.
+# A look costs two calls and a session; more than four looks a second would only heat the API.
 LEAST_INTERVAL_S = 0.25
 
 
-def look(clients: Clients, params: Params) -> Readings:
-    """The instance, its events since the given time, and, when it has an address, one write over a new connection."""
-    database, moment = params["database"], parse_utc(params["since"])
-    readings = Readings()
-    readings.take(
-        instance=lambda: read_instance(clients, database["instance"]),
-        events=lambda: [
-            event for event in read_events(clients, database["instance"]) if parse_utc(event["at"]) >= moment
-        ],
-    )
-    if "instance" in readings.values:
-        readings.take(node=lambda: _written(clients, database, readings.values["instance"]))
-    return readings
-
-
-def _written(clients: Clients, database: Json, instance: Json) -> Json:
-    """The node that acknowledged a write just now."""
-    with session(clients, database, place_of(instance), write=True) as found:
-        node = read_node(found)
-        found.execute(WRITE)
-    return node
-
-
-def missing(readings: Readings, params: Params) -> list[str]:
-    """What is not as it must be yet; pure. What could not be read is missing, too."""
-    found = readings.values
-    kinds = [event["kind"] for event in found.get("events", [])]
-    reasons = [f"the {name} could not be read: {why}" for name, why in readings.unread.items()]
-    if "instance" in found and found["instance"]["status"] != "available":
-        reasons.append(f"the instance is {found['instance']['status']}")
-    if params["failover"] and "events" in found and "failover completed" not in kinds:
-        began = "failover started" in kinds
-        reasons.append("RDS has not said that the failover is complete" if began else "no failover has started")
-    if "node" in found:
-        node = found["node"]
-        if node["in_recovery"] or node["read_only"]:
-            reasons.append(f"{node['address']} takes no writes")
-        if params["node_before"] and node["address"] == params["node_before"]:
-            reasons.append(f"{node['address']} still answers, which was primary before")
-    return reasons
-
-
 def wait(params: Params, clients: Clients, progress: Progress) -> dict[str, Any]:
-    """Look until it has settled; raises CallFailed when it has not in time, or when RDS gave up."""
+    """Look until it has settled, the failover was abandoned, or the time is up."""
+    parse_utc(params["since"])
     started = monotonic()
     deadline = started + clients.environment.seconds(params["timeout"])
     interval = max(clients.environment.seconds(params["interval"]), LEAST_INTERVAL_S)
-    last, good = "", 0
+    settling, last = Settling(params), ""
     while True:
-        readings = look(clients, params)
-        reasons = missing(readings, params)
+        news = settling.see(look(clients, params["database"]), monotonic() - started)
         passed = monotonic() - started
-        good = 0 if reasons else good + 1
-        if good >= params["writes"]:
-            node = str(readings.values["node"]["address"])
-            progress(f"Settled after {passed:.0f} s: {node} takes writes.")
-            return _step(params, "ok", f"{node} takes writes after {passed:.0f} s.", passed, node)
-        kinds = [event["kind"] for event in readings.values.get("events", [])]
-        if params["failover"] and "failover abandoned" in kinds and "failover completed" not in kinds:
-            raise CallFailed("RDS abandoned the failover because another one was too recent: open a case with AWS.")
-        now = "; ".join(reasons) or f"{good} of {params['writes']} writes in a row"
+        for text in news:
+            progress(f"{passed:.0f} s: {text}")
+        missing = settling.missing()
+        if not missing:
+            return _result(params, StepOutcome.OK, f"It has settled after {passed:.0f} s.", settling, passed)
+        now = "; ".join(missing)
+        if settling.abandoned:
+            why = "RDS abandoned the failover because there was one recently, so none will come: look for another cause"
+            return _result(params, StepOutcome.FAILED, f"{why}. Missing: {now}.", settling, passed)
+        if monotonic() >= deadline:
+            why = f"{params['database']['instance']} has not settled within {passed:.0f} s: {now}. "
+            advice = "Nothing was sent twice; look at the instance before anything else is changed."
+            return _result(params, StepOutcome.FAILED, why + advice, settling, passed)
         # Said once, but told at every look: the lease lives on progress.
         progress(f"{passed:.0f} s: {now}." if now != last else "")
         last = now
-        if monotonic() >= deadline:
-            raise CallFailed(
-                f"{params['database']['instance']} has not settled within {passed:.0f} s: {now}. "
-                "Look at it before anything else is changed."
-            )
         sleep(min(interval, max(deadline - monotonic(), 0.0)))
 
 
-def _step(params: Params, outcome: str, sentence: str, passed: float, node: str) -> dict[str, Any]:
-    return {
+def plan(params: Params, _clients: Clients, _progress: Progress) -> dict[str, Any]:
+    """What would be waited for."""
+    what = "a failover is over" if params["failover"] else "the instance is available"
+    return _result(params, StepOutcome.PLANNED, f"It would be waited until {what} and new connections can write.")
+
+
+def _result(
+    params: Params, outcome: StepOutcome, sentence: str, settling: Settling | None = None, passed: float = 0.0
+) -> dict[str, Any]:
+    """A wait is a step of its own, in the record, too: a run may do nothing else."""
+    facts = {
         "step": "await_failover" if params["failover"] else "await_availability",
-        "target": f"db/{params['database']['instance']}",
-        "outcome": outcome,
-        "settled": outcome == "ok",
-        "diff": {"before": {}, "after": {}},
-        "undo": "Nothing was changed, so there is nothing to undo.",
+        "target": f"database/{params['database']['instance']}",
+        "outcome": str(outcome),
+        "diff": {},
+        "undo": "Nothing to undo: it only waited.",
         "msg": sentence,
-        "node": node,
-        "seconds": round(passed, 1),
+        "refused": False,
+        "refusals": [],
+        "settled": outcome is StepOutcome.OK,
+        "abandoned": bool(settling and settling.abandoned),
     }
+    if settling:
+        facts |= {"seconds": round(passed, 1), **settling.facts()}
+    return facts | ({"failed": True} if outcome is StepOutcome.FAILED else {})
 
 
-_WAITS = read_entry(
-    {
-        "database": DATABASE_OPTION,
-        "since": {"type": "str", "required": True},
-        "failover": {"type": "bool", "required": True},
-        "node_before": {"type": "str", "default": ""},
-        "writes": {"type": "int", "default": 3},
-        "timeout": {"type": "int", "required": True},
-        "interval": {"type": "int", "default": 5},
-    },
-    wait,
-)
-_PLANS = read_entry(
-    _WAITS.argument_spec,
-    lambda params, _clients, _progress: _step(params, "planned", "It would be waited for.", 0.0, ""),
-)
+SPEC: dict[str, Any] = {
+    "database": DATABASE_OPTION,
+    "failover": {"type": "bool", "required": True},
+    "since": {"type": "str", "required": True},
+    "node_before": {"type": "str", "default": ""},
+    "writes": {"type": "int", "default": 3},
+    "timeout": {"type": "int", "required": True},
+    "interval": {"type": "int", "default": 5},
+}
+WAITING, PLANNING = read_entry(SPEC, wait), read_entry(SPEC, plan)
 
 
 def run(params: Params, context: Context) -> dict[str, Any]:
-    """Wait; a plan says that it would."""
-    return (_PLANS if context.check_mode else _WAITS).run(params, context)
+    """In check mode there is nothing to wait for, because nothing was begun."""
+    return (PLANNING if context.check_mode else WAITING).run(params, context)
 
 
-ENTRY = replace(_WAITS, run=run)
+ENTRY = Entry(WAITING.argument_spec, run)
 
 
 def main() -> None:

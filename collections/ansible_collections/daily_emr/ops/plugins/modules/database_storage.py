@@ -8,76 +8,99 @@ module: database_storage
 short_description: Give an RDS instance more storage
 version_added: 0.1.0
 description:
-  - Raises the allocated storage at once (C(ApplyImmediately)). Storage can never be made smaller again.
-  - Nothing is changed when the instance has grown by as much since it was diagnosed, or is about to.
-  - Refuses while other changes are pending, while the instance is in a state in which RDS changes nothing, within six
-    hours of the last change of storage, and beyond the limit of storage autoscaling.
-  - Does not wait; M(daily_emr.ops.database_settled) does.
+  - Grows the allocated storage of an RDS instance by O(grow_percent) of O(allocated_gib_before), at once.
+  - Nothing is changed when the instance has that much, or is about to have it. So running it again never grows twice.
+  - Refuses while the instance is not available or full, while another change is pending, which would be applied along
+    with it, within 6 hours of the last change of the storage, and above what storage autoscaling is allowed.
+  - This cannot be undone, because the storage of an instance never shrinks.
 author:
   - Daily EMR operations (@daily-emr)
 options:
   allocated_gib_before:
-    description: GiB that were allocated when the incident was diagnosed, so that a second run does not grow it again.
+    description: The allocated storage, in GiB, that the diagnosis saw.
     type: int
     required: true
   grow_percent:
-    description: By how many percent of that it is grown. RDS accepts 10 and more.
+    description: By how many percent it is grown; RDS accepts 10 or more.
     type: int
     default: 20
+attributes:
+  check_mode:
+    description: Reports the size that would be asked for, and every reason why it may not.
+    support: full
+  diff_mode:
+    description: Shows the size before and after, in GiB.
+    support: full
 extends_documentation_fragment:
   - daily_emr.ops.common
-  - daily_emr.ops.common.change
   - daily_emr.ops.database
 """
 
 EXAMPLES = r"""
-- name: Make room
+- name: Grow the storage by a fifth
   daily_emr.ops.database_storage:
     database: "{{ database }}"
     allocated_gib_before: 100
-    grow_percent: 20
 """
 
 RETURN = r"""
 outcome:
-  description: How the change ended, one of V(ok), V(noop), V(refused), V(failed), V(unknown), V(planned).
+  description: How the change ended, one of V(ok), V(noop), V(refused), V(failed), V(unknown).
   returned: always
   type: str
   sample: ok
+prediction:
+  description: What the change does and costs. Empty when there is nothing to do.
+  returned: always
+  type: list
+  elements: str
+  sample: ["The storage grows from 100 to 120 GiB, is paid for from now on, and never shrinks again."]
 refusals:
   description: Why the change was refused, and what to do instead.
   returned: always
   type: list
   elements: str
-  sample: ["RDS is optimising the storage after its last change, up to six hours: free space until it is done."]
+  sample: ["The storage was changed 2 h ago, and RDS changes it once in 6 hours: free space instead."]
 undo:
-  description: Why nothing undoes it.
+  description: A sentence why nothing would undo the change.
   returned: always
   type: raw
-  sample: "Storage cannot be made smaller again."
+  sample: "None: the storage of an instance never shrinks."
 target:
   description: What the change is about.
   returned: always
   type: str
-  sample: db/daily-emr-staging-db
+  sample: database/daily-emr-staging-db
 """
 
-from math import ceil
+from datetime import datetime, timedelta
 from typing import ClassVar
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._database_changes import DatabaseChange
-from ansible_collections.daily_emr.ops.plugins.module_utils._database_instance import read_instance
+from ansible_collections.daily_emr.ops.plugins.module_utils._database_readings import read_instance
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import change_entry, run_module
 from ansible_collections.daily_emr.ops.plugins.module_utils._postgres import DATABASE_OPTION
-from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Json
+from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import (
+    Json,
+    Readings,
+    iso,
+    listed,
+    since,
+    spoken,
+    unread,
+)
 
 LEAST_PERCENT = 10
+COOLING_OFF_S = 6 * 3600
+COOLING_OFF_MINUTES = 420  # what DescribeEvents is asked for, an hour more
 GROWS = ("available", "storage-full")
-OPTIMISING = "storage-optimization"
+OPTIMIZING = "storage-optimization"
+# RDS-EVENT-0017, 0018, 0217 and 0218; DescribeEvents gives no numbers.
+CHANGED = "modification to allocated storage"
 
 
 class Storage(DatabaseChange):
-    """GiB allocated to the instance."""
+    """The allocated storage of an instance, in GiB."""
 
     name: ClassVar[str] = "database_storage"
     imperative: ClassVar[bool] = False
@@ -88,49 +111,82 @@ class Storage(DatabaseChange):
     }
 
     def observe(self) -> Json:
-        found = read_instance(self.clients, self.instance)
-        return {"allocated_gib": max(found["allocated_gib"], found["pending_gib"] or 0), "context": found}
+        readings = Readings()
+        readings.take(
+            instance=lambda: read_instance(self.clients, self.instance),
+            events_of_the_storage=self._changed_at,
+        )
+        instance = readings.need("instance")
+        size = max(instance["allocated_gib"], instance["pending_gib"] or 0)
+        return {"gib": size, "context": readings.context()}
+
+    def _changed_at(self) -> str | None:
+        """When RDS last said that it changes the storage, or has."""
+        pages = self.clients.read("rds").get_paginator("describe_events")
+        found: list[datetime] = []
+        for page in pages.paginate(
+            SourceIdentifier=self.instance, SourceType="db-instance", Duration=COOLING_OFF_MINUTES
+        ):
+            found += [event["Date"] for event in page["Events"] if CHANGED in event.get("Message", "").lower()]
+        return iso(max(found, default=None))
 
     def wanted(self, before: Json) -> Json:
-        grown = ceil(self.params["allocated_gib_before"] * (100 + self.params["grow_percent"]) / 100)
-        return {"allocated_gib": max(before["allocated_gib"], grown)}
+        # A whole number of GiB, upwards.
+        target = -(-self.params["allocated_gib_before"] * (100 + self.params["grow_percent"]) // 100)
+        return {"gib": max(before["gib"], target)}
 
     def refusals(self, before: Json) -> list[str]:
-        found, wanted = before["context"], self.wanted(before)["allocated_gib"]
-        reasons = []
+        context, wanted = before["context"], self.wanted(before)["gib"]
+        instance = context["instance"]
+        reasons = unread(context)
         if self.params["grow_percent"] < LEAST_PERCENT:
             reasons.append(f"RDS grows storage by {LEAST_PERCENT} % or more: set grow_percent to at least that.")
-        if found["status"] == OPTIMISING:
+        elif wanted * 100 < before["gib"] * (100 + LEAST_PERCENT):
             reasons.append(
-                "RDS is optimising the storage after its last change, up to six hours: free space until it is done."
+                f"The instance has {before['gib']} GiB, not {self.params['allocated_gib_before']}, and {wanted} would "
+                f"be less than {LEAST_PERCENT} % more: diagnose again."
             )
-        elif found["status"] not in GROWS:
+        if instance["maximum_gib"] and wanted > instance["maximum_gib"]:
             reasons.append(
-                f"The instance is {found['status']}, and RDS changes nothing in it now: wait until it is not."
+                f"{wanted} GiB are above what storage autoscaling may reach, {instance['maximum_gib']} GiB: raise "
+                "MaxAllocatedStorage first."
             )
-        if found["pending"]:
+        if instance["pending"]:
             reasons.append(
-                f"Changes of the instance are pending ({', '.join(found['pending'])}) and would be applied as well: "
-                "apply or withdraw them first."
+                f"Other changes are pending ({listed(instance['pending'])}) and would be applied at once with this "
+                "one: apply or withdraw them first."
             )
-        if found["most_gib"] and wanted > found["most_gib"]:
-            reasons.append(
-                f"{wanted} GiB are above the limit of storage autoscaling ({found['most_gib']} GiB): raise it first."
-            )
-        return reasons
+        return reasons + self._too_soon(context)
+
+    def _too_soon(self, context: Json) -> list[str]:
+        instance, changed_at = context["instance"], context.get("events_of_the_storage")
+        if instance["status"] == OPTIMIZING:
+            return ["RDS still optimizes the storage after its last change: free space instead, or wait for its end."]
+        if instance["status"] not in GROWS:
+            return [f"The instance is {instance['status']}, and cannot be changed now: wait until it is available."]
+        if changed_at is None:
+            return []
+        age = since(changed_at, instance["read_at"])
+        if age >= timedelta(seconds=self.aws_seconds(COOLING_OFF_S)):
+            return []
+        return [f"The storage was changed {spoken(age)} ago, and RDS changes it once in 6 hours: free space instead."]
 
     def prediction(self, before: Json) -> list[str]:
-        return ["The instance stays up; RDS optimises the storage for hours, and allows no other change for six."]
+        size = f"from {before['gib']} to {self.wanted(before)['gib']} GiB"
+        return [
+            f"The storage grows {size}, is paid for from now on, and never shrinks again.",
+            "It can be grown again after 6 hours at the earliest; meanwhile latencies are higher.",
+        ]
 
     def apply(self, before: Json) -> None:
         self.clients.write("rds", "ModifyDBInstance").modify_db_instance(
             DBInstanceIdentifier=self.instance,
-            AllocatedStorage=self.wanted(before)["allocated_gib"],
+            AllocatedStorage=self.wanted(before)["gib"],
             ApplyImmediately=True,
         )
 
     def inverse(self, before: Json) -> Json | str:
-        return "Storage cannot be made smaller again."
+        return "None: the storage of an instance never shrinks."
 
 
 ENTRY = change_entry(Storage)

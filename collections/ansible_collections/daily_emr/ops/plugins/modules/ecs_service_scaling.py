@@ -5,23 +5,25 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: ecs_service_scaling
-short_description: Choose the limits of the capacity of an ECS service
+short_description: Choose the minimum and the maximum capacity of an ECS service
 version_added: 0.1.0
 description:
-  - Sets the minimum or the maximum of Application Auto Scaling for an ECS service, never the bare desired count, which
-    automatic scaling would overrule. A maximum below the number of tasks that run ends the others at once.
+  - Sets the limits of Application Auto Scaling for an ECS service, never the bare desired count, which automatic
+    scaling would overrule.
+  - A lower maximum caps the load on whatever the tasks lean on; tasks above it are stopped. A minimum above it is
+    lowered in the same call.
   - Refuses to raise it when the database is the bottleneck (its CPU or the cache's is above 70 %), when the
     connections of the added tasks do not fit into the database with a fifth to spare, above the maximum, and while
-    scaling out is suspended.
-  - Does not wait until the tasks run (1 to 3 minutes).
+    scaling out is suspended. Refuses a maximum below 2, with which the loss of one task would be an outage.
+  - Does not wait until the tasks run or have ended (1 to 3 minutes).
 author:
   - Daily EMR operations (@daily-emr)
 options:
   minimum:
-    description: The minimum number of tasks. The default leaves it, or lowers it to O(maximum).
+    description: The minimum number of tasks. At least one of this and O(maximum) is required.
     type: int
   maximum:
-    description: The maximum number of tasks, at least two. The default leaves it.
+    description: The maximum number of tasks. A minimum that is above it is lowered to it.
     type: int
   lower:
     description:
@@ -40,7 +42,7 @@ options:
     type: int
 attributes:
   check_mode:
-    description: Reports the limits that would be set, and every reason why it may not.
+    description: Reports the limits that would be set, and every reason why they may not.
     support: full
   diff_mode:
     description: Shows the limits before and after.
@@ -57,10 +59,10 @@ EXAMPLES = r"""
     minimum: 4
     max_connections: 800
 
-- name: Run no more tasks than the connections of the database fit
+- name: Let no more tasks run than the connections of the database fit
   daily_emr.ops.ecs_service_scaling:
     service: "{{ web_service }}"
-    maximum: 6
+    maximum: 4
     lower: true
 """
 
@@ -100,7 +102,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._dependencies import
     read_database,
     read_max_connections,
 )
-from ansible_collections.daily_emr.ops.plugins.module_utils._errors import OpsError
+from ansible_collections.daily_emr.ops.plugins.module_utils._errors import OpsError, Refused
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import change_entry, run_module
 from ansible_collections.daily_emr.ops.plugins.module_utils._releases import read_capacity, read_service
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import (
@@ -113,6 +115,8 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes
 )
 
 BUSY_PERCENT = 70
+# With one task, its loss would be an outage.
+LEAST_MAXIMUM = 2
 # A fifth of the connections stays free for migrations, backups and people.
 USABLE_SHARE = 0.8
 # The application must survive the loss of a task.
@@ -120,7 +124,7 @@ SPARED = 2
 
 
 class Scaling(WebServiceChange):
-    """The limits of the capacity of an ECS service."""
+    """The limits between which an ECS service is scaled."""
 
     name: ClassVar[str] = "ecs_service_scaling"
     imperative: ClassVar[bool] = False
@@ -138,6 +142,8 @@ class Scaling(WebServiceChange):
         return self.ecs_target
 
     def observe(self) -> Json:
+        if self.params["minimum"] is None and self.params["maximum"] is None:
+            raise Refused("Neither minimum nor maximum is given, so there is nothing to choose: give one of them.")
         clients, service = self.clients, self.service
         where = (clients, service["cluster"], service["service"])
         readings = Readings()
@@ -150,9 +156,10 @@ class Scaling(WebServiceChange):
         limits = readings.need("scaling_limits")
         if limits is None:
             raise OpsError(f"{self.target} is not scaled automatically: register a scalable target for it first.")
-        if self.params["minimum"] and self.params["minimum"] > limits["minimum"]:
+        before = {name: limits[name] for name in ("minimum", "maximum")}
+        if self.wanted(before)["minimum"] > before["minimum"]:
             self._weigh(readings)
-        return {"minimum": limits["minimum"], "maximum": limits["maximum"], "context": readings.context()}
+        return {**before, "context": readings.context()}
 
     def _weigh(self, readings: Readings) -> None:
         """How much more the database and the cache can take. Lowering the minimum needs no such proof."""
@@ -173,25 +180,36 @@ class Scaling(WebServiceChange):
         )
 
     def wanted(self, before: Json) -> Json:
-        maximum = self.params["maximum"] or before["maximum"]
-        minimum = before["minimum"] if self.params["minimum"] is None else self.params["minimum"]
-        return {"minimum": minimum if self.params["minimum"] else min(minimum, maximum), "maximum": maximum}
+        minimum, maximum = self.params["minimum"], self.params["maximum"]
+        if maximum is None:
+            maximum = before["maximum"]
+        if minimum is None:
+            minimum = min(before["minimum"], maximum)
+        return {"minimum": minimum, "maximum": maximum}
 
     def refusals(self, before: Json) -> list[str]:
-        context, wanted = before["context"], self.wanted(before)
-        minimum, maximum = wanted["minimum"], wanted["maximum"]
-        limits = context["scaling_limits"]
-        reasons = self._of_maximum(before, maximum)
-        if minimum < 1:
-            reasons.append(f"A minimum of {minimum} would let the service run without tasks: set at least 1.")
-        if minimum > maximum:
-            reasons.append(f"{minimum} tasks are above the scaling maximum of {maximum}: raise the maximum first.")
-        if minimum <= before["minimum"]:
-            if minimum < before["minimum"] and not self.params["lower"]:
-                reasons.append(
-                    f"{minimum} is below the minimum of {before['minimum']}, which would take capacity away: "
-                    "set lower if that is meant."
-                )
+        context, limits = before["context"], before["context"]["scaling_limits"]
+        wanted = self.wanted(before)
+        reasons = []
+        if wanted["minimum"] < 1:
+            reasons.append(f"A minimum of {wanted['minimum']} would let the service run without tasks: set at least 1.")
+        if wanted["maximum"] < LEAST_MAXIMUM:
+            reasons.append(
+                f"With a maximum of {wanted['maximum']} the loss of one task would be an outage: set at least "
+                f"{LEAST_MAXIMUM}, and take load away by other means."
+            )
+        if wanted["minimum"] > wanted["maximum"]:
+            reasons.append(
+                f"{wanted['minimum']} tasks are above the scaling maximum of {wanted['maximum']}: raise the maximum "
+                "first."
+            )
+        reasons += [
+            f"{number} is below the {name} of {before[name]}, which would take capacity away: set lower if that is "
+            "meant."
+            for name, number in wanted.items()
+            if number < before[name] and not self.params["lower"]
+        ]
+        if wanted["minimum"] <= before["minimum"]:
             return reasons
         reasons += unread(context)
         if limits["suspended"]:
@@ -206,24 +224,13 @@ class Scaling(WebServiceChange):
                     f"The CPU of the {name} is at {busy:.0f} %, so more tasks would make it worse: "
                     f"run the runbook for the {name}."
                 )
-        return reasons + self._headroom(context)
+        return reasons + self._headroom(context, wanted["minimum"])
 
-    def _of_maximum(self, before: Json, maximum: int) -> list[str]:
-        reasons = []
-        if self.params["maximum"] is not None and maximum < SPARED:
-            reasons.append(f"A maximum of {maximum} would leave no task to spare: set at least {SPARED}.")
-        if maximum < before["maximum"] and not self.params["lower"]:
-            reasons.append(
-                f"{maximum} is below the maximum of {before['maximum']}, which would take capacity away: "
-                "set lower if that is meant."
-            )
-        return reasons
-
-    def _headroom(self, context: Json) -> list[str]:
+    def _headroom(self, context: Json, minimum: int) -> list[str]:
         if "connections_in_use" not in context or "max_connections" not in context:
             return []
         free = int(context["max_connections"] * USABLE_SHARE) - int(context["connections_in_use"])
-        added = max(self.wanted(context["scaling_limits"])["minimum"] - context["service"]["running"], 0)
+        added = max(minimum - context["service"]["running"], 0)
         needed = added * self.params["connections_per_task"]
         if needed <= free:
             return []
@@ -234,11 +241,15 @@ class Scaling(WebServiceChange):
         ]
 
     def apply(self, before: Json) -> None:
+        wanted = self.wanted(before)
+        sizes = {"MinCapacity": wanted["minimum"]}
+        if self.params["maximum"] is not None:
+            sizes["MaxCapacity"] = wanted["maximum"]
         self.clients.write("application-autoscaling", "RegisterScalableTarget").register_scalable_target(
             ServiceNamespace="ecs",
             ResourceId=self.target,
             ScalableDimension="ecs:service:DesiredCount",
-            **self._limits(before),
+            **sizes,
         )
 
     def _limits(self, before: Json) -> dict[str, int]:
@@ -247,8 +258,10 @@ class Scaling(WebServiceChange):
         return {"MinCapacity": wanted["minimum"], **maximum}
 
     def inverse(self, before: Json) -> Json | str:
-        maximum = {} if self.params["maximum"] is None else {"maximum": before["maximum"]}
-        return self.step_back(self.name, minimum=before["minimum"], **maximum, lower=True)
+        back = {"minimum": before["minimum"]}
+        if self.params["maximum"] is not None:
+            back["maximum"] = before["maximum"]
+        return self.step_back(self.name, **back, lower=True)
 
 
 ENTRY = change_entry(Scaling)

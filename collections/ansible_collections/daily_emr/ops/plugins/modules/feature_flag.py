@@ -5,13 +5,15 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: feature_flag
-short_description: Turn a LaunchDarkly feature flag off
+short_description: Turn a LaunchDarkly feature flag off, or a mode on and off
 version_added: 0.1.0
 description:
   - Turns a feature flag off in the environment of the service, with one semantic patch. Running tasks follow within
     seconds.
   - Refuses a flag that guards a migration or a safety control (tags C(migration), C(safety)), a flag without an off
     variation, and a flag that was neither changed within the last 24 hours nor guards O(failing_route).
+  - A flag with the tag C(mode), such as one that lets the application only read, may be turned on and off at any time,
+    unless it has one of the other two tags as well.
   - Refuses where the environment wants an approval; LaunchDarkly's own preview (C(dryRun)) says so before anything
     is sent.
   - Needs the environment variable C(LAUNCHDARKLY_ACCESS_TOKEN). The sandbox has its own token.
@@ -24,9 +26,8 @@ options:
     required: true
   state:
     description:
-      - Whether the flag is on. V(on) is for undoing, and only where the flag was changed within the last 24 hours.
-      - A flag tagged C(mode) is a switch for operations, such as read-only mode, and may be turned on and off at any
-        time.
+      - Whether the flag is on.
+      - V(on) is for a mode, and for undoing where the flag was changed within the last 24 hours.
     type: str
     choices: ["off", "on"]
     default: "off"
@@ -103,6 +104,8 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes
 SWITCH = "mode"
 NEVER_TURNED_OFF = {"migration", "safety"}
 ROUTE = "route:"
+# A flag that is made to be turned on and off in operation.
+MODE = "mode"
 RECENT = timedelta(hours=24)
 
 
@@ -168,12 +171,13 @@ class FeatureFlag(WebServiceChange):
             reasons.append(f"{flag} is archived, so no task asks for it: look for another cause.")
         if context["needs_approval"]:
             reasons.append(f"LaunchDarkly wants an approval for changes in {where['environment']}: ask for it there.")
-        recent = SWITCH in context["tags"] or since(context["changed_at"], context["read_at"]) <= RECENT
+        protected = NEVER_TURNED_OFF.intersection(context["tags"])
+        recent = since(context["changed_at"], context["read_at"]) <= RECENT
+        recent |= MODE in context["tags"] and not protected
         if self.params["state"] == "on":
             return reasons + (
                 [] if recent else [f"{flag} was not changed within 24 hours, so there is nothing to undo."]
             )
-        protected = NEVER_TURNED_OFF.intersection(context["tags"])
         if protected:
             reasons.append(f"{flag} is tagged {listed(protected)} and must not be turned off: ask its owner.")
         if not context["has_off_variation"]:
