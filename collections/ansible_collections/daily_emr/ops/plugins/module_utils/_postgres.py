@@ -229,21 +229,6 @@ def session(
         connection.close()
 
 
-def change(clients: Clients, database: Json, place: tuple[str, int], name: str, statement: str, values: Json) -> Any:
-    """Send the one statement of a step that changes something, and return its row.
-
-    Args:
-        name: what the statement does, for the journal and the count of calls: "pg_cancel_backend", for example.
-
-    Raises:
-        DatabaseFailed: it was not done.
-        DatabaseUnknown: it was sent, and nobody knows.
-    """
-    with session(clients, database, place) as found:
-        clients.announce(f"postgres:{name}")
-        return found.execute(statement, values).fetchone()
-
-
 class _Guard:
     """Cuts a connection when its time is up: the statement that waits sees it break."""
 
