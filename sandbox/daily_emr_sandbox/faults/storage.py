@@ -42,8 +42,8 @@ class OrphanedSlot(Fault):
         allocated = storage.allocated_gib * GIB
         leave_slot(node, SLOT, allocated - DATA_GIB * GIB - storage.filled - int(allocated * LEFT))
         self.wait(lambda: storage.free <= allocated * LEFT, "the storage is low")
-        shown = self.world.metrics.values
-        self.wait(lambda: shown["FreeStorageSpace"] <= allocated * LEFT, "low storage is reported")
+        shown = self.world.metrics
+        self.wait(lambda: shown.values["FreeStorageSpace"] <= allocated * LEFT, "low storage is reported")
 
     def mend(self) -> None:
         node = self.world.database.primary
