@@ -34,6 +34,7 @@ RESTORABLE_S = 300.0
 """Transaction logs are uploaded every five minutes."""
 SETTLED_S = 120.0
 """Real seconds for a walk to end, whatever it is."""
+SEEN_POLL_S = 0.2
 LONG_AGO = dt.timedelta(days=1)
 TOO_SOON_S = 1800.0
 """A failover that is asked for again within this time is not done (RDS-EVENT-0034; incident domain, A2.4 M6)."""
@@ -71,6 +72,8 @@ class DatabaseInstance:
         self._failed_over_at: float | None = None
         self._held_ago_s: float | None = None
         self._stop = threading.Event()
+        self._seen = threading.Event()
+        self._seen.set()
         self._walks: list[threading.Thread] = []
 
     def start(self) -> None:
@@ -99,6 +102,7 @@ class DatabaseInstance:
 
         Args:
             recovery_s: AWS seconds that the standby needs longer than usual, replaying what large transactions left.
+                They begin when somebody looks at the events: however slowly a runbook starts, it comes in the middle.
             silently: sessions never hear of the old host again.
         """
         self._begin("rebooting", partial(self._fail_over, recovery_s=recovery_s, silently=silently))
@@ -131,8 +135,16 @@ class DatabaseInstance:
     def holds_quiet_period(self) -> bool:
         return self._held_ago_s is not None
 
+    def look(self) -> None:
+        """Somebody is about to read the events: a failover that waited for that begins now."""
+        with self._aws.mutex:
+            if not self._seen.is_set():
+                self._aws.backend("rds").events[-1].date = _now()
+                self._seen.set()
+        self.renew()
+
     def renew(self) -> None:
-        """Move the last failover to where it is held. Called before anybody looks at it."""
+        """Move the last failover to where it is held."""
         if self._held_ago_s is None or self._failed_over_at is None:
             return
         ago_s = self._settings.scaled(self._held_ago_s)
@@ -202,6 +214,8 @@ class DatabaseInstance:
         self._failed_over_at = time.monotonic()
         self._say("Multi-AZ instance failover started.", "failover")
         self._pair.lose_primary(silently=silently)
+        if recovery_s and not self._wait_seen():
+            return
         if not self._wait(PROMOTION_S + recovery_s):
             return
         self._pair.promote_standby()
@@ -237,6 +251,14 @@ class DatabaseInstance:
         self.state = "storage-optimization"
         self._wait(OPTIMIZING_S)
         self._say("Finished applying modification to allocated storage", "configuration change")
+
+    def _wait_seen(self) -> bool:
+        """Until somebody looks. False when the sandbox stops."""
+        self._seen.clear()
+        while not self._seen.wait(SEEN_POLL_S):
+            if self._stop.is_set():
+                return False
+        return True
 
     def _wait(self, aws_seconds: float) -> bool:
         """False when the sandbox stops meanwhile."""

@@ -115,4 +115,5 @@ class FailoverRunning(Fault):
         self.wait(lambda: self.read_status() != HTTPStatus.OK, "charts cannot be read")
 
     def mend(self) -> None:
+        self.world.instance.look()
         self.world.instance.wait_settled()

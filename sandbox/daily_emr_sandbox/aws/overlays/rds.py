@@ -125,7 +125,7 @@ def _install_reboot(aws: AwsServer) -> None:
 
     def events_of_now(self: Any) -> ActionResult:
         if aws.database_instance is not None:
-            aws.database_instance.renew()
+            aws.database_instance.look()
         return describe_events(self)
 
     RDSResponse.reboot_db_instance = reboot_db_instance
