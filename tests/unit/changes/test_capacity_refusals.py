@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 import pytest
 
 from .conftest import Runner, Serve
@@ -147,3 +149,44 @@ def test_a_count_of_nothing_is_no_count(world: World, run: Runner) -> None:
 
     assert "would leave the service without tasks" in result["msg"]
     assert world.mutations == []
+
+
+class TestCap:
+    """A lower maximum takes load away from what the tasks lean on."""
+
+    CAP = MappingProxyType({"maximum": 3, "lower": True})
+
+    def test_check_apply_check_apply(self, world: World, run: Runner) -> None:
+        world.minimum, world.metrics = 4, {}
+        plan = run.plan("ecs_service_scaling", dict(self.CAP))
+        assert plan["diff"] == {"before": {"minimum": 4, "maximum": 6}, "after": {"minimum": 3, "maximum": 3}}
+        assert run("ecs_service_scaling", **self.CAP)["outcome"] == "ok"
+        assert (world.minimum, world.maximum) == (3, 3)
+        for check in (True, False):
+            assert run("ecs_service_scaling", check=check, **self.CAP)["outcome"] == "noop"
+        assert len(world.mutations) == 1
+
+    def test_a_minimum_that_fits_is_kept(self, world: World, run: Runner) -> None:
+        run("ecs_service_scaling", **self.CAP)
+        assert (world.minimum, world.maximum) == (2, 3)
+
+    def test_undo_restores_both(self, world: World, run: Runner) -> None:
+        world.minimum = 4
+        undo = run("ecs_service_scaling", **self.CAP)["undo"]
+        args = {key: value for key, value in undo["args"].items() if key != "service"}
+        assert run("ecs_service_scaling", **args)["outcome"] == "ok"
+        assert (world.minimum, world.maximum) == (4, 6)
+
+    @pytest.mark.parametrize(
+        ("args", "sentence"),
+        [
+            ({"maximum": 1, "lower": True}, "the loss of one task would be an outage"),
+            ({"maximum": 3}, "3 is below the maximum of 6, which would take capacity away"),
+            ({"maximum": 3, "minimum": 4, "lower": True}, "4 tasks are above the scaling maximum of 3"),
+            ({}, "Neither minimum nor maximum is given"),
+        ],
+    )
+    def test_refused(self, args: Json, sentence: str, world: World, run: Runner) -> None:
+        result = run("ecs_service_scaling", **args)
+        assert (result["refused"], world.mutations) == (True, [])
+        assert sentence in result["msg"]

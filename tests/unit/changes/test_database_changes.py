@@ -195,7 +195,11 @@ REFUSED: list[tuple[str, Break, str]] = [
     ("storage", setting(PendingModifiedValues={"EngineVersion": "17.2"}), "pending (EngineVersion)"),
     ("storage", setting(MaxAllocatedStorage=110), "120 GiB are above what storage autoscaling may reach, 110 GiB"),
     ("storage", setting(AllocatedStorage=115), "The instance has 115 GiB, not 100"),
-    ("storage", said("Finished applying modification to allocated storage", hours=2), "changed 120 min ago"),
+    (
+        "storage",
+        said("Finished applying modification to allocated storage", hours=3),
+        "The storage was changed 3 h ago",
+    ),
     (
         "storage",
         said("Applying autoscaling-initiated modification to allocated storage", hours=5),

@@ -128,3 +128,15 @@ def test_the_sandbox_never_asks_the_real_launchdarkly(url: str, run: Runner) -> 
     run.service["feature_flags"]["api_url"] = url
     result = run.plan("feature_flag", {"flag": "f"})
     assert (result["refused"], "not a loopback address" in result["msg"]) == (True, True)
+
+
+@pytest.mark.parametrize("state", ["on", "off"])
+def test_a_mode_is_turned_on_and_off_at_any_time(state: str, provider: Provider, run: Runner) -> None:
+    args = {"flag": "read-only", "state": state}
+    provider.flag("read-only", on=state == "off", hours=9000, tags=("mode",))
+    assert run.plan("feature_flag", args)["outcome"] == "planned"
+    provider.approval = True
+    assert "wants an approval" in run.plan("feature_flag", args)["msg"]
+    provider.approval = False
+    provider.flag("read-only", on=state == "off", hours=9000, tags=("mode", "safety"))
+    assert run.plan("feature_flag", args)["outcome"] == "refused"

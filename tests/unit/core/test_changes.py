@@ -103,6 +103,30 @@ def test_check_apply_check_again_and_apply_again(clients: Clients, wire: Wire, l
     assert wire.count("PutParameter") == 1
 
 
+def test_what_it_predicts_is_in_plan_result_and_journal_and_nowhere_when_nothing_is_to_be_done(
+    clients: Clients, wire: Wire, leased: Session
+) -> None:
+    class Costly(Limit):
+        def prediction(self, before: State) -> list[str]:
+            return [f"It costs {before['value']} minutes."]
+
+    for check_mode in (True, False):
+        assert do(clients, leased, kind=Costly, check_mode=check_mode)["prediction"] == ["It costs 2 minutes."]
+    assert do(clients, leased, kind=Costly)["prediction"] == []
+    assert do(clients, leased, "10", kind=Costly)["prediction"] == ["It costs 5 minutes."]
+    journalled = [(line["kind"], line["prediction"]) for line in Journal.of(leased).read()]
+    assert journalled[:3] == [(kind, ["It costs 2 minutes."]) for kind in ("outcome", "intent", "outcome")]
+    assert wire.count("PutParameter") == 1
+
+
+@pytest.mark.usefixtures("wire")
+def test_a_request_past_aws_is_counted_and_never_declared_twice(clients: Clients) -> None:
+    clients.declare("postgres", "pg_cancel_backend")
+    with pytest.raises(Refused, match="was already sent"):
+        clients.declare("postgres", "pg_cancel_backend")
+    assert clients.sent == ["postgres:pg_cancel_backend"]
+
+
 def test_the_order_on_the_wire_is_guard_read_intent_change_read_record(
     clients: Clients, wire: Wire, session: Session
 ) -> None:
