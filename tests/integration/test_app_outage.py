@@ -6,14 +6,12 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from daily_emr_sandbox.client import Sandbox
-from daily_emr_sandbox.loop import wait_until
 
-from tests.integration.conftest import PATIENT_S, ROOT, TIME_FACTOR, Operator, Witness
+from tests.integration.conftest import ROOT, Operator, Witness, rested
 
 
 @dataclass(frozen=True)
@@ -43,9 +41,6 @@ FAULTS = {
     "slow_database": Expected("slow_database", words="This is not an application problem"),
     "cache_down": Expected("cache_unreachable", words="This is not an application problem"),
 }
-PREFIX = "daily-emr-sandbox"
-# The default of ecs_service_tasks, in AWS seconds.
-RECYCLE_COOLDOWN_S = 600
 
 
 @pytest.fixture(autouse=True)
@@ -60,19 +55,6 @@ def recorded() -> Iterator[list[dict[str, object]]]:
     yield rows
     if os.environ.get("UPDATE_FAULTS"):
         Path(ROOT / "docs/faults.json").write_text(json.dumps(rows, indent=2) + "\n")
-
-
-def rested(sandbox: Sandbox) -> None:
-    """Wait until the last replacement of the tasks (by an earlier test) is longer ago than the cool-down."""
-    ecs = sandbox.boto("ecs")
-    cooldown = timedelta(seconds=RECYCLE_COOLDOWN_S / TIME_FACTOR)
-
-    def cool() -> bool:
-        (service,) = ecs.describe_services(cluster=PREFIX, services=[f"{PREFIX}-web"])["services"]
-        newest = max(deployment["createdAt"] for deployment in service["deployments"])
-        return bool(datetime.now(UTC) - newest > cooldown)
-
-    wait_until(cool, "the last deployment is longer ago than the cool-down", PATIENT_S)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
