@@ -10,6 +10,8 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
 FAULT ?= bad_release
+# Tests that run at the same time; each may have a sandbox of its own.
+WORKERS ?= 2
 SCENARIOS := $(filter-out default,$(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
 
 .PHONY: help drill test setup lint sanity unit sandbox integration molecule e2e other-end bench docs lock clean
@@ -29,6 +31,10 @@ drill: $(READY) ## Break the application in the sandbox and bring it back (FAULT
 test: $(READY) ## Everything that has to pass before a change lands
 	@bin/test
 
+part-%: # One part of the suite for bin/test: how long it took, and in the file PASSED that it passed
+	@echo "== $*"; started=$$SECONDS; $(MAKE) --no-print-directory $* && echo $* >> $$PASSED; \
+	  echo "== $* took $$((SECONDS - started)) s"
+
 lint: $(READY) ## ansible-lint (production), ruff, mypy
 	ruff check . && ruff format --check .
 	mypy
@@ -39,13 +45,13 @@ sanity: $(READY) ## ansible-test sanity on the collection
 	@bin/sanity
 
 unit: $(READY) ## Fast tests: no sandbox
-	pytest tests/unit
+	pytest tests/unit -n $(WORKERS) --dist loadfile
 
 sandbox: $(READY) ## The stand-ins refuse what AWS refuses
-	pytest tests/sandbox
+	pytest tests/sandbox -n $(WORKERS) --dist loadfile
 
 integration: $(READY) ## Whole runs against the sandbox
-	pytest tests/integration
+	pytest tests/integration -n $(WORKERS) --dist loadgroup
 
 molecule: $(READY) ## The runbooks' scenarios, each with the faults that it names
 	@for scenario in $(SCENARIOS); do for fault in $$(cut -d: -f1 molecule/$$scenario/faults); do \

@@ -21,6 +21,9 @@ ROOT = Path(__file__).resolve().parents[2]
 TIME_FACTOR = 60
 # The shortest window of daily_emr.ops.web_service_health is 15 s; metrics are a few seconds late.
 METRIC_WINDOW = timedelta(seconds=20)
+PREFIX = "daily-emr-sandbox"
+# The default of ecs_service_tasks, in AWS seconds.
+RECYCLE_COOLDOWN_S = 600
 # After that long something is wrong, and a test says so instead of waiting on.
 PATIENT_S = 180.0
 # Fewer looks, and more time for them than a drill has: these tests share two cores with others.
@@ -118,14 +121,32 @@ def operator(sandbox: Sandbox, tmp_path: Path) -> Operator:
 
 
 @pytest.fixture
-def healthy(sandbox: Sandbox) -> Iterator[None]:
-    """A healthy system before the test, with no trace of an earlier fault in its metrics, and a mended one after it."""
+def mended(sandbox: Sandbox) -> Iterator[None]:
+    """Nothing is broken before the test, and nothing after it."""
     sandbox.clear_faults()
     sandbox.mend()
-    wait_until(lambda: _forgotten(sandbox.ledger()["last_error_at"]), "users have seen no error for a while", PATIENT_S)
     yield
     sandbox.clear_faults()
     sandbox.mend()
+
+
+@pytest.fixture
+def healthy(sandbox: Sandbox, mended: None) -> None:  # noqa: ARG001 - it must run
+    """For a diagnosis, which reads metrics: a mended system with no trace of an earlier fault in them."""
+    wait_until(lambda: _forgotten(sandbox.ledger()["last_error_at"]), "users have seen no error for a while", PATIENT_S)
+
+
+def rested(sandbox: Sandbox) -> None:
+    """Wait until the last replacement of the tasks (by an earlier test) is longer ago than the cool-down."""
+    ecs = sandbox.boto("ecs")
+    cooldown = timedelta(seconds=RECYCLE_COOLDOWN_S / TIME_FACTOR)
+
+    def cool() -> bool:
+        (service,) = ecs.describe_services(cluster=PREFIX, services=[f"{PREFIX}-web"])["services"]
+        newest = max(deployment["createdAt"] for deployment in service["deployments"])
+        return bool(datetime.now(UTC) - newest > cooldown)
+
+    wait_until(cool, "the last deployment is longer ago than the cool-down", PATIENT_S)
 
 
 def _forgotten(last_error_at: str | None) -> bool:

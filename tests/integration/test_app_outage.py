@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 
 import pytest
 from daily_emr_sandbox.client import Sandbox
-from daily_emr_sandbox.loop import wait_until
 
-from tests.integration.conftest import PATIENT_S, TIME_FACTOR, Operator, Witness
+from tests.integration.conftest import Operator, Witness, rested
 from tests.integration.rehearsal import Expected, Rows, recording, rehearse
 
 FAULTS = {
@@ -26,9 +24,6 @@ FAULTS = {
     "slow_database": Expected("slow_database", words="This is not an application problem"),
     "cache_down": Expected("cache_unreachable", words="This is not an application problem"),
 }
-PREFIX = "daily-emr-sandbox"
-# The default of ecs_service_tasks, in AWS seconds.
-RECYCLE_COOLDOWN_S = 600
 
 
 @pytest.fixture(autouse=True)
@@ -40,19 +35,6 @@ def _healthy(healthy: None) -> None:
 def recorded() -> Iterator[Rows]:
     with recording("app_outage") as rows:
         yield rows
-
-
-def rested(sandbox: Sandbox) -> None:
-    """Wait until the last replacement of the tasks (by an earlier test) is longer ago than the cool-down."""
-    ecs = sandbox.boto("ecs")
-    cooldown = timedelta(seconds=RECYCLE_COOLDOWN_S / TIME_FACTOR)
-
-    def cool() -> bool:
-        (service,) = ecs.describe_services(cluster=PREFIX, services=[f"{PREFIX}-web"])["services"]
-        newest = max(deployment["createdAt"] for deployment in service["deployments"])
-        return bool(datetime.now(UTC) - newest > cooldown)
-
-    wait_until(cool, "the last deployment is longer ago than the cool-down", PATIENT_S)
 
 
 @pytest.mark.parametrize("fault", FAULTS)

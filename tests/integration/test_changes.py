@@ -16,17 +16,18 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._environment import 
 from ansible_collections.daily_emr.ops.plugins.module_utils._lease import LeaseStore
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import Context
 
-from tests.integration.conftest import Witness
+from tests.integration.conftest import PREFIX as P
+from tests.integration.conftest import Witness, rested
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from daily_emr_sandbox.client import Sandbox
 
-pytestmark = pytest.mark.usefixtures("healthy")
+# No change reads the metrics that `healthy` waits for.
+pytestmark = pytest.mark.usefixtures("mended")
 
 Json = dict[str, Any]
-P = "daily-emr-sandbox"
 COMPONENT = "emr-web"
 
 
@@ -143,6 +144,8 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.module)
 def test_a_lost_reply_is_no_second_call(case: Case, sandbox: Sandbox, run: Runner) -> None:
+    if case.module == "ecs_service_tasks":
+        rested(sandbox)
     if case.fault:
         sandbox.break_(case.fault)
     args = case.args(sandbox)

@@ -11,7 +11,7 @@ import pytest
 from daily_emr_sandbox.client import Sandbox
 from daily_emr_sandbox.loop import wait_until
 
-from tests.integration.conftest import PATIENT_S, Operator, Witness
+from tests.integration.conftest import PATIENT_S, Operator, Witness, rested
 from tests.integration.rehearsal import Expected, Rows, recording, rehearse
 
 DATABASE = "daily-emr-sandbox-db"
@@ -54,6 +54,7 @@ def recorded() -> Iterator[Rows]:
 def test_a_fault_is_named_and_mended_or_handed_over(
     operator: Operator, sandbox: Sandbox, fault: str, recorded: Rows
 ) -> None:
+    rested(sandbox)
     sandbox.break_(fault)
     rehearse(operator, sandbox, fault, FAULTS[fault], recorded)
 

@@ -16,7 +16,7 @@ from daily_emr_sandbox.loop import wait_until
 from tests.integration.conftest import PATIENT_S, Witness
 from tests.integration.test_changes import Runner
 
-pytestmark = pytest.mark.usefixtures("healthy")
+pytestmark = pytest.mark.usefixtures("mended")
 
 DATABASE = "daily-emr-sandbox-db"
 Breaking = Callable[[Sandbox], Iterator[None]]
@@ -79,7 +79,7 @@ def pending(sandbox: Sandbox) -> Iterator[None]:
 @contextmanager
 def faulty(sandbox: Sandbox, fault: str) -> Iterator[None]:
     sandbox.break_(fault)
-    yield  # the fixture `healthy` mends
+    yield  # the fixture `mended` mends
 
 
 @contextmanager

@@ -12,6 +12,9 @@ from daily_emr_sandbox.client import Sandbox
 
 from tests.integration.conftest import ROOT, Operator, Run, Witness
 
+# One sandbox that stays broken for all of them, and the control at the end.
+pytestmark = pytest.mark.xdist_group("refusals")
+
 # Ways to start in the middle or around a guard.
 ENTRIES = {
     "from a task in the middle": ["--start-at-task", "First round"],

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import random
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import ClientError
 from daily_emr_sandbox.aws.server import AwsServer
+from daily_emr_sandbox.daemon import free_network
 from daily_emr_sandbox.settings import Settings
 
 LOADER = botocore.loaders.create_loader()
@@ -61,15 +61,15 @@ class Aws:
 
 @contextlib.contextmanager
 def running_aws(state_dir: Path) -> Iterator[Aws]:
-    """A started, empty AWS on a network away from those that daemons take."""
-    network = f"127.{random.randint(20, 60)}.{random.randint(0, 255)}"
-    settings = Settings(state_dir, network, time_factor=40)
-    server = AwsServer(settings)
-    server.start()
-    try:
-        yield Aws(settings, server)
-    finally:
-        server.stop()
+    """A started, empty AWS."""
+    with free_network() as network:
+        settings = Settings(state_dir, network, time_factor=40)
+        server = AwsServer(settings)
+        server.start()
+        try:
+            yield Aws(settings, server)
+        finally:
+            server.stop()
 
 
 def refusal(error: ClientError) -> tuple[str, int]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
 
 import pytest
 from daily_emr_sandbox.client import Sandbox
+from daily_emr_sandbox.daemon import free_network
 from daily_emr_sandbox.loop import LoopThread
 from daily_emr_sandbox.settings import Settings
 
@@ -26,10 +26,10 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 
 
 @pytest.fixture(scope="module")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """Addresses for parts that run without a daemon, away from the networks that daemons take."""
-    network = f"127.{random.randint(20, 50)}.{random.randint(0, 255)}"
-    return Settings(tmp_path_factory.mktemp("parts"), network, time_factor=TIME_FACTOR)
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """Addresses for parts that run without a daemon."""
+    with free_network() as network:
+        yield Settings(tmp_path_factory.mktemp("parts"), network, time_factor=TIME_FACTOR)
 
 
 @pytest.fixture(scope="module")

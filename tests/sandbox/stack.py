@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from daily_emr_sandbox.aws.server import AwsServer
 from daily_emr_sandbox.compute.scheduler import EcsScheduler
+from daily_emr_sandbox.daemon import free_network
 from daily_emr_sandbox.network.balancer import Balancer
 from daily_emr_sandbox.network.edge import Edge
 from daily_emr_sandbox.settings import TASK_PORT, Settings
@@ -179,28 +180,29 @@ class Stack:
 
 
 @contextlib.contextmanager
-def running_stack(state_dir: Path, network: str, *, tasks: int | None = 2) -> Iterator[Stack]:
+def running_stack(state_dir: Path, *, tasks: int | None = 2) -> Iterator[Stack]:
     """A started stack; with `tasks` the service runs release r1 and is steady."""
-    settings = Settings(state_dir=state_dir, network=network, time_factor=TIME_FACTOR)
-    aws = AwsServer(settings)
-    scheduler = EcsScheduler(settings, aws, command=(APP,))
-    balancer = Balancer(settings, aws)
-    edge = Edge(settings, balancer)
-    aws.start()
-    try:
-        stack = Stack(settings, aws, scheduler, balancer, edge)
-        stack.build()
-        scheduler.start()
-        balancer.start()
-        edge.start()
-        if tasks is not None:
-            stack.names["r1"] = stack.release(stack.image("r1"))
-            stack.create(stack.names["r1"], tasks)
-            stack.steady(tasks)
-        yield stack
-    finally:
-        with contextlib.suppress(Exception):
-            edge.stop()
-        scheduler.stop()
-        balancer.stop()
-        aws.stop()
+    with free_network() as network:
+        settings = Settings(state_dir=state_dir, network=network, time_factor=TIME_FACTOR)
+        aws = AwsServer(settings)
+        scheduler = EcsScheduler(settings, aws, command=(APP,))
+        balancer = Balancer(settings, aws)
+        edge = Edge(settings, balancer)
+        aws.start()
+        try:
+            stack = Stack(settings, aws, scheduler, balancer, edge)
+            stack.build()
+            scheduler.start()
+            balancer.start()
+            edge.start()
+            if tasks is not None:
+                stack.names["r1"] = stack.release(stack.image("r1"))
+                stack.create(stack.names["r1"], tasks)
+                stack.steady(tasks)
+            yield stack
+        finally:
+            with contextlib.suppress(Exception):
+                edge.stop()
+            scheduler.stop()
+            balancer.stop()
+            aws.stop()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from tests.sandbox.stack import Stack, eventually, running_stack
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with running_stack(tmp_path_factory.mktemp("deployments"), f"127.51.{os.getpid() % 250 + 1}") as stack:
+    with running_stack(tmp_path_factory.mktemp("deployments")) as stack:
         yield stack
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import os
 import signal
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from tests.sandbox.stack import Stack, eventually, running_stack
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with running_stack(tmp_path_factory.mktemp("tasks"), f"127.52.{os.getpid() % 250 + 1}") as stack:
+    with running_stack(tmp_path_factory.mktemp("tasks")) as stack:
         yield stack
 
 

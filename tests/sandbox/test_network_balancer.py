@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-import os
 import signal
 import threading
 from collections import Counter
@@ -12,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from daily_emr_sandbox.daemon import free_network
 from daily_emr_sandbox.network.edge import Edge
 from daily_emr_sandbox.settings import TASK_PORT
 
@@ -20,7 +20,7 @@ from tests.sandbox.stack import Answer, Stack, eventually, running_stack
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with running_stack(tmp_path_factory.mktemp("balancer"), f"127.53.{os.getpid() % 250 + 1}") as stack:
+    with running_stack(tmp_path_factory.mktemp("balancer")) as stack:
         yield stack
 
 
@@ -260,12 +260,13 @@ def test_the_edge_adds_its_headers_and_passes_errors_of_the_origin(stack):
 @pytest.fixture
 def slow_edge(stack: Stack) -> Iterator[tuple[Edge, str]]:
     """An edge with AWS's own times on another address; returns it with its URL."""
-    elsewhere = dataclasses.replace(stack.settings, network=f"127.54.{os.getpid() % 250 + 1}", time_factor=1)
-    edge = Edge(elsewhere, stack.balancer)
-    edge.origin = stack.settings.balancer_url
-    edge.start()
-    yield edge, edge.settings.edge_url
-    edge.stop()
+    with free_network() as network:
+        elsewhere = dataclasses.replace(stack.settings, network=network, time_factor=1)
+        edge = Edge(elsewhere, stack.balancer)
+        edge.origin = stack.settings.balancer_url
+        edge.start()
+        yield edge, edge.settings.edge_url
+        edge.stop()
 
 
 def test_the_edge_keeps_errors_for_ten_seconds_but_never_for_writes(stack, slow_edge):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from tests.sandbox.stack import Stack, eventually, running_stack
 @pytest.fixture
 def stack(tmp_path: Path) -> Iterator[Stack]:
     """One for each test: counts begin at nothing."""
-    with running_stack(tmp_path, f"127.55.{os.getpid() % 250 + 1}") as stack:
+    with running_stack(tmp_path) as stack:
         yield stack
 
 
