@@ -49,7 +49,7 @@ def preconditions(context: Json, params: Json, seconds: Callable[[float], float]
 
     seconds: a period of AWS's pace on the clock of this environment.
     """
-    checks = {
+    checks: dict[str, Callable[[], list[str]]] = {
         "a diagnosis of today": lambda: _diagnosis(context, params),
         "a standby": lambda: _standby(context["instance"]),
         "available": lambda: _status(context["instance"]),
