@@ -176,7 +176,7 @@ def _result(
     params: Params, outcome: StepOutcome, sentence: str, settling: Settling | None = None, passed: float = 0.0
 ) -> dict[str, Any]:
     """A wait is a step of its own, in the record, too: a run may do nothing else."""
-    facts = {
+    facts: dict[str, Any] = {
         "step": "await_failover" if params["failover"] else "await_availability",
         "target": f"database/{params['database']['instance']}",
         "outcome": str(outcome),
