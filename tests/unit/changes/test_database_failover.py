@@ -93,7 +93,7 @@ BROKEN: dict[str, tuple[Break, str]] = {
     "no standby": (setting(SecondaryAvailabilityZone=""), "names no zone of a standby"),
     "rebooting": (setting(DBInstanceStatus="rebooting"), "The instance is rebooting"),
     "backing up": (setting(DBInstanceStatus="backing-up"), "The instance is backing-up"),
-    "failed over recently": (event(COMPLETED, minutes=29), "The last failover was completed "),
+    "failed over recently": (event(COMPLETED, minutes=15), "The last failover was completed "),
     "failover to standby": (
         event("Multi-AZ failover to standby complete - DNS propagation may take a few minutes.", minutes=20),
         "The last failover was completed ",
@@ -185,10 +185,10 @@ def test_what_only_informs_does_not_refuse(instance: DatabaseWorld, run: Runner,
 
 
 def test_periods_are_at_the_pace_of_aws(instance: DatabaseWorld, run: Runner, args: Json, postgres: Postgres) -> None:
-    run.environment |= {"time_factor": 60.0}
+    run.environment |= {"time_factor": 10.0}
     args["since"] = datetime.now(UTC).isoformat()
     instance.instance["LatestRestorableTime"] = datetime.now(UTC)
-    instance.say(COMPLETED, ago(minutes=2))
+    instance.say(COMPLETED, ago(minutes=4))
     assert run("database_failover", check=True, **args)["outcome"] == "planned"
-    postgres.transactions["longest_writing_s"] = 1.5
-    assert "open for 2 s" in run("database_failover", check=True, **args)["msg"]
+    postgres.transactions["longest_writing_s"] = 7.0
+    assert "open for 7 s" in run("database_failover", check=True, **args)["msg"]

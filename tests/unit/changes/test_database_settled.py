@@ -47,8 +47,6 @@ class Waiting:
         opened = Session.from_params(session)
         assert opened
         self.journal = Journal.of(opened)
-        if not self.journal.path.exists():
-            self.journal.create()
         result: Json = entry.run(checked.validated_parameters, Context(check_mode=check, progress=self.said.append))
         return result
 
