@@ -90,7 +90,7 @@ def load(evidence: DatabaseEvidence) -> None:
         # Whoever waits for a lock counts in DBLoad, too; then only what works now tells.
         waiting = any(row["wait_event_type"] in _WAITING for row in read("sessions"))
         high = now > most or (average is not None and average > most and not waiting)
-        return high, f"{plural(now, 'session')} work, DBLoad {'unknown' if average is None else f'{average:.1f}'}"
+        return high, f"{plural(now, 'session')} at work, DBLoad {'unknown' if average is None else f'{average:.1f}'}"
 
     evidence.look(
         "load_high",

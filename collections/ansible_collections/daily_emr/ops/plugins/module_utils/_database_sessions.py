@@ -72,7 +72,8 @@ def read_inside(clients: Clients, database: Json, place: tuple[str, int], thresh
             asking = time.monotonic()
             _ask(connection, inside)
             _ask_migrations(connection, inside)
-            inside.values["round_trips"] = trips = []
+            trips: list[float] = []
+            inside.values["round_trips"] = trips
             while not _decided(trips, thresholds["database_slow_ms"]):
                 asking = time.monotonic()
                 connection.execute(ROUND_TRIP).fetchone()
