@@ -76,7 +76,7 @@ def locks(evidence: DatabaseEvidence) -> None:
         if blocked:
             evidence.subjects["blocking_session"] = choose(evidence.read("blockers"), victims, role, idle_s)
         longest = max((victim["waited_s"] for victim in victims), default=0.0)
-        return blocked, f"{plural(len(victims), 'session')} waiting, {most} of them long and for the same one, up to {longest:.0f} s"
+        return blocked, f"{plural(len(victims), 'session')} waiting, {most} of them long for the same, {longest:.0f} s"
 
     evidence.look(
         "sessions_blocked",

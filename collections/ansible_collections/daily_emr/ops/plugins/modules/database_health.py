@@ -71,7 +71,7 @@ observations:
     seen:
       description: What was seen instead, or why nothing could be read.
       type: str
-      sample: 7 sessions waiting, 6 of them long and for the same one, up to 14 s
+      sample: 7 sessions waiting, 6 of them long for the same, 14 s
     at:
       description: When, in UTC.
       type: str
