@@ -69,6 +69,7 @@ def status(value: str) -> Spoil:
 
 
 FAST, SLOW = Attempt(None, True, 499.0), Attempt(None, True, 501.0)
+TASKS_SUFFER = both(ready=ready(ms=900))
 IDLER = blocker(1, state="idle in transaction", state_s=301.0)
 # Observation -> readings that make it a finding, that just do not, and that leave it unknown.
 TABLE: dict[str, tuple[list[Spoil], list[Spoil], list[Spoil]]] = {
@@ -309,9 +310,11 @@ TABLE: dict[str, tuple[list[Spoil], list[Spoil], list[Spoil]]] = {
     "read_only_mode": ([setting("read_only", {"on": True})], [], [lost("read_only")]),
     "host_impaired": (
         [
-            setting("round_trips", [900.0, 900.0]),
-            setting("write", SLOW),
-            setting("write", Attempt(Trouble.CLOSED, True, 900.0)),
+            together(setting("round_trips", [900.0, 900.0]), TASKS_SUFFER),
+            together(setting("write", SLOW), TASKS_SUFFER),
+            together(setting("write", SLOW), lost("task_probes")),
+            together(setting("write", SLOW), setting("metrics", {"write_latency_s": 0.6})),
+            together(setting("write", Attempt(Trouble.CLOSED, True, 900.0)), with_probes(task(1, "a", chart=TIMEOUT))),
             setting("metrics", {"write_latency_s": 0.6}),
         ],
         [
@@ -328,6 +331,9 @@ TABLE: dict[str, tuple[list[Spoil], list[Spoil], list[Spoil]]] = {
             lost("round_trips"),
             shut_out(Trouble.REFUSED),
             together(setting("write", SLOW), lost("victims")),
+            # The tasks find it fast: it may be the way from here that is slow.
+            setting("write", SLOW),
+            setting("round_trips", [900.0, 900.0]),
             together(setting("write", SLOW), lost("metrics")),
         ],
     ),
