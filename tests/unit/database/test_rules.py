@@ -300,7 +300,7 @@ TABLE: dict[str, tuple[list[Spoil], list[Spoil], list[Spoil]]] = {
             setting("slots", []),
             together(setting("slots", [slot("rds_af_south_1_db_x")]), setting("instance", {"replicas": ["copy"]})),
         ],
-        [lost("slots"), lost("instance")],
+        [lost("slots"), lost("instance"), setting("instance", {"allocated_gib": None})],
     ),
     "wraparound_near": (
         [setting("ages", {"transaction_ids": 1_000_000_001}), setting("metrics", {"transaction_ids": 1.1e9})],

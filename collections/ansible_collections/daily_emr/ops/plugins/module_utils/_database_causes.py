@@ -167,8 +167,10 @@ def storage(evidence: DatabaseEvidence) -> None:
         call="cloudwatch:GetMetricData FreeStorageSpace",
     )
 
-    def orphaned() -> tuple[bool, str]:
+    def orphaned() -> tuple[bool | None, str]:
         """Inactive, nobody's, and keeping back a good part of the storage."""
+        if not read("instance")["allocated_gib"]:
+            return None, "RDS does not say how much storage there is"
         known = set(evidence.database["slots"])
         replicas = bool(read("instance")["replicas"])
         most = read("instance")["allocated_gib"] * _GIB * thresholds["slot_retained_percent"] / 100
