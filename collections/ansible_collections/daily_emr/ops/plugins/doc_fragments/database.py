@@ -75,8 +75,8 @@ options:
         required: true
 """
 
-    # The numbers that turn a reading of the database into a finding. Their home is the role's defaults.
-    THRESHOLDS = r"""
+    # The thresholds of a diagnosis. Not named for them: Ansible would take the fragment of that name.
+    DIAGNOSIS = r"""
 options:
   thresholds:
     description:

@@ -90,7 +90,7 @@ def load(evidence: DatabaseEvidence) -> None:
         # Whoever waits for a lock counts in DBLoad, too; then only what works now tells.
         waiting = any(row["wait_event_type"] in _WAITING for row in read("sessions"))
         high = now > most or (average is not None and average > most and not waiting)
-        return high, f"{plural(now, 'session')} work, DBLoad {'unknown' if average is None else f'{average:.1f}'}"
+        return high, f"{plural(now, 'session')} at work, DBLoad {'unknown' if average is None else f'{average:.1f}'}"
 
     evidence.look(
         "load_high",
@@ -167,8 +167,10 @@ def storage(evidence: DatabaseEvidence) -> None:
         call="cloudwatch:GetMetricData FreeStorageSpace",
     )
 
-    def orphaned() -> tuple[bool, str]:
+    def orphaned() -> tuple[bool | None, str]:
         """Inactive, nobody's, and keeping back a good part of the storage."""
+        if not read("instance")["allocated_gib"]:
+            return None, "RDS does not say how much storage there is"
         known = set(evidence.database["slots"])
         replicas = bool(read("instance")["replicas"])
         most = read("instance")["allocated_gib"] * _GIB * thresholds["slot_retained_percent"] / 100
@@ -221,6 +223,13 @@ def host(evidence: DatabaseEvidence) -> None:
         "node_read_only",
     )
 
+    def fast_for_tasks() -> bool:
+        probes = evidence.probes if "task_probes" in evidence.readings.values else []
+        taken = [probe.ms("database") for probe in probes if probe.reason("database") == "" and probe.chart.ok]
+        known = [ms for ms in taken if ms is not None]
+        slow_ms = evidence.thresholds["database_slow_ms"]
+        return bool(known) and len(known) == len(probes) and max(known) <= slow_ms
+
     def impaired() -> tuple[bool | None, str]:
         write = evidence.readings.values.get("write")
         latency = (evidence.readings.values.get("metrics") or {}).get("write_latency_s")
@@ -228,7 +237,8 @@ def host(evidence: DatabaseEvidence) -> None:
         stuck = write is not None and (write.ms > most_ms if write.trouble is None else write.trouble in _SICK)
         signs = evidence.found("database_slow")
         signs += ["writes are slow"] if stuck and evidence.found("write_failing") else []
-        signs += [f"WriteLatency {latency * 1000:.0f} ms"] if latency is not None and latency * 1000 > most_ms else []
+        measured = latency is not None and latency * 1000 > most_ms
+        signs += [f"WriteLatency {latency * 1000:.0f} ms"] if measured and latency is not None else []
         if not signs:
             unseen = evidence.unknown("database_slow", "write_failing")
             return (None, f"not known: {', '.join(unseen)}") if unseen else (False, "reads and writes are fast")
@@ -236,6 +246,8 @@ def host(evidence: DatabaseEvidence) -> None:
             return False, f"{', '.join(signs)}; explained by {', '.join(reasons)}"
         if unseen := evidence.unknown(*others):
             return None, f"{', '.join(signs)}; not known: {', '.join(unseen)}"
+        if not measured and fast_for_tasks():
+            return None, f"{', '.join(signs)}; the tasks find it fast, so that it may be the way from here"
         return True, f"{', '.join(signs)}; neither load, locks, storage nor connections explain it"
 
     evidence.look(

@@ -76,7 +76,7 @@ def locks(evidence: DatabaseEvidence) -> None:
         if blocked:
             evidence.subjects["blocking_session"] = choose(evidence.read("blockers"), victims, role, idle_s)
         longest = max((victim["waited_s"] for victim in victims), default=0.0)
-        return blocked, f"{plural(len(victims), 'session')} wait, {most} of them long for the same, {longest:.0f} s"
+        return blocked, f"{plural(len(victims), 'session')} waiting, {most} of them long for the same, {longest:.0f} s"
 
     evidence.look(
         "sessions_blocked",
@@ -88,7 +88,7 @@ def locks(evidence: DatabaseEvidence) -> None:
 
     def queued() -> tuple[bool, str]:
         found = queued_ddl(evidence.read("victims"))
-        return bool(found), f"{plural(len(found), 'session')} want a whole table and keep others waiting"
+        return bool(found), f"{plural(len(found), 'session')} wanting a whole table, with others behind"
 
     evidence.look(
         "ddl_queued",
@@ -101,7 +101,7 @@ def locks(evidence: DatabaseEvidence) -> None:
     def idling() -> tuple[bool, str]:
         idle = [session for session in evidence.read("blockers") if idles(session, idle_s)]
         longest = max((session["state_s"] for session in idle), default=0.0)
-        return bool(idle), f"{plural(len(idle), 'session')} idle with locks that others wait for, {longest:.0f} s"
+        return bool(idle), f"{plural(len(idle), 'session')} idling with locks that others wait for, {longest:.0f} s"
 
     evidence.look(
         "idle_in_transaction",

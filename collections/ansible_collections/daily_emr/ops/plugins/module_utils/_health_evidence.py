@@ -101,10 +101,10 @@ class Evidence:
                 by_status[item["status"]].append(item["name"])
         parts = [
             f"{words}: {', '.join(by_status[status])}"
-            for status, words in (("finding", "not healthy"), ("unknown", "could not be read"))
+            for status, words in (("finding", "is not healthy"), ("unknown", "could not be read"))
             if by_status[status]
         ]
-        return f"{self.component} is {'; '.join(parts)}."
+        return f"{self.component} {'; '.join(parts)}."
 
 
 def healthy(symptoms: Iterable[Json]) -> bool | None:

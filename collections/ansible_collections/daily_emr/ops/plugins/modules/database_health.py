@@ -28,7 +28,7 @@ attributes:
 extends_documentation_fragment:
   - daily_emr.ops.common
   - daily_emr.ops.database
-  - daily_emr.ops.database.thresholds
+  - daily_emr.ops.database.diagnosis
   - daily_emr.ops.service
 """
 
@@ -71,7 +71,7 @@ observations:
     seen:
       description: What was seen instead, or why nothing could be read.
       type: str
-      sample: 7 sessions wait, 6 of them long for the same, 14 s
+      sample: 7 sessions waiting, 6 of them long for the same, 14 s
     at:
       description: When, in UTC.
       type: str

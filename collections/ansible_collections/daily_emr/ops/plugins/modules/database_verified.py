@@ -46,7 +46,7 @@ attributes:
 extends_documentation_fragment:
   - daily_emr.ops.common
   - daily_emr.ops.database
-  - daily_emr.ops.database.thresholds
+  - daily_emr.ops.database.diagnosis
   - daily_emr.ops.service
 """
 
