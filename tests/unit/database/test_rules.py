@@ -73,6 +73,11 @@ TASKS_SUFFER = both(ready=ready(ms=900))
 IDLER = blocker(1, state="idle in transaction", state_s=301.0)
 # Observation -> readings that make it a finding, that just do not, and that leave it unknown.
 TABLE: dict[str, tuple[list[Spoil], list[Spoil], list[Spoil]]] = {
+    "blocker_not_ours": (
+        [blocked(root=blocker(1, role="emr_reports", victims=3))],
+        [blocked(), blocked(waited_s=1.0, root=blocker(1, role="emr_reports", victims=3))],
+        [lost("victims"), lost("blockers")],
+    ),
     "instance_not_available": (
         [status("rebooting"), status("storage-full"), status("failed")],
         [status("backing-up"), status("storage-optimization")],

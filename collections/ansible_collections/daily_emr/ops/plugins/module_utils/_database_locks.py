@@ -86,6 +86,19 @@ def locks(evidence: DatabaseEvidence) -> None:
         call="Q4, pg_locks",
     )
 
+    def foreign() -> tuple[bool, str]:
+        blocked = evidence.status("sessions_blocked") == "finding"
+        others = blocked and evidence.subjects["blocking_session"] is None
+        return others, f"{'only others than' if others else 'a session of'} {role} to end" if blocked else "no queue"
+
+    evidence.look(
+        "blocker_not_ours",
+        ("victims", "blockers"),
+        foreign,
+        expected="who blocks others belongs to the application",
+        call="Q4, pg_locks",
+    )
+
     def queued() -> tuple[bool, str]:
         found = queued_ddl(evidence.read("victims"))
         return bool(found), f"{plural(len(found), 'session')} wanting a whole table, with others behind"

@@ -1,0 +1,49 @@
+"""The decision table of database_failover and the observations belong together: no dead row, no unknown word."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.daily_emr.ops.plugins.module_utils._decision import Status, decide
+
+from tests.unit.database.test_rules import NAMES
+
+ROOT = Path(__file__).resolve().parents[3]
+TABLE = yaml.safe_load((ROOT / "roles/database_failover/vars/causes.yml").read_text())["database_failover_causes"]
+
+
+def observed(*findings: str, unknown: str = "") -> list[dict[str, Any]]:
+    return [
+        {
+            "name": name,
+            "status": Status.FINDING if name in findings else Status.UNKNOWN if name == unknown else Status.OK,
+        }
+        for name in NAMES
+    ]
+
+
+def test_the_table_uses_no_word_that_nobody_observes() -> None:
+    words = set()
+    for row in TABLE:
+        for entry in [*row["supported_by"], *row["contradicted_by"]]:
+            words |= {entry} if isinstance(entry, str) else set(entry)
+    assert words <= set(NAMES)
+
+
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: row["cause"])
+def test_every_row_is_reached_by_its_own_support(row: dict[str, Any]) -> None:
+    groups = [[entry] if isinstance(entry, str) else entry for entry in row["supported_by"]]
+    causes = {decide(TABLE, observed(*findings), False).cause for findings in itertools.product(*groups)}
+    assert causes == {row["cause"]}
+
+
+def test_a_failover_needs_every_other_explanation_ruled_out() -> None:
+    (row,) = [row for row in TABLE if "fail_over" in row["mitigations"]]
+    assert decide(TABLE, observed("host_impaired"), False).mitigations == ["fail_over"]
+    for word in row["contradicted_by"]:
+        assert "fail_over" not in decide(TABLE, observed("host_impaired", word), False).mitigations
+        assert decide(TABLE, observed("host_impaired", unknown=word), False).mitigations == [], word
