@@ -64,12 +64,12 @@ def request(
             reply = pool.request(method, url, headers=sent, json=body, redirect=False, preload_content=False)
             status = reply.status
             found = _object(reply.read(_BODY_BYTES))
+    except urllib3.exceptions.NewConnectionError:  # before timeouts: to urllib3 it is one of them
+        failure = "refused"
     except (urllib3.exceptions.TimeoutError, TimeoutError):
         status, failure = None, "timeout"
     except urllib3.exceptions.SSLError:
         failure = "tls"
-    except urllib3.exceptions.NewConnectionError:
-        failure = "refused"
     except (urllib3.exceptions.HTTPError, OSError):
         status, failure = None, "error"
     return Answer(status, failure, round((time.monotonic() - started) * 1000), found)
