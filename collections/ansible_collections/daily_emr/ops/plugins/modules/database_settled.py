@@ -202,7 +202,8 @@ SPEC: dict[str, Any] = {
     "timeout": {"type": "int", "required": True},
     "interval": {"type": "int", "default": 5},
 }
-WAITING, PLANNING = read_entry(SPEC, wait), read_entry(SPEC, plan)
+WAITING = read_entry(SPEC, wait)
+PLANNING = read_entry(SPEC, plan)
 
 
 def run(params: Params, context: Context) -> dict[str, Any]:
