@@ -14,7 +14,8 @@ IMPAIRED_S = 1.5
 # AWS seconds. All in all less than the ten minutes within which a failover counts as under way.
 LONG_RECOVERY_S = 420.0
 APART_S = 900.0
-FAILED_OVER_AGO_S = 180.0
+FAILED_OVER_AGO_S = 1200.0
+"""Longer than a runbook takes from its diagnosis to its decision, shorter than RDS remembers."""
 
 
 class PrimaryImpaired(Fault):
