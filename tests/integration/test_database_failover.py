@@ -71,7 +71,7 @@ def test_a_bad_release_during_a_failover_is_handed_to_its_own_runbook(operator: 
     sandbox.break_("bad_release_errors")
     sandbox.break_("failover_running")
     witness = Witness(sandbox)
-    run = operator.playbook()
+    run = operator.playbook("-e", "database_failover_verify_timeout_s=900")
     assert run.record()["decision"]["cause"] == "not_the_database", run.output
     assert "run runbooks/app_outage.yml" in " ".join(run.output.split())
     assert witness.changes() == [], "a failover that runs by itself and a bad release: the database is left alone"

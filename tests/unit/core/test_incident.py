@@ -281,3 +281,16 @@ def test_what_a_failure_says_is_shortened_and_kept_on_one_line(run: Run) -> None
     assert "\x1b" not in result["msg"]
     assert "\n" not in result["msg"]
     assert len(result["msg"]) < 2200
+
+
+def test_what_a_later_round_found_and_left_to_a_person_is_said_at_the_end(run: Run) -> None:
+    session = run.opened()
+    journal = decided(session, "cause", sentence="RDS is failing over.")
+    step(journal, "ok")
+    journal.append("verified", verified=False, sentence="Not good.")
+    decided(session, "cause", sentence="The tasks fail for another reason. Run the other runbook.")
+
+    result = run("closed", incident=session)
+
+    assert result["outcome"] == "failed_partial"
+    assert result["sentence"].endswith("Not good. The tasks fail for another reason. Run the other runbook.")

@@ -31,7 +31,7 @@ def judge(lines: Lines, failure: str, *, check_mode: bool) -> tuple[RunOutcome, 
         )
     decision = last(lines, "decided")
     if done:
-        return _after_changes(lines, done, failure)
+        return _after_changes(lines, done, failure, decision)
     if decision.get("verdict") == "healthy":
         return RunOutcome.NOOP, str(decision["sentence"])
     if failure and not _only_refused(lines, failure):
@@ -97,14 +97,16 @@ def build_record(
     }
 
 
-def _after_changes(lines: Lines, done: Lines, failure: str) -> tuple[RunOutcome, str]:
+def _after_changes(lines: Lines, done: Lines, failure: str, decision: Mapping[str, Any]) -> tuple[RunOutcome, str]:
     verified = last([line for line in lines if line["seq"] > done[-1]["seq"]], "verified")
     changed = _named(done, StepOutcome.OK)
     if verified.get("verified") and not failure:
         return RunOutcome.SUCCEEDED, f"{changed} was done, and it is healthy again."
     why = failure or str(verified.get("sentence") or "") or "it was not verified."
     state = "it is not healthy" if verified.get("verified") is False else "whether it is healthy is not known"
-    return RunOutcome.FAILED_PARTIAL, f"{changed} was done, and {state}: {why}"
+    # What the second round decided and did not do is what the next person has to know.
+    found = str(decision.get("sentence") or "") if decision.get("seq", 0) > done[-1]["seq"] else ""
+    return RunOutcome.FAILED_PARTIAL, " ".join(filter(None, (f"{changed} was done, and {state}: {why}", found)))
 
 
 def _in_doubt(lines: Lines) -> list[Mapping[str, Any]]:
