@@ -51,6 +51,8 @@ _SUBJECTS = {
 class Evidence:
     """The readings of one look at a service, and the observations that are made of them."""
 
+    symptoms: tuple[str, ...] = SYMPTOMS
+
     def __init__(self, readings: Readings, service: Json, thresholds: Json, at: str) -> None:
         self.readings, self.service, self.thresholds, self.at = readings, service, thresholds, at
         self.observations: list[Json] = []
@@ -94,7 +96,7 @@ class Evidence:
             {
                 "name": name,
                 "status": status,
-                "symptom": name in SYMPTOMS,
+                "symptom": name in self.symptoms,
                 "subject": plain(self._subject(name)),
                 "expected": expected,
                 "seen": plain(seen),
