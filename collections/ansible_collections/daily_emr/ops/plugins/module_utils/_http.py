@@ -45,11 +45,19 @@ class Answer:
 
 
 def request(
-    method: str, url: str, *, timeout_s: float, host: str = "", headers: Json | None = None, body: Json | None = None
+    method: str,
+    url: str,
+    *,
+    timeout_s: float,
+    host: str = "",
+    headers: Json | None = None,
+    body: Json | None = None,
+    most_bytes: int = _BODY_BYTES,
 ) -> Answer:
     """Send one HTTP request, following no redirect and retrying nothing.
 
     host is the name the application is asked for when the URL holds an address; it is also what TLS checks.
+    Of an answer longer than most_bytes the rest stays unread, and its body is empty.
     """
     sent = {"User-Agent": "daily-emr-runbook", "Cache-Control": "no-cache", **(headers or {})}
     tls: Json = {}
@@ -63,7 +71,7 @@ def request(
         with urllib3.PoolManager(retries=False, timeout=timeout, **tls) as pool:
             reply = pool.request(method, url, headers=sent, json=body, redirect=False, preload_content=False)
             status = reply.status
-            found = _object(reply.read(_BODY_BYTES))
+            found = _object(reply.read(most_bytes))
     except urllib3.exceptions.NewConnectionError:  # before timeouts: to urllib3 it is one of them
         failure = "refused"
     except (urllib3.exceptions.TimeoutError, TimeoutError):
