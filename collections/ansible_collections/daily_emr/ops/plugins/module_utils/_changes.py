@@ -67,6 +67,10 @@ class Change(ABC):
     def inverse(self, before: State) -> dict[str, Any] | str:
         """The step that would undo it, {"module": name, "args": {...}}, or a sentence why there is none."""
 
+    def prediction(self, before: State) -> list[str]:
+        """What the change will cost and lead to, pure: sentences for whoever has to say yes."""
+        return []
+
     def done(self, before: State, after: State) -> bool:
         """Whether a read after the call shows that it was done."""
         return without_context(after) == without_context(self.wanted(before))
@@ -103,7 +107,7 @@ class _Execution:
         self.journal = Journal.of(session) if session else None
         self.started = clock()
         self.announced = False
-        self.facts: dict[str, Any] = {"step": change.name, "target": "", "diff": {}, "undo": None}
+        self.facts: dict[str, Any] = {"step": change.name, "target": "", "diff": {}, "prediction": [], "undo": None}
 
     def run(self) -> dict[str, Any]:
         try:
@@ -113,6 +117,7 @@ class _Execution:
             self.facts |= {"target": self.change.target, "diff": _diff(before, wanted)}
             if without_context(wanted) == without_context(before):
                 return self.end(StepOutcome.NOOP, f"{self.change.name}: {self.change.target} is as wanted already.")
+            self.facts["prediction"] = self.change.prediction(before)
             reasons = self.change.refusals(before)
             if reasons:
                 raise Refused(*reasons)
