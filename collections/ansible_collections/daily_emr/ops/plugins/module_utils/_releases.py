@@ -52,6 +52,7 @@ def read_service(clients: Clients, cluster: str, service: str) -> Json:
         "running": found["runningCount"],
         "minimum_healthy_percent": configuration.get("minimumHealthyPercent", 100),
         "maximum_percent": configuration.get("maximumPercent", 200),
+        "strategy": configuration.get("strategy", "ROLLING"),
         "deployment": primary
         and {"id": primary["id"], "created_at": iso(primary["createdAt"]), "rollout": primary.get("rolloutState")},
         "tags": {tag["key"]: tag["value"] for tag in found.get("tags", [])},
