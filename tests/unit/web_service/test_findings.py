@@ -8,7 +8,7 @@ import pytest
 import yaml
 from ansible_collections.daily_emr.ops.plugins.module_utils import _health_findings as findings
 from ansible_collections.daily_emr.ops.plugins.module_utils._decision import Verdict, decide
-from ansible_collections.daily_emr.ops.plugins.module_utils._health_evidence import SYMPTOMS
+from ansible_collections.daily_emr.ops.plugins.module_utils._health_symptoms import SYMPTOMS
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Readings
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -1,58 +1,39 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-# Private: the observations of one look at a web service. May change without notice.
+# Private: the observations of one look at a component. May change without notice.
 
 """Readings and the observations made of them: a finding, ok, or unknown when a reading is missing."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._health_probes import TaskProbe
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Json, Readings
 
-# What users feel, or what leaves them without a spare part. All of them ok means healthy.
-SYMPTOMS = (
-    "edge_failing",
-    "balancer_failing",
-    "no_tasks",
-    "scaled_to_zero",
-    "below_minimum",
-    "too_few_targets",
-    "tasks_not_live",
-    "tasks_not_ready",
-    "reads_failing",
-    "new_release_crashing",
-    "database_unreachable",
-    "database_auth_failing",
-    "database_slow",
-    "cache_unreachable",
-    "capacity_exhausted",
-    "error_ratio_high",
-    "latency_high",
-)
 # The class of the reason of tasks that ECS stopped because it wanted other ones.
 REPLACED = "scaled in or replaced"
-# Where an observation is about something else than the component: the name of its subject.
-_SUBJECTS = {
-    "secret_rotated": "rotated_secret",
-    "zone_impaired": "impaired_zone",
-    "waf_blocking": "blocking_rule",
-    "flag_suspect": "suspect_flag",
-    "deployment_in_progress": "service_deployment",
-    "rollback_image_missing": "last_known_good",
-    "rollback_incompatible": "last_known_good",
-    "release_recent": "newest_revision",
-    "new_release_crashing": "newest_revision",
-    "new_release_failing": "newest_revision",
-}
 
 
 class Evidence:
-    """The readings of one look at a service, and the observations that are made of them."""
+    """The readings of one look at a component, and the observations that are made of them.
 
-    def __init__(self, readings: Readings, service: Json, thresholds: Json, at: str) -> None:
-        self.readings, self.service, self.thresholds, self.at = readings, service, thresholds, at
+    symptoms: the observations that users feel, or that mean that a spare part is missing. All of them ok means healthy.
+    about: where an observation is about something else than the component, the name of its subject.
+    """
+
+    def __init__(
+        self,
+        readings: Readings,
+        component: str,
+        thresholds: Json,
+        at: str,
+        *,
+        symptoms: Collection[str],
+        about: Mapping[str, str],
+    ) -> None:
+        self.readings, self.component, self.thresholds, self.at = readings, component, thresholds, at
+        self._symptoms, self._about = symptoms, about
         self.observations: list[Json] = []
         self.subjects: Json = {}
         shift = readings.values.get("shift") or {}
@@ -94,7 +75,7 @@ class Evidence:
             {
                 "name": name,
                 "status": status,
-                "symptom": name in SYMPTOMS,
+                "symptom": name in self._symptoms,
                 "subject": plain(self._subject(name)),
                 "expected": expected,
                 "seen": plain(seen),
@@ -104,11 +85,34 @@ class Evidence:
         )
 
     def _subject(self, name: str) -> str:
-        subject = self.subjects.get(_SUBJECTS.get(name, ""))
-        return str((subject["key"] if isinstance(subject, dict) else subject) or self.service["component"])
+        subject = self.subjects.get(self._about.get(name, ""))
+        return str((subject["key"] if isinstance(subject, dict) else subject) or self.component)
 
     def status(self, name: str) -> str:
         return next(str(item["status"]) for item in self.observations if item["name"] == name)
+
+    def describe(self, state: bool | None) -> str:
+        """The state in one sentence."""
+        if state:
+            return f"{self.component} is healthy."
+        by_status: dict[str, list[str]] = {"finding": [], "unknown": [], "ok": []}
+        for item in self.observations:
+            if item["symptom"]:
+                by_status[item["status"]].append(item["name"])
+        parts = [
+            f"{words}: {', '.join(by_status[status])}"
+            for status, words in (("finding", "not healthy"), ("unknown", "could not be read"))
+            if by_status[status]
+        ]
+        return f"{self.component} is {'; '.join(parts)}."
+
+
+def healthy(symptoms: Iterable[Json]) -> bool | None:
+    """Whether none of these observations is a finding; None when one of them could not be made."""
+    statuses = {item["status"] for item in symptoms}
+    if "finding" in statuses:
+        return False
+    return None if "unknown" in statuses else True
 
 
 def plain(text: str) -> str:

@@ -13,11 +13,13 @@ from datetime import timedelta
 from functools import partial
 from statistics import median_low
 
+from ansible_collections.daily_emr.ops.plugins.module_utils import _health_evidence
 from ansible_collections.daily_emr.ops.plugins.module_utils._balancer import too_few_targets
 from ansible_collections.daily_emr.ops.plugins.module_utils._dependencies import DATABASE_SERVES
 from ansible_collections.daily_emr.ops.plugins.module_utils._health_evidence import REPLACED, Evidence, plain_all
-from ansible_collections.daily_emr.ops.plugins.module_utils._health_probes import TaskProbe
+from ansible_collections.daily_emr.ops.plugins.module_utils._health_probes import TaskProbe, reachable
 from ansible_collections.daily_emr.ops.plugins.module_utils._health_suspects import release, suspects, traffic
+from ansible_collections.daily_emr.ops.plugins.module_utils._health_symptoms import SUBJECTS, SYMPTOMS
 from ansible_collections.daily_emr.ops.plugins.module_utils._http import Answer
 from ansible_collections.daily_emr.ops.plugins.module_utils._releases import (
     in_progress,
@@ -37,31 +39,17 @@ _NEED_TRAFFIC = ("error_ratio_high", "latency_high")
 
 def observe(readings: Readings, service: Json, thresholds: Json, at: str) -> Evidence:
     """Every observation of one look."""
-    evidence = Evidence(_reachable(readings), service, thresholds, at)
+    component = service["component"]
+    evidence = Evidence(reachable(readings), component, thresholds, at, symptoms=SYMPTOMS, about=SUBJECTS)
     for part in (_users, _service, _tasks, _dependencies, release, traffic, suspects):
         part(evidence)
     evidence.subjects = plain_all(evidence.subjects)
     return evidence
 
 
-def _reachable(readings: Readings) -> Readings:
-    """Probes of tasks that we cannot reach are no readings: who runs outside of the network sees nothing of them."""
-    probes = list(readings.values.get("task_probes", {}).values())
-    states = {target["state"] for target in readings.values.get("targets", [])}
-    if probes and "healthy" in states and all(probe.silent for probe in probes):
-        del readings.values["task_probes"]
-        readings.unread["task_probes"] = (
-            "no task answers from here, and the load balancer finds them healthy; run from inside the network"
-        )
-    return readings
-
-
 def healthy(evidence: Evidence) -> bool | None:
     """Whether the component serves its users and has its spare parts; None when something could not be read."""
-    statuses = {item["status"] for item in judged(evidence)}
-    if "finding" in statuses:
-        return False
-    return None if "unknown" in statuses else True
+    return _health_evidence.healthy(judged(evidence))
 
 
 def judged(evidence: Evidence) -> list[Json]:

@@ -5,18 +5,20 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._clients import gather
 from ansible_collections.daily_emr.ops.plugins.module_utils._dependencies import checks_of, failure_of
-from ansible_collections.daily_emr.ops.plugins.module_utils._http import Answer, probe
-from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Json
+from ansible_collections.daily_emr.ops.plugins.module_utils._http import Answer, probe, request
+from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Json, Readings
 
 # A row that every environment has, of a synthetic tenant; no patient is behind it.
 CHART_PATH = "/api/charts/probe"
 CHARTS_PATH = "/api/charts"
 CHARTS_ROUTE = "/api/charts"
+_CREATED = (200, 201)
 
 
 @dataclass(frozen=True)
@@ -74,3 +76,38 @@ def probe_task(task: Json, port: int, timeout_s: float, host: str) -> TaskProbe:
             chart=lambda: probe(base, CHART_PATH, timeout_s=timeout_s, host=host),
         )
     return TaskProbe(task["id"], task["zone"] or "", task["revision"], task["started_at"], **answers)
+
+
+def reachable(readings: Readings) -> Readings:
+    """Probes of tasks that we cannot reach are no readings: who runs outside of the network sees nothing of them."""
+    probes = list(readings.values.get("task_probes", {}).values())
+    states = {target["state"] for target in readings.values.get("targets", [])}
+    if probes and "healthy" in states and all(probe.silent for probe in probes):
+        del readings.values["task_probes"]
+        readings.unread["task_probes"] = (
+            "no task answers from here, and the load balancer finds them healthy; run from inside the network"
+        )
+    return readings
+
+
+def write_and_read(service: Json, timeout_s: float) -> str:
+    """A real transaction: write a synthetic chart through the load balancer, read it back through the edge.
+
+    Returns why it failed; empty when it did not.
+    """
+    probes = service["probes"]
+    host = probes["host"] or ""
+    written = request(
+        "POST",
+        probes["balancer_url"].rstrip("/") + CHARTS_PATH,
+        timeout_s=timeout_s,
+        host=host,
+        headers={"Idempotency-Key": str(uuid.uuid4())},
+        body={"tenant": "synthetic", "note": "verification"},
+    )
+    if written.status not in _CREATED or not written.body.get("id"):
+        return f"write_failing: {written.seen} for a synthetic chart through the load balancer"
+    found = probe(probes["edge_url"], f"{CHARTS_PATH}/{written.body['id']}", timeout_s=timeout_s, host=host)
+    if not found.ok or found.body.get("id") != written.body["id"]:
+        return f"read_back_failing: {found.seen} for the chart that was just written, through the edge"
+    return ""

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._balancer import read_balancer, read_shift, read_targets
+from ansible_collections.daily_emr.ops.plugins.module_utils._chains import Chains
 from ansible_collections.daily_emr.ops.plugins.module_utils._clients import gather
 from ansible_collections.daily_emr.ops.plugins.module_utils._dependencies import (
     accepts,
@@ -60,12 +61,12 @@ def read_all(clients: Clients, service: Json, thresholds: Json) -> Readings:
     return _Look(clients, service, thresholds).everything()
 
 
-class _Look:
+class _Look(Chains):
     """Chains of reads, all at the same time; within a chain a read waits only for the one that names its subject."""
 
     def __init__(self, clients: Clients, service: Json, thresholds: Json) -> None:
+        super().__init__()
         self.clients, self.service, self.thresholds = clients, service, thresholds
-        self.readings = Readings()
         self.ecs = service["cluster"], service["service"]
         self.host = service["probes"]["host"] or ""
 
@@ -145,36 +146,6 @@ class _Look:
                 balancer_probe=lambda: probe(probes["balancer_url"], CHART_PATH, timeout_s=timeout_s, host=self.host),
             ),
         )
-
-    def take(self, **calls: Callable[[], Any]) -> None:
-        self.readings.take(**{name: _readable(call) for name, call in calls.items()})
-
-    def each(self, name: str, calls: dict[str, Callable[[], Any]]) -> None:
-        """One reading of many parts, as {part: value}; one that is missing makes the whole missing."""
-        parts = Readings()
-        parts.take(**{part: _readable(call) for part, call in calls.items()})
-        if parts.unread:
-            self.readings.unread[name] = next(iter(parts.unread.values()))
-        else:
-            self.readings.values[name] = parts.values
-
-    def known(self, name: str, *dependent: str) -> bool:
-        """Whether a reading is there; when it is not, what depends on it is missing for the same reason."""
-        if name in self.readings.unread:
-            self.readings.unread |= dict.fromkeys(dependent, self.readings.unread[name])
-        return name not in self.readings.unread
-
-
-def _readable(call: Callable[[], Any]) -> Callable[[], Any]:
-    """The call; an answer that cannot be made sense of is a reading that is missing, not the end of the diagnosis."""
-
-    def read() -> Any:
-        try:
-            return call()
-        except (LookupError, TypeError, ValueError, AttributeError) as error:
-            raise OpsError(f"The answer has a shape that nobody expected ({type(error).__name__}).") from error
-
-    return read
 
 
 def read_flags(clients: Clients, settings: Json) -> list[Json]:

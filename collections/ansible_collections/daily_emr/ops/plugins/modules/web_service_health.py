@@ -104,7 +104,6 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes
 
 if TYPE_CHECKING:
     from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clients
-    from ansible_collections.daily_emr.ops.plugins.module_utils._health_evidence import Evidence
     from ansible_collections.daily_emr.ops.plugins.module_utils._modules import Params, Progress
 
 
@@ -114,7 +113,7 @@ def read_health(params: Params, clients: Clients, progress: Progress) -> dict[st
     service, thresholds = params["service"], params["thresholds"]
     evidence = observe(read_all(clients, service, thresholds), service, thresholds, at)
     state = healthy(evidence)
-    sentence = describe(evidence, state)
+    sentence = evidence.describe(state)
     progress(sentence)
     return {
         "observations": evidence.observations,
@@ -123,22 +122,6 @@ def read_health(params: Params, clients: Clients, progress: Progress) -> dict[st
         "sentence": sentence,
         "read_at": at,
     }
-
-
-def describe(evidence: Evidence, state: bool | None) -> str:
-    """The state in one sentence."""
-    if state:
-        return f"{evidence.service['component']} is healthy."
-    by_status: dict[str, list[str]] = {"finding": [], "unknown": [], "ok": []}
-    for item in evidence.observations:
-        if item["symptom"]:
-            by_status[item["status"]].append(item["name"])
-    parts = [
-        f"{words}: {', '.join(by_status[status])}"
-        for status, words in (("finding", "not healthy"), ("unknown", "could not be read"))
-        if by_status[status]
-    ]
-    return f"{evidence.service['component']} is {'; '.join(parts)}."
 
 
 ENTRY = read_entry(HEALTH_SPEC, read_health)
