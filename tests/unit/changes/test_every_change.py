@@ -53,6 +53,10 @@ def one_bad_task(world: World, _serve: Serve) -> None:
     world.tasks.append(world.task("c", 2, ago(days=3), "af-south-1c"))
 
 
+def one_client(world: World, _serve: Serve) -> None:
+    world.rate_rule()
+
+
 def nothing(_world: World, _serve: Serve) -> None:
     """The change is due as it is."""
 
@@ -102,6 +106,13 @@ CASES = [
         one_bad_task,
         {"task": "c", "bad_ratio": 0.5, "median_ratio": 0.01},
         ({"status": "running"}, {"status": "stopped"}),
+    ),
+    Case(
+        "waf_rate_rule",
+        "UpdateWebACL",
+        one_client,
+        {"rule": "per-client", "shared_networks": ["203.0.113.0/24"]},
+        ({"action": "count", "settings": {}}, {"action": "block", "settings": {}}),
     ),
     Case(
         "listener_weights",
@@ -212,6 +223,9 @@ UNREADABLE = [
     ("zonal_shift", "DescribeDBInstances"),
     ("zonal_shift", "ListTasks"),
     ("waf_rule", "GetSampledRequests"),
+    ("waf_rate_rule", "GetSampledRequests"),
+    ("waf_rate_rule", "GetMetricData"),
+    ("waf_rate_rule", "DescribeLoadBalancers"),
     ("ecs_task", "DescribeTargetHealth"),
     ("ecs_task", "ListServiceDeployments"),
     ("ecs_task", "DescribeImages"),

@@ -214,3 +214,95 @@ def test_a_task_of_another_service_is_not_stopped(three_tasks: World, run: Runne
         f"z is not a running task of {P}-web: check its id."
     ]
     assert three_tasks.mutations == []
+
+
+BLOCK = {"rule": "per-client", "shared_networks": ["203.0.113.0/24"]}
+
+
+def spares(world: World, _serve: Serve | None = None) -> None:
+    """The web ACL allows an IP set with the client in it."""
+    world.ip_sets["facilities"] = ["192.0.2.0/24"]
+    arn = "arn:aws:wafv2:af-south-1:123456789012:regional/ipset/facilities/i-1"
+    allowing = world.rule("allow", {"Allow": {}}, 8)
+    allowing["Statement"] = {"AndStatement": {"Statements": [{"IPSetReferenceStatement": {"ARN": arn}}] * 2}}
+    world.rules.append(allowing)
+
+
+RATE: list[tuple[str, Spoil]] = [
+    ("counted nothing in the last 300 s", lambda world, _serve: world.samples.clear()),
+    ("has counted for 60 s, 120 s are needed", lambda w, _serve: w.samples.clear() or w.counted("192.0.2.1", 20, 60)),
+    (
+        "counts 2 clients, and none makes nearly all",
+        lambda world, _serve: world.counted("192.0.2.2", 6),
+    ),
+    ("The client sends 8 % of the requests, 30 % are needed", setting("metrics", {"RequestCount": 1500.0})),
+    ("1 sampled request come from networks that many", lambda world, _serve: world.counted("203.0.113.9", 1)),
+    ("come from networks that many users share", spares),
+    ("1 sample of per-client show no client", lambda world, _serve: world.counted("somebody", 1)),
+    ("AWS Firewall Manager owns the web ACL", setting("firewall_manager", True)),
+    (
+        "counts by CONSTANT, not by the address of a client",
+        lambda w, _serve: w.rules[-1]["Statement"]["RateBasedStatement"].update(AggregateKeyType="CONSTANT"),
+    ),
+    (
+        "keeps no sampled requests",
+        lambda world, _serve: world.rules[-1]["VisibilityConfig"].update(SampledRequestsEnabled=False),
+    ),
+    ("is set to captcha, so nothing shows", lambda world, _serve: world.rules[-1].update(Action={"Captcha": {}})),
+]
+
+
+@pytest.mark.parametrize(("sentence", "spoil"), RATE, ids=[row[0] for row in RATE])
+def test_rate_rule(sentence: str, spoil: Spoil, world: World, serve: Serve, run: Runner) -> None:
+    world.rate_rule()
+
+    refusals = run.refusals(serve, "waf_rate_rule", BLOCK, spoil)
+
+    assert any(sentence in text for text in refusals), refusals
+
+
+@pytest.mark.parametrize(
+    ("args", "sentence"),
+    [
+        ({"rule": "per-client"}, "Nobody says which networks many users share"),
+        ({"rule": "per-client", "shared_networks": ["Nairobi"]}, "one of them is not a network"),
+        ({"rule": "rate"}, "rate is not a rate-based rule of daily-emr-sandbox: use one of per-client."),
+    ],
+)
+def test_a_rate_rule_needs_what_must_not_be_blocked(
+    args: dict[str, object], sentence: str, world: World, run: Runner
+) -> None:
+    world.rate_rule()
+    result = run.plan("waf_rate_rule", args)
+
+    assert result["outcome"] == "refused"
+    assert any(sentence in text for text in result["refusals"]), result["refusals"]
+
+
+def test_a_rate_rule_may_take_the_client_from_a_header(world: World, run: Runner) -> None:
+    statement = world.rate_rule()["Statement"]["RateBasedStatement"]
+    forwarded = {"HeaderName": "X-Forwarded-For", "FallbackBehavior": "NO_MATCH"}
+    statement |= {"AggregateKeyType": "FORWARDED_IP", "ForwardedIPConfig": forwarded}
+    for sample in world.samples:
+        sample["Request"]["Headers"] = [{"Name": "x-forwarded-for", "Value": "192.0.2.7, 10.0.0.1"}]
+    assert run.plan("waf_rate_rule", BLOCK)["outcome"] == "planned"
+
+    world.samples[0]["Request"]["Headers"][0]["Value"] = "203.0.113.5"
+    assert any("many users share" in text for text in run.plan("waf_rate_rule", BLOCK)["refusals"])
+
+
+def test_a_rate_rule_may_always_be_set_back_to_count(world: World, run: Runner) -> None:
+    world.rate_rule()["Action"] = {"Block": {}}
+    world.samples.clear()
+
+    assert run("waf_rate_rule", rule="per-client", action="count")["outcome"] == "ok"
+    assert world.rules[-1]["Action"] == {"Count": {}}
+
+
+def test_a_rate_rule_keeps_no_address_and_says_what_it_blocks(world: World, run: Runner) -> None:
+    world.rate_rule()
+    plan = run.plan("waf_rate_rule", BLOCK)
+
+    assert plan["prediction"] == ["Blocks 1 client; the first sends 120 requests per minute, 40 % of all."]
+    seen = str(run.change("waf_rate_rule", BLOCK).observe()) + str(plan)
+    assert not any(word in seen for word in ("192.0.2", "203.0.113", "/api/charts"))

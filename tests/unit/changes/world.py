@@ -87,6 +87,7 @@ class World:
         self.autoshifts: list[Json] = []
         self.samples: list[Json] = []
         self.population: int | None = None
+        self.ip_sets = {"facilities": ["203.0.113.0/24"]}
         self.lock, self.firewall_manager = 1, False
         self.rules = [self.rule("block-bodies", {"Block": {}}, 0), self.rule("rate", {"Block": {}}, 1)]
         group = self.rule("common", {}, 2)
@@ -135,6 +136,22 @@ class World:
     def blocked(self, uri: str, count: int = 1, client: str = "192.0.2.1") -> None:
         request = {"ClientIP": client, "URI": uri, "Method": "GET"}
         self.samples += [{"Request": request, "Weight": 1, "Timestamp": NOW, "Action": "BLOCK"}] * count
+
+    def rate_rule(self) -> Json:
+        """A rule that counts clients, one of which has sent 40 % of all requests for four minutes."""
+        rule = self.rule("per-client", {"Count": {}}, 9)
+        rule["Statement"] = {"RateBasedStatement": {"Limit": 500, "AggregateKeyType": "IP"}}
+        self.rules.append(rule)
+        self.metrics["RequestCount"], self.population = 300.0, 600
+        self.counted("192.0.2.1", 20)
+        return rule
+
+    def counted(self, client: str, count: int, seconds: float = 240) -> None:
+        """Requests that the rule counted, the first one so many seconds ago."""
+        for number in range(count):
+            at = datetime.now(UTC) - timedelta(seconds=seconds * (1 - number / count))
+            request = {"ClientIP": client, "URI": "/api/charts/7", "Method": "GET"}
+            self.samples.append({"Request": request, "Weight": 1, "Timestamp": at, "Action": "COUNT"})
 
     # -- ECS --------------------------------------------------------------------------------------------------------
 
@@ -384,9 +401,12 @@ class World:
         }
         return {"WebACL": acl, "LockToken": f"token-{self.lock}"}
 
+    def wafv2_GetIPSet(self, params: Json) -> Json:
+        return {"IPSet": {"Name": params["Name"], "Addresses": self.ip_sets[params["Name"]]}, "LockToken": "t"}
+
     def wafv2_GetSampledRequests(self, params: Json) -> Json:
         population = len(self.samples) if self.population is None else self.population
-        mine = self.samples if params["RuleMetricName"] in ("block-bodies", "common") else []
+        mine = self.samples if params["RuleMetricName"] in ("block-bodies", "common", "per-client") else []
         return {"SampledRequests": mine, "PopulationSize": population}
 
     def wafv2_UpdateWebACL(self, params: Json) -> Json:
