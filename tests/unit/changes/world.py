@@ -452,7 +452,7 @@ class Wire:
         service = model.service_model.service_name.replace("-", "_")
         if name in world.broken:
             return _reply({"Error": {"Code": "AccessDeniedException", "Message": ""}}, 400)
-        if not name.startswith(("Describe", "List", "Get", "StartQuery")) and service not in BOOKKEEPING:
+        if not name.startswith(("Describe", "List", "Get", "Lookup", "StartQuery")) and service not in BOOKKEEPING:
             world.mutations.append((name, params))
         lost = ReadTimeoutError(endpoint_url="http://127.0.0.1")
         if world.lose.get(name) == "before":
