@@ -28,6 +28,7 @@ SERVICE = {"component": "emr-web"}
 THRESHOLDS = {
     "error_ratio": 0.0144,
     "client_error_ratio": 0.1,
+    "client_share": 0.3,
     "p95_ms": 600,
     "explains_share": 0.8,
     "min_requests": 50,
@@ -97,6 +98,7 @@ def readings(log: Log, during: Json, known: Log | None = None, p95_ms: float = 4
         "flag_changes": [],
         "secrets": {"daily-emr/staging/DATABASE_URL": "2026-11-01T00:00:00Z"},
         "events": [],
+        "counted": {"per-client": counted_by(0, 0)},
         "bad": texts(counted(log, BAD_BY_ALL)),
         "client_errors": texts(counted(log, CLIENT_ERRORS)),
         "known_bad": texts(counted(known or [], BAD_BY_ALL)),
@@ -106,6 +108,11 @@ def readings(log: Log, during: Json, known: Log | None = None, p95_ms: float = 4
     if not onset:
         del made.values["known_bad"]
     return made
+
+
+def counted_by(most: int, others: int, per_minute: float = 0.0) -> Json:
+    """What a rate-based rule counted: samples of the first client and of the others."""
+    return {"samples": most + others, "clients": 1 + others, "most": most, "most_per_minute": per_minute}
 
 
 def texts(rows: list[Json]) -> list[Json]:
@@ -211,6 +218,19 @@ def log_without_names() -> Readings:
     return readings([({"status": 200, "duration": 40}, 3000), ({"status": 500, "duration": 40}, 200)], errors(20))
 
 
+def crawler() -> Readings:
+    during = {"target_2xx": 800, "target_4xx": 10, "target_5xx": 40}
+    return readings([*usual(), *spread(20)], during, counted={"per-client": counted_by(100, 5, 400.0)})
+
+
+def many_busy_clients() -> Readings:
+    return readings(usual(), GOOD, counted={"per-client": counted_by(60, 40, 400.0)})
+
+
+def busy_client() -> Readings:
+    return readings(usual(), GOOD, counted={"per-client": counted_by(100, 0, 60.0)})
+
+
 def few_at_night() -> Readings:
     made = readings(usual(1), {"target_2xx": 3})
     made.values["traffic"] = minutes([(80, {"target_2xx": 3}), (10, {"target_2xx": 2, "target_5xx": 1})])
@@ -240,5 +260,8 @@ CASES: list[tuple[Callable[[], Readings], set[str], bool | None]] = [
     (login_refused, {"client_errors_surge"}, True),
     (silent_log, {"no_logs"}, False),
     (log_without_names, {"new_error_signature"}, False),
+    (crawler, {"unexplained", "load_up", "client_dominates", "new_error_signature"}, False),
+    (many_busy_clients, set(), True),
+    (busy_client, set(), True),
     (few_at_night, {"low_traffic"}, None),
 ]

@@ -50,6 +50,7 @@ def test_trouble_and_what_is_found(build: Callable[[], Readings], findings: set[
         (made.bad_zone, {"bad_zone": "af-south-1c", "bad_zone_id": None}),
         (made.bad_tenant, {"bad_tenant": "e0e0"}),
         (made.provider_fails, {"bad_dependency": "sha", "circuit_flag": "sha-circuit", "shed_flags": ["no-reports"]}),
+        (made.crawler, {"rate_rule": "per-client"}),
         (made.balancer_fails, {"balancer_codes": {"504": 190}}),
         (made.bad_release_everywhere, {"suspect_deployment": "daily-emr-staging-web:3", "bad_release": None}),
         (made.slow_route, {"slow_route": "/api/appointments", "bad_route": None}),
@@ -80,6 +81,7 @@ NEEDED = {
     "secrets": {"secret_near_onset"},
     "events": {"call_near_onset"},
     "forwards": {"traffic_divided"},
+    "counted": {"client_dominates"},
     "service": {"newest_release_explains"},
     "traffic": {"errors_elevated", "latency_high", "balancer_generates", "sudden_onset", "unexplained", "load_up"},
 }

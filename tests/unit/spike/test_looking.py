@@ -21,6 +21,7 @@ def canary_in_trouble(spike: Spike) -> None:
     world.deployed(3, world.now - 14 * MINUTE, source=2)
     world.revision = 3
     world.events = [("PutParameter", "ssm.amazonaws.com", 30), ("PutMetricData", "monitoring.amazonaws.com", 11)]
+    world.rate_rule()
     spike.flags.flag("sha-circuit", "circuit:sha")
     spike.flags.flag("new-chart-view", "route:/api/charts", on=True)
     spike.flags.changed("new-chart-view", world.now - 40 * MINUTE)
@@ -95,6 +96,8 @@ UNREADABLE = {
     "ListSecretVersionIds": "secret_near_onset",
     "LookupEvents": "call_near_onset",
     "DescribeListeners": "traffic_divided",
+    "GetSampledRequests": "client_dominates",
+    "GetWebACL": "client_dominates",
     "DescribeServices": "newest_release_explains",
 }
 
@@ -150,6 +153,16 @@ def test_too_many_changes_to_be_read_are_unknown_not_left_out(spike: Spike) -> N
     result = spike.look()
 
     assert result["suspects_unread"] == ["call"]
+
+
+def test_a_client_that_a_rule_counts_is_found_and_its_address_is_not_kept(spike: Spike) -> None:
+    canary_in_trouble(spike)
+
+    result = spike.look()
+
+    assert "client_dominates" in findings(result)
+    assert result["subjects"]["rate_rule"] == "per-client"
+    assert "192.0.2" not in str(result)
 
 
 def test_a_time_without_a_zone_is_refused(spike: Spike) -> None:

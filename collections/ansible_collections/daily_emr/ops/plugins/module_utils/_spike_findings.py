@@ -31,6 +31,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._releases import in_
 from ansible_collections.daily_emr.ops.plugins.module_utils._request_log import counts
 from ansible_collections.daily_emr.ops.plugins.module_utils._spike_readings import Period, changes_of
 from ansible_collections.daily_emr.ops.plugins.module_utils._traffic import Traffic
+from ansible_collections.daily_emr.ops.plugins.module_utils._waf import NEARLY_ALL
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import (
     Json,
     Readings,
@@ -54,6 +55,7 @@ _ABOUT = {
     "secret_near_onset": "suspect_secret",
     "call_near_onset": "suspect_call",
     "sudden_onset": "onset",
+    "client_dominates": "rate_rule",
 }
 _LISTED = 10
 _KINDS = {"deployment": "history", "flag": "flag_changes", "secret": "secrets", "call": "events"}
@@ -141,7 +143,7 @@ def attribute(
 ) -> Attribution:
     """Every observation of one look."""
     found = Attribution(readings, service["component"], thresholds, at, known_signatures)
-    for part in (_users, _log, _dimensions, _release, _changes):
+    for part in (_users, _clients, _log, _dimensions, _release, _changes):
         part(found)
     found.subjects = plain_all(found.subjects)
     return found
@@ -237,6 +239,31 @@ def _refused(found: Attribution) -> Answer:
     found.subjects["client_error_codes"] = {str(row.get("status")): int(row["requests"]) for row in rows[:_LISTED]}
     seen = f"{now.ratio:.1%} of the requests end in 4xx, {usual.ratio:.1%} before; in the log: {codes}"
     return now.ratio > found.thresholds["client_error_ratio"] and clearly_worse(now, usual, TIMES_MORE), seen
+
+
+def _clients(found: Attribution) -> None:
+    def dominates() -> Answer:
+        """One client makes nearly all that a rate-based rule counts, and much of everything."""
+        per_minute = found.lately.per_minute
+        counted: Json = found.read("counted")
+        rule = max(sorted(counted), key=lambda name: float(counted[name]["most_per_minute"]), default=None)
+        found.subjects["rate_rule"] = None
+        if rule is None or not counted[rule]["samples"]:
+            return False, "no rate-based rule that counts has counted anything"
+        seen = counted[rule]
+        alone = seen["most"] >= NEARLY_ALL * seen["samples"]
+        words = f"{plural(seen['clients'], 'client')} counted by {rule}, the first with {seen['most_per_minute']:.0f}"
+        dominating = alone and seen["most_per_minute"] >= found.thresholds["client_share"] * per_minute > 0
+        found.subjects["rate_rule"] = rule if dominating else None
+        return dominating, f"{words} of {per_minute:.0f} requests per minute"
+
+    found.look(
+        "client_dominates",
+        ("counted", "traffic"),
+        dominates,
+        expected=f"no client sends {found.thresholds['client_share']:.0%} of all requests",
+        call="wafv2:GetSampledRequests",
+    )
 
 
 def _log(found: Attribution) -> None:

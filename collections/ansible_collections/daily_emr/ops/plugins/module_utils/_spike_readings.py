@@ -38,6 +38,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._request_log import 
     requests_by,
 )
 from ansible_collections.daily_emr.ops.plugins.module_utils._traffic import Traffic, read_traffic
+from ansible_collections.daily_emr.ops.plugins.module_utils._waf import counted_requests, counts_clients, read_acl
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Json, Readings, iso, parse_utc
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
 _USUAL_WINDOW_S = 900.0
 # Insights counts by whole seconds, and the sandbox is fast: a window is never shorter than this.
 _SHORTEST_WINDOW_S = 10.0
+# Of requests that WAF sampled; WAF samples in steps of its own.
+_COUNTED_WINDOW_S, _SHORTEST_SAMPLED_S = 300.0, 60.0
 # CloudTrail gives 50 events a page and takes two calls a second.
 _EVENT_PAGES = 3
 _EVENTS = 50
@@ -79,7 +82,7 @@ class _Look(Chains):
         self.ecs = service["cluster"], service["service"]
 
     def everything(self) -> Readings:
-        chains = (self.traffic, self.releases, self.flags, self.secrets)
+        chains = (self.traffic, self.releases, self.flags, self.secrets, self.rules)
         gather(**{chain.__name__: chain for chain in chains})
         return self.readings
 
@@ -144,6 +147,17 @@ class _Look(Chains):
 
     def flags(self) -> None:
         self.take(flags=lambda: read_flags(self.clients, self.service["feature_flags"]))
+
+    def rules(self) -> None:
+        """What the rate-based rules count that do not block: how much one client sends, never who it is."""
+        where = self.service["web_acl"]
+        self.take(acl=lambda: read_acl(self.clients, where["name"], where["scope"]))
+        if not self.known("acl", "counted"):
+            return
+        acl = self.readings.values.pop("acl")["acl"]
+        window_s = max(self.clients.environment.seconds(_COUNTED_WINDOW_S), _SHORTEST_SAMPLED_S)
+        read = partial(counted_requests, self.clients, acl, where["scope"], window_s=window_s, shared=[])
+        self.each("counted", {rule["Name"]: partial(read, rule) for rule in acl["Rules"] if counts_clients(rule)})
 
     def secrets(self) -> None:
         names = self.service["secrets"]

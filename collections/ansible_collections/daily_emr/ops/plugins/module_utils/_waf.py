@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clients
     from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Json
 
+# What a rate-based rule may count by, for one client to be told from another.
+COUNTS_BY_ADDRESS = ("IP", "FORWARDED_IP")
+# The rest of what a rule counts may be a second client just above the limit; more of it are users.
+NEARLY_ALL = 0.8
 _SAMPLES = 500  # the most GetSampledRequests gives
 
 
@@ -108,6 +112,12 @@ def counted_requests(
         # What WAF sampled from is not all counted when the rule was changed in the window.
         "most_per_minute": total * most / max(len(answer["SampledRequests"]), 1) * 60 / window_s,
     }
+
+
+def counts_clients(rule: Json) -> bool:
+    """Whether it is a rate-based rule that counts addresses of clients and does not block them."""
+    statement = rule["Statement"].get("RateBasedStatement", {})
+    return statement.get("AggregateKeyType") in COUNTS_BY_ADDRESS and action_of(rule)["action"] == "count"
 
 
 def forwarded_header(rule: Json) -> str | None:

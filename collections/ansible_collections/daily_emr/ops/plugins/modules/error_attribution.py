@@ -21,6 +21,7 @@ description:
     a dependency before its route, at a release before its task, and at a task before its zone.
   - Uses nine queries of CloudWatch Logs Insights at the same time, of thirty that may run in an account. A query that
     takes longer than 30 seconds, or has more than 10000 groups, leaves its reading unknown or its rarest groups out.
+  - Asks the rate-based rules of the web ACL that count, whether one client makes nearly all of it.
   - Reads counts only. No log line, no address, no value of a secret and nothing about a patient is read.
 author:
   - Daily EMR operations (@daily-emr)
@@ -50,6 +51,10 @@ options:
         required: true
       client_error_ratio:
         description: Ratio of 4xx among requests above which they may be a surge, 0 to 1.
+        type: float
+        required: true
+      client_share:
+        description: Share of all requests from which on one client dominates, 0 to 1.
         type: float
         required: true
       p95_ms:
@@ -102,7 +107,7 @@ observations:
   description:
     - What was seen, one entry for each question.
     - V(errors_elevated) and V(latency_high) are symptoms; V(low_traffic), V(latency_without_errors),
-      V(client_errors_surge), V(load_up) and V(sudden_onset) describe the trouble.
+      V(client_errors_surge), V(load_up), V(client_dominates) and V(sudden_onset) describe the trouble.
     - V(balancer_generates), V(release_explains), V(newest_release_explains), V(route_explains), V(zone_explains),
       V(task_explains), V(tenant_explains), V(dependency_explains) and V(unexplained) say who makes the errors;
       V(slow_release), V(slow_route), V(slow_zone), V(slow_task), V(slow_tenant) and V(slow_dependency) who is slow.
@@ -151,8 +156,8 @@ subjects:
       when it does not explain.
     - V(bad_share) and V(bad_revision) of the release; V(bad_zone_id); V(task_ratio) and V(median_task_ratio).
     - V(circuit_flag) of the bad dependency and V(shed_flags); V(suspect_flag) with its key, whether it is on and the
-      route that fails; V(suspect_deployment), V(suspect_secret), V(suspect_call); V(service_deployment);
-      V(balancer_codes) and V(client_error_codes), each with counts by status.
+      route that fails; V(suspect_deployment), V(suspect_secret), V(suspect_call); V(service_deployment); V(rate_rule)
+      that counts the dominating client; V(balancer_codes) and V(client_error_codes), each with counts by status.
   returned: success
   type: dict
   sample:
@@ -242,7 +247,7 @@ if TYPE_CHECKING:
     from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clients
     from ansible_collections.daily_emr.ops.plugins.module_utils._modules import Params, Progress
 
-_RATIOS = ("error_ratio", "client_error_ratio", "explains_share", "load_times")
+_RATIOS = ("error_ratio", "client_error_ratio", "client_share", "explains_share", "load_times")
 _NUMBERS = ("p95_ms", "min_requests", "min_bad", "min_signature")
 SPEC: dict[str, Any] = {
     "service": SERVICE_OPTION,

@@ -122,6 +122,8 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._errors import OpsEr
 from ansible_collections.daily_emr.ops.plugins.module_utils._health_metrics import requests_per_minute
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import change_entry, run_module
 from ansible_collections.daily_emr.ops.plugins.module_utils._waf import (
+    COUNTS_BY_ADDRESS,
+    NEARLY_ALL,
     action_of,
     counted_requests,
     read_acl,
@@ -138,10 +140,6 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes
     plural,
     unread,
 )
-
-COUNTS_BY_ADDRESS = ("IP", "FORWARDED_IP")
-# The rest may be a second client just above the limit; more of it are users, and the limit is too low.
-NEARLY_ALL = 0.8
 
 
 class WafRateRule(WebServiceChange):
