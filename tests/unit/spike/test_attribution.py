@@ -99,6 +99,13 @@ def series(*parts: tuple[int, int, int]) -> list[Point]:
         pytest.param(series((50, 0, 1), (3, 1, 1)), 50, id="three of three fail after fifty that did not"),
         pytest.param(series((55, 0, 300), (5, 1, 300)), 55, id="five in a row after none in 16 500"),
         pytest.param(series((30, 0, 300), (2, 40, 300), (18, 0, 300), (10, 60, 300)), 50, id="a short peak before"),
+        pytest.param(
+            series((30, 0, 300), (10, 90, 300), (10, 0, 300), (10, 20, 300)), 50, id="trouble that ended before"
+        ),
+        pytest.param(series((30, 0, 300), (10, 90, 300), (10, 1, 300), (10, 40, 300)), 50, id="it did not quite end"),
+        pytest.param(series((40, 0, 300), (10, 10, 300), (10, 60, 300)), 40, id="it grew"),
+        pytest.param(series((50, 0, 300), (9, 60, 300), (1, 0, 300)), 50, id="one good minute is no end"),
+        pytest.param(series((1, 60, 300), (49, 0, 300), (10, 60, 300)), 50, id="a bad minute long ago"),
         pytest.param(series((50, 0, 0), (10, 0, 0)), None, id="nobody came"),
         pytest.param([], None, id="nothing was counted"),
     ],

@@ -29,6 +29,8 @@ CLEARLY = 10.83
 CLEARLY_AMONG_MANY = 15.14
 # An onset at least doubles the ratio; less is drift.
 TIMES_MORE = 2.0
+# Trouble is over where the ratio falls to a tenth of what it is now.
+OVER = 10
 # Values on either side of an onset: fewer say nothing of what is usual, or of what goes on.
 LEAST_BEFORE = 5
 LEAST_AFTER = 2
@@ -168,27 +170,44 @@ def outlier(counts: Mapping[str, Count], value: str) -> tuple[float, float] | No
 
 
 def change_point(points: Sequence[Point]) -> Onset | None:
-    """The minute from which on more requests are bad.
+    """The minute in which the trouble that goes on now began.
 
-    Every split of the series into two parts is tried, each part as one binomial, and the most likely one is the
-    answer, if the ratio at least doubles there and chance would not do it. When its parts are too short to say what is
-    usual, or that it goes on, there is no answer: the next best split would be a wrong one. Minutes that nobody
-    counted are left out, not filled with zeros.
+    The series is divided where two ratios describe it better than one, and again within the parts, until chance could
+    explain what is left (each part as one binomial). The usual ratio is that of the best part that is long enough. From
+    the end backwards, all parts that are clearly worse than usual belong to the trouble; one that is ten times better
+    than the last does not, so that trouble which ended before is left out. Minutes that nobody counted are left out,
+    not filled with zeros.
     """
-    ordered = sorted(points, key=lambda point: point.at)
-    best, strength = None, 0.0
-    for place in range(1, len(ordered)):
-        before, after = pooled(ordered[:place]), pooled(ordered[place:])
-        found = evidence(before, after)
-        if after.ratio > before.ratio and found > strength:
-            best, strength = (place, before, after), found
-    if best is None:
+    parts = _parts(sorted((point for point in points if point.requests), key=lambda point: point.at))
+    if len(parts) > 1 and len(parts[-1]) < LEAST_AFTER:
+        parts[-2:] = [[*parts[-2], *parts[-1]]]
+    counts = [pooled(part) for part in parts]
+    usual = min(
+        (count for part, count in zip(parts, counts, strict=True) if len(part) >= LEAST_BEFORE),
+        key=lambda count: count.ratio,
+        default=None,
+    )
+    if usual is None:
         return None
-    place, before, after = best
-    long_enough = LEAST_BEFORE <= place <= len(ordered) - LEAST_AFTER
-    if not long_enough or not clearly_worse(after, before, TIMES_MORE, CLEARLY_AMONG_MANY):
+    first = len(parts)
+    while first and clearly_worse(counts[first - 1], usual, TIMES_MORE, CLEARLY_AMONG_MANY):
+        if counts[first - 1].ratio * OVER < counts[-1].ratio:
+            break
+        first -= 1
+    if first in (0, len(parts)):
         return None
-    return Onset(ordered[place].at, before.ratio, after.ratio)
+    trouble = pooled(point for part in parts[first:] for point in part)
+    return Onset(parts[first][0].at, counts[first - 1].ratio, trouble.ratio)
+
+
+def _parts(points: list[Point]) -> list[list[Point]]:
+    """The series, divided at its most likely change as long as there is a clear one."""
+    best, strength = 0, CLEARLY_AMONG_MANY
+    for place in range(1, len(points)):
+        found = evidence(pooled(points[:place]), pooled(points[place:]))
+        if found > strength:
+            best, strength = place, found
+    return [*_parts(points[:best]), *_parts(points[best:])] if best else [points]
 
 
 def pooled(points: Iterable[Point]) -> Count:
@@ -203,7 +222,8 @@ def suspects(changes: Iterable[Json], onset: datetime) -> list[Json]:
     same distance one before the onset comes first: what comes later can only have been seen late.
     """
     near = [
-        {**change, "minutes_before": round((onset - change["at"]).total_seconds() / 60, 1)}
+        # Adding 0.0 makes zero of minus zero.
+        {**change, "minutes_before": round((onset - change["at"]).total_seconds() / 60, 1) + 0.0}
         for change in changes
         if onset - SUSPECT_BEFORE <= change["at"] <= onset + SUSPECT_AFTER
     ]

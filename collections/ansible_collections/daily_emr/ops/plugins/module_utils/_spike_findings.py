@@ -58,6 +58,8 @@ _ABOUT = {
     "client_dominates": "rate_rule",
 }
 _LISTED = 10
+# Periods that say how many requests are usual.
+_USUAL_MINUTES = 15
 _KINDS = {"deployment": "history", "flag": "flag_changes", "secret": "secrets", "call": "events"}
 _CALLS = {
     "deployment": "ecs:DescribeServiceDeployments",
@@ -223,8 +225,8 @@ def _load(found: Attribution) -> Answer:
         return False, "no requests lately"
     start = found.period.onset.at if found.period.onset else lately.minutes[0].at
     before, after = found.traffic.before(start), found.traffic.since(start)
-    if not before.minutes:
-        return None, "nothing is known of before"
+    if len(before.minutes) < _USUAL_MINUTES:
+        return None, "too little is known of before"
     seen = f"{after.per_minute:.0f} requests per minute, {before.per_minute:.0f} before"
     return after.per_minute >= found.thresholds["load_times"] * before.per_minute, seen
 
