@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from .conftest import Runner, Serve
-from .world import NOW, Spoil, World, ago, setting
+from .world import NOW, Json, Spoil, World, ago, setting
 
 WEDGED_SINCE = ago(minutes=5).isoformat()
 
@@ -232,3 +232,25 @@ def test_tasks_wants_a_time_in_the_past_with_its_zone(moment: str, serve: Serve,
 def test_tasks_that_started_after_are_left_alone(serve: Serve, run: Runner) -> None:
     run.service["port"] = serve.port
     assert run.plan("ecs_service_tasks", {"started_after": ago(days=4).isoformat()})["outcome"] == "noop"
+
+
+@pytest.mark.parametrize(
+    ("module", "status", "args", "prediction"),
+    [
+        ("ecs_service_release", "SUCCESSFUL", {"bad_share": 0.934}, ["Removes 93 % of the bad requests."]),
+        (
+            "ecs_service_release",
+            "SUCCESSFUL",
+            {"bad_share": 0.41},
+            ["Removes 41 % of the bad requests: below 80 % it will not fix it."],
+        ),
+        ("ecs_service_release", "SUCCESSFUL", {}, []),
+        ("ecs_service_deployment", "IN_PROGRESS", {"bad_share": 0.8}, ["Removes 80 % of the bad requests."]),
+    ],
+)
+def test_a_plan_says_how_much_of_the_trouble_it_removes(
+    module: str, status: str, args: Json, prediction: list[str], world: World, run: Runner
+) -> None:
+    world.bad_release(status=status)
+
+    assert run.plan(module, args)["prediction"] == prediction

@@ -140,3 +140,39 @@ def test_a_mode_is_turned_on_and_off_at_any_time(state: str, provider: Provider,
     provider.approval = False
     provider.flag("read-only", on=state == "off", hours=9000, tags=("mode", "safety"))
     assert run.plan("feature_flag", args)["outcome"] == "refused"
+
+
+SWITCHES = [("circuit:sha",), ("shed",), ("mode",), ("circuit:sha", "route:/api/claims")]
+
+
+@pytest.mark.parametrize("tags", SWITCHES)
+@pytest.mark.parametrize("state", ["on", "off"])
+def test_a_switch_is_turned_on_and_off_at_any_time(
+    tags: tuple[str, ...], state: str, provider: Provider, run: Runner
+) -> None:
+    here = provider.flag("f", on=state == "off", hours=2000, tags=tags)
+
+    result = run("feature_flag", flag="f", state=state)
+
+    assert (result["outcome"], here["on"], len(provider.patches)) == ("ok", state == "on", 1), result["msg"]
+    undo = {key: value for key, value in result["undo"]["args"].items() if key != "service"}
+    assert (run("feature_flag", **undo)["outcome"], here["on"]) == ("ok", state == "off")
+
+
+@pytest.mark.parametrize("tags", [("circuitous",), ("shedding",), ("route:/api/charts",), ("circuit:sha", "safety")])
+@pytest.mark.parametrize("state", ["on", "off"])
+def test_other_old_flags_are_no_switches(tags: tuple[str, ...], state: str, provider: Provider, run: Runner) -> None:
+    provider.flag("f", on=state == "off", hours=2000, tags=tags)
+
+    assert run("feature_flag", flag="f", state=state)["outcome"] == "refused"
+    assert provider.patches == []
+
+
+def test_a_switch_says_what_it_leads_to(provider: Provider, run: Runner) -> None:
+    provider.flag("f", on=False, hours=2000, tags=("circuit:sha", "route:/api/claims"))
+    provider.flag("s", on=True, hours=2000, tags=("shed",))
+
+    assert run.plan("feature_flag", {"flag": "f", "state": "on"})["prediction"] == [
+        "Calls to sha fail at once, without waiting, until the flag is off again; what depends on it: /api/claims."
+    ]
+    assert run.plan("feature_flag", {"flag": "s"})["prediction"] == ["Low-priority work is done again."]

@@ -49,6 +49,14 @@ def users_blocked(world: World, _serve: Serve) -> None:
     world.blocked("/api/charts/probe?x=1", 4)
 
 
+def one_bad_task(world: World, _serve: Serve) -> None:
+    world.tasks.append(world.task("c", 2, ago(days=3), "af-south-1c"))
+
+
+def one_client(world: World, _serve: Serve) -> None:
+    world.rate_rule()
+
+
 def nothing(_world: World, _serve: Serve) -> None:
     """The change is due as it is."""
 
@@ -97,6 +105,27 @@ CASES = [
         nothing,
         {"away_from": "afs1-az1", "expires_in": "2h"},
         ({"away_from": None, "until": None}, {"away_from": "afs1-az1"}),
+    ),
+    Case(
+        "ecs_task",
+        "StopTask",
+        one_bad_task,
+        {"task": "c", "bad_ratio": 0.5, "median_ratio": 0.01},
+        ({"status": "running"}, {"status": "stopped"}),
+    ),
+    Case(
+        "waf_rate_rule",
+        "UpdateWebACL",
+        one_client,
+        {"rule": "per-client", "shared_networks": ["203.0.113.0/24"]},
+        ({"action": "count", "settings": {}}, {"action": "block", "settings": {}}),
+    ),
+    Case(
+        "listener_weights",
+        "ModifyListener",
+        nothing,
+        {"bad_share": 0.95},
+        ({"weights": {f"{P}-web": 90, f"{P}-web-canary": 10}}, {"weights": {f"{P}-web": 100, f"{P}-web-canary": 0}}),
     ),
 ]
 
@@ -200,6 +229,14 @@ UNREADABLE = [
     ("zonal_shift", "DescribeDBInstances"),
     ("zonal_shift", "ListTasks"),
     ("waf_rule", "GetSampledRequests"),
+    ("waf_rate_rule", "GetSampledRequests"),
+    ("waf_rate_rule", "GetMetricData"),
+    ("waf_rate_rule", "DescribeLoadBalancers"),
+    ("ecs_task", "DescribeTargetHealth"),
+    ("ecs_task", "ListServiceDeployments"),
+    ("ecs_task", "DescribeImages"),
+    ("listener_weights", "DescribeTargetHealth"),
+    ("listener_weights", "ListServiceDeployments"),
 ]
 
 

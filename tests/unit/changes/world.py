@@ -19,6 +19,7 @@ ARN = f"arn:aws:ecs:{REGION}:{ACCOUNT}"
 BALANCER = f"arn:aws:elasticloadbalancing:{REGION}:{ACCOUNT}:loadbalancer/app/{P}/1"
 DIGESTS = {revision: f"sha256:{revision:064x}" for revision in (1, 2, 3)}
 ZONES = {"afs1-az1": "af-south-1a", "afs1-az2": "af-south-1b", "afs1-az3": "af-south-1c"}
+LOG_GROUP = "/daily-emr/sandbox/web"
 BOOKKEEPING = {"dynamodb", "sts", "ssm"}
 
 
@@ -56,17 +57,37 @@ class World:
         self.deployed(1, ago(days=9), source=None)
         self.deployed(2, ago(days=3), source=1)
         self.tasks = [self.task("a", 2, ago(days=3), "af-south-1a"), self.task("b", 2, ago(days=3), "af-south-1b")]
+        self.gone: list[Json] = []
         self.database: Json = {"status": "available", "address": "127.0.0.1", "port": 1, "schema_version": "13"}
         self.cache_status = "available"
         self.secrets = {f"daily-emr/sandbox/{name}": ago(days=30) for name in ("DATABASE_URL", "SESSION_PASSWORD")}
         self.minimum, self.maximum, self.suspended = 2, 6, False
         self.metrics = {"CPUUtilization": 20.0, "DatabaseConnections": 40.0, "EngineCPUUtilization": 10.0}
         self.max_connections = "200"
+        # Groups of equal requests: what they say, and how many there are.
+        self.log: list[tuple[Json, int]] | None = []
+        self.queries: list[Json] = []
+        self.query_status = "Complete"
         self.unhealthy: set[str] = set()
+        self.groups = {f"{P}-web": "arn:tg", f"{P}-web-canary": "arn:tg-canary"}
+        self.listener: list[Json] = [
+            {
+                "Type": "forward",
+                "ForwardConfig": {
+                    "TargetGroups": [
+                        {"TargetGroupArn": "arn:tg", "Weight": 90},
+                        {"TargetGroupArn": "arn:tg-canary", "Weight": 10},
+                    ],
+                    "TargetGroupStickinessConfig": {"Enabled": True, "DurationSeconds": 600},
+                },
+            }
+        ]
+        self.listener_rules: list[Json] = []
         self.shifts: list[Json] | None = []
         self.autoshifts: list[Json] = []
         self.samples: list[Json] = []
         self.population: int | None = None
+        self.ip_sets = {"facilities": ["203.0.113.0/24"]}
         self.lock, self.firewall_manager = 1, False
         self.rules = [self.rule("block-bodies", {"Block": {}}, 0), self.rule("rate", {"Block": {}}, 1)]
         group = self.rule("common", {}, 2)
@@ -115,6 +136,22 @@ class World:
     def blocked(self, uri: str, count: int = 1, client: str = "192.0.2.1") -> None:
         request = {"ClientIP": client, "URI": uri, "Method": "GET"}
         self.samples += [{"Request": request, "Weight": 1, "Timestamp": NOW, "Action": "BLOCK"}] * count
+
+    def rate_rule(self) -> Json:
+        """A rule that counts clients, one of which has sent 40 % of all requests for four minutes."""
+        rule = self.rule("per-client", {"Count": {}}, 9)
+        rule["Statement"] = {"RateBasedStatement": {"Limit": 500, "AggregateKeyType": "IP"}}
+        self.rules.append(rule)
+        self.metrics["RequestCount"], self.population = 300.0, 600
+        self.counted("192.0.2.1", 20)
+        return rule
+
+    def counted(self, client: str, count: int, seconds: float = 240) -> None:
+        """Requests that the rule counted, the first one so many seconds ago."""
+        for number in range(count):
+            at = datetime.now(UTC) - timedelta(seconds=seconds * (1 - number / count))
+            request = {"ClientIP": client, "URI": "/api/charts/7", "Method": "GET"}
+            self.samples.append({"Request": request, "Weight": 1, "Timestamp": at, "Action": "COUNT"})
 
     # -- ECS --------------------------------------------------------------------------------------------------------
 
@@ -174,8 +211,18 @@ class World:
     def ecs_ListTasks(self, _params: Json) -> Json:
         return {"taskArns": [f"{ARN}:task/{P}/{task['id']}" for task in self.tasks]}
 
-    def ecs_DescribeTasks(self, _params: Json) -> Json:
-        return {"tasks": [described(task) for task in self.tasks]}
+    def ecs_DescribeTasks(self, params: Json) -> Json:
+        asked = {name.rsplit("/", 1)[-1] for name in params["tasks"]}
+        running = [described(task) for task in self.tasks if task["id"] in asked]
+        gone = [{**described(task), "desiredStatus": "STOPPED"} for task in self.gone if task["id"] in asked]
+        return {"tasks": running + gone}
+
+    def ecs_StopTask(self, params: Json) -> Json:
+        assert params["reason"].startswith("INC-1")
+        stopped = next(task for task in self.tasks if task["id"] == params["task"])
+        self.tasks.remove(stopped)
+        self.gone.append(stopped)
+        return {"task": described(stopped)}
 
     def ecs_UpdateService(self, params: Json) -> Json:
         source = self.revision
@@ -240,6 +287,20 @@ class World:
         value = self.metrics.get(params["MetricDataQueries"][0]["MetricStat"]["Metric"]["MetricName"])
         return {"MetricDataResults": [{"Id": "m", "Values": [] if value is None else [value]}]}
 
+    def logs_StartQuery(self, params: Json) -> Json:
+        if self.log is None or params["logGroupName"] != LOG_GROUP:
+            raise AwsError("ResourceNotFoundException")
+        assert params["startTime"] < params["endTime"]
+        self.queries.append(params)
+        return {"queryId": f"q{len(self.queries) - 1}"}
+
+    def logs_GetQueryResults(self, params: Json) -> Json:
+        query = self.queries[int(params["queryId"][1:])]["queryString"]
+        if self.query_status != "Complete":
+            return {"status": self.query_status, "results": []}
+        rows = [] if self.log is None else counted(self.log, query)
+        return {"status": "Complete", "results": [[{"field": k, "value": str(row[k])} for k in row] for row in rows]}
+
     # -- capacity, zones, WAF -----------------------------------------------------------------------------------------
 
     def application_autoscaling_DescribeScalableTargets(self, params: Json) -> Json:
@@ -264,10 +325,33 @@ class World:
         zones = [{"ZoneName": name, "SubnetId": f"subnet-{name}"} for name in ZONES.values()]
         return {"LoadBalancers": [{"LoadBalancerArn": BALANCER, "AvailabilityZones": zones}]}
 
-    def elbv2_DescribeTargetGroups(self, _params: Json) -> Json:
-        return {"TargetGroups": [{"TargetGroupArn": "arn:tg"}]}
+    def elbv2_DescribeListeners(self, _params: Json) -> Json:
+        return {"Listeners": [{"ListenerArn": "arn:listener", "Port": 443, "DefaultActions": self.listener}]}
 
-    def elbv2_DescribeTargetHealth(self, _params: Json) -> Json:
+    def elbv2_DescribeRules(self, _params: Json) -> Json:
+        default = {"RuleArn": "arn:default", "Priority": "default", "IsDefault": True, "Actions": self.listener}
+        return {"Rules": [*self.listener_rules, default]}
+
+    def elbv2_ModifyListener(self, params: Json) -> Json:
+        assert params["ListenerArn"] == "arn:listener"
+        self.listener = params["DefaultActions"]
+        return {"Listeners": []}
+
+    def elbv2_ModifyRule(self, params: Json) -> Json:
+        rule = next(rule for rule in self.listener_rules if rule["RuleArn"] == params["RuleArn"])
+        rule["Actions"] = params["Actions"]
+        return {"Rules": []}
+
+    def elbv2_DescribeTargetGroups(self, params: Json) -> Json:
+        named = [{"TargetGroupArn": arn, "TargetGroupName": name} for name, arn in self.groups.items()]
+        names, arns = params.get("Names", []), params.get("TargetGroupArns", [])
+        asked = [item for item in named if item["TargetGroupName"] in names or item["TargetGroupArn"] in arns]
+        if len(asked) < len(names) + len(arns):
+            raise AwsError("TargetGroupNotFound")
+        return {"TargetGroups": asked}
+
+    def elbv2_DescribeTargetHealth(self, params: Json) -> Json:
+        assert params["TargetGroupArn"] == "arn:tg"
         return {
             "TargetHealthDescriptions": [
                 {
@@ -316,9 +400,12 @@ class World:
         }
         return {"WebACL": acl, "LockToken": f"token-{self.lock}"}
 
+    def wafv2_GetIPSet(self, params: Json) -> Json:
+        return {"IPSet": {"Name": params["Name"], "Addresses": self.ip_sets[params["Name"]]}, "LockToken": "t"}
+
     def wafv2_GetSampledRequests(self, params: Json) -> Json:
         population = len(self.samples) if self.population is None else self.population
-        mine = self.samples if params["RuleMetricName"] in ("block-bodies", "common") else []
+        mine = self.samples if params["RuleMetricName"] in ("block-bodies", "common", "per-client") else []
         return {"SampledRequests": mine, "PopulationSize": population}
 
     def wafv2_UpdateWebACL(self, params: Json) -> Json:
@@ -364,7 +451,7 @@ class Wire:
         service = model.service_model.service_name.replace("-", "_")
         if name in world.broken:
             return _reply({"Error": {"Code": "AccessDeniedException", "Message": ""}}, 400)
-        if not name.startswith(("Describe", "List", "Get")) and service not in BOOKKEEPING:
+        if not name.startswith(("Describe", "List", "Get", "Lookup", "StartQuery")) and service not in BOOKKEEPING:
             world.mutations.append((name, params))
         lost = ReadTimeoutError(endpoint_url="http://127.0.0.1")
         if world.lose.get(name) == "before":
@@ -393,6 +480,23 @@ def _reply(answer: Json, status: int) -> tuple[Any, Json]:
     return AWSResponse("", status, {}, None), {**answer, "ResponseMetadata": {"HTTPStatusCode": status}}
 
 
+def counted(log: list[tuple[Json, int]], query: str) -> list[Json]:
+    """The rows of one of our queries: requests that its filter takes, counted by its fields."""
+    least = 500 if "status >= 500" in query else 400 if "status >= 400" in query else 100
+    most = 499 if "status < 500" in query else 999
+    name = "bad" if "as bad" in query else "requests"
+    fields = query.partition(" by ")[2].partition(" |")[0].split(", ")
+    groups: dict[tuple[Any, ...], Json] = {}
+    for entry, number in log:
+        if least <= entry["status"] <= most:
+            said = {field: entry[field] for field in fields if field in entry}
+            row = groups.setdefault(tuple(said.items()), {**said, name: 0})
+            row[name] += number
+            if "pct(" in query:
+                row["p95"] = max(row.get("p95", 0.0), float(entry["duration"]))
+    return list(groups.values())
+
+
 def revision_arn(revision: int) -> str:
     return f"{ARN}:service-revision/{P}/{P}-web/{revision}"
 
@@ -406,6 +510,8 @@ def described(task: Json) -> Json:
     return {
         "taskArn": f"{ARN}:task/{P}/{task['id']}",
         "taskDefinitionArn": f"{ARN}:task-definition/{P}-web:{task['revision']}",
+        "group": f"service:{P}-web",
+        "desiredStatus": "RUNNING",
         "lastStatus": "RUNNING",
         "startedAt": task["startedAt"],
         "availabilityZone": task["zone"],

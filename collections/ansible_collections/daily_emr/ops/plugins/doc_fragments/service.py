@@ -47,6 +47,11 @@ options:
         required: true
         description: Name of the ECR repository of the image.
         type: str
+      log_group:
+        description:
+          - Name of the CloudWatch log group with one JSON object for each request. C(route) is a template, C(tenant) a
+            hash; nothing in it names a patient.
+        type: str
       web_acl:
         required: true
         description: The web ACL in front of the load balancer.

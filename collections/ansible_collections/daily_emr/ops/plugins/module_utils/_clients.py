@@ -41,6 +41,8 @@ READ_ATTEMPTS = 5
 
 READ_OPERATION = re.compile(
     r"(BatchGet|Describe|Get|Head|List|Lookup|Query|Scan|Search|Simulate|TransactGet)[A-Z].*|Query|Scan"
+    # A query of CloudWatch Logs reads; its answer is fetched by GetQueryResults.
+    r"|StartQuery"
 )
 # Reads by name, but what they return is a secret, or a new identity.
 NOT_A_READ = re.compile(

@@ -48,6 +48,15 @@ def read_tasks(clients: Clients, cluster: str, service: str) -> list[Json]:
     return sorted(tasks, key=lambda task: str(task["started_at"]))
 
 
+def read_task_status(clients: Clients, cluster: str, service: str, task: str) -> str | None:
+    """ "running" or "stopped", as ECS wants the task to be; None when the service has, and lately had, no such task."""
+    found = clients.read("ecs").describe_tasks(cluster=cluster, tasks=[task])["tasks"]
+    mine = [item for item in found if item.get("group") == f"service:{service}"]
+    if not mine:
+        return None
+    return "stopped" if mine[0].get("desiredStatus") == "STOPPED" else "running"
+
+
 def _task(item: Json) -> Json:
     details = [detail for attached in item.get("attachments", []) for detail in attached.get("details", [])]
     addresses = [detail["value"] for detail in details if detail["name"] == "privateIPv4Address"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from ansible_collections.daily_emr.ops.plugins.module_utils._errors import OpsError
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Json
 
 if TYPE_CHECKING:
@@ -65,3 +66,23 @@ def read_metrics(clients: Clients, service: Json, balancer_arn: str) -> Json:
         "cpu_percent": max(values["cpu"]) if values["cpu"] else None,
         "window_s": back.total_seconds(),
     }
+
+
+def requests_per_minute(clients: Clients, balancer_arn: str) -> float:
+    """Requests that reach the load balancer, in the minutes that have a value: late minutes are not empty ones.
+
+    Raises OpsError when there is none.
+    """
+    period, back = window(clients.environment.time_factor)
+    dimensions = [{"Name": "LoadBalancer", "Value": balancer_arn.rpartition(":loadbalancer/")[2]}]
+    metric = {"Namespace": "AWS/ApplicationELB", "MetricName": "RequestCount", "Dimensions": dimensions}
+    now = datetime.now(UTC)
+    answer = clients.read("cloudwatch").get_metric_data(
+        MetricDataQueries=[{"Id": "requests", "MetricStat": {"Metric": metric, "Period": period, "Stat": "Sum"}}],
+        StartTime=now - 2 * back,
+        EndTime=now,
+    )
+    values: list[float] = answer["MetricDataResults"][0]["Values"]
+    if not values:
+        raise OpsError(f"AWS/ApplicationELB RequestCount has no value in the last {2 * back.total_seconds():.0f} s")
+    return sum(values) / len(values) * 60 / period

@@ -19,7 +19,7 @@ from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_ope
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._calls import calling
 from ansible_collections.daily_emr.ops.plugins.module_utils._clients import is_loopback
-from ansible_collections.daily_emr.ops.plugins.module_utils._errors import CallUnknown, Refused
+from ansible_collections.daily_emr.ops.plugins.module_utils._errors import CallUnknown, OpsError, Refused
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Json, http_date, iso
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ _SEMANTIC_PATCH = "application/json; domain-model=launchdarkly.semanticpatch"
 _TIMEOUT_S = 10
 _NOT_FOUND, _APPROVAL_REQUIRED = 404, 405
 _PAGE = 100  # the most a list of flags gives
+_AUDIT_PAGE = 20  # the most a list of audit entries gives
+_AUDIT_PAGES = 10
 
 
 class _NoRedirects(HTTPRedirectHandler):
@@ -80,6 +82,31 @@ class LaunchDarkly:
             for item in items
         ]
 
+    def changes(self, since: datetime) -> list[Json]:
+        """The flags of this environment that were changed since then, as {key, at}, the newest first.
+
+        Who changed them, and the words they left, stay there. Raises OpsError when there are too many to be read.
+        """
+        resource = f"proj/{self._project}:env/{self.environment}:flag/"
+        entries: dict[str, Json] = {}
+        before: Json = {}
+        for _page in range(_AUDIT_PAGES):
+            query = {"after": _milliseconds(since), "limit": _AUDIT_PAGE, "spec": f"{resource}*", **before}
+            _status, page, _stamp = self._send("GetAuditLogEntries", "", query, collection="auditlog")
+            fresh = {item["_id"]: item for item in page["items"] if item["_id"] not in entries}
+            entries |= fresh
+            if not fresh or len(page["items"]) < _AUDIT_PAGE:
+                break
+            before = {"before": min(item["date"] for item in page["items"])}
+        else:
+            raise OpsError(f"LaunchDarkly has more than {_AUDIT_PAGES * _AUDIT_PAGE} changes since {iso(since)}.")
+        return [
+            {"key": name.removeprefix(resource).partition(";")[0], "at": _moment(item["date"])}
+            for item in entries.values()
+            for name in item.get("target", {}).get("resources", [])
+            if name.startswith(resource)
+        ]
+
     def needs_approval(self, key: str, kind: str) -> bool:
         """Preview the change (nothing is changed). True when the environment wants an approval for it."""
         patch, expected = self._patch(kind, "preview"), (_APPROVAL_REQUIRED,)
@@ -94,11 +121,17 @@ class LaunchDarkly:
         return {"environmentKey": self.environment, "comment": comment, "instructions": [{"kind": kind}]}
 
     def _send(
-        self, call: str, key: str, query: Json, patch: Json | None = None, expected: tuple[int, ...] = ()
+        self,
+        call: str,
+        key: str,
+        query: Json,
+        patch: Json | None = None,
+        expected: tuple[int, ...] = (),
+        collection: str = "",
     ) -> tuple[int, Json, str]:
         """Status, body and Date header. A status of 400 and more is an error, unless it is expected."""
-        place = "/".join(quote(part, safe="") for part in (self._project, key) if part)
-        url = f"{self._url}/api/v2/flags/{place}?{urlencode(query)}"
+        flag = "/".join(quote(part, safe="") for part in (self._project, key) if part)
+        url = f"{self._url}/api/v2/{collection or f'flags/{flag}'}?{urlencode(query)}"
         headers = {"Authorization": self._token}
         data = None
         if patch is not None:
@@ -117,6 +150,10 @@ class LaunchDarkly:
             return 200, json.loads(text), stamp
         except ValueError:
             raise CallUnknown(f"LaunchDarkly:{call} was answered with something that is not JSON.") from None
+
+
+def _milliseconds(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
 
 
 def _moment(milliseconds: int) -> str:

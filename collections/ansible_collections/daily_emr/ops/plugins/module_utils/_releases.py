@@ -32,6 +32,8 @@ ROLLING_BACK = ("STOP_REQUESTED", "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS")
 # DescribeServiceDeployments and DescribeServiceRevisions take 20 ARNs; the history that matters is short.
 _PAGE = 20
 _DEPLOYMENTS_READ = 60
+# A release that makes less of the bad requests than this is not the whole cause (incident domain, A3.2).
+ENOUGH_OF_THE_BAD = 0.8
 
 
 def read_service(clients: Clients, cluster: str, service: str) -> Json:
@@ -50,6 +52,7 @@ def read_service(clients: Clients, cluster: str, service: str) -> Json:
         "running": found["runningCount"],
         "minimum_healthy_percent": configuration.get("minimumHealthyPercent", 100),
         "maximum_percent": configuration.get("maximumPercent", 200),
+        "strategy": configuration.get("strategy", "ROLLING"),
         "deployment": primary
         and {"id": primary["id"], "created_at": iso(primary["createdAt"]), "rollout": primary.get("rolloutState")},
         "tags": {tag["key"]: tag["value"] for tag in found.get("tags", [])},
@@ -255,6 +258,14 @@ def schema_mismatch(release: Json, schema_version: str | None) -> list[str]:
     if not int(low) <= int(schema_version) <= int(high):
         return [f"{name} runs with schema {compat}, the database has {schema_version}: choose another, or fix forward."]
     return []
+
+
+def removes(bad_share: float | None) -> list[str]:
+    """What taking a release away would do to the errors, given its share of the bad requests."""
+    if bad_share is None:
+        return []
+    sentence = f"Removes {bad_share * 100:.0f} % of the bad requests"
+    return [f"{sentence}." if bad_share >= ENOUGH_OF_THE_BAD else f"{sentence}: below 80 % it will not fix it."]
 
 
 def in_progress(history: Iterable[Json]) -> Json | None:

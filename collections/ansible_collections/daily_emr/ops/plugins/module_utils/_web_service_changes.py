@@ -32,6 +32,7 @@ SERVICE_OPTION: Json = {
         "container": {"type": "str", "default": "web"},
         "port": {"type": "int", "default": 8080},
         "repository": {"type": "str", "required": True},
+        "log_group": {"type": "str"},
         "web_acl": {
             "type": "dict",
             "required": True,

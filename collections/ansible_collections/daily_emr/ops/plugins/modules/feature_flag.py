@@ -5,15 +5,16 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: feature_flag
-short_description: Turn a LaunchDarkly feature flag off, or a mode on and off
+short_description: Turn a LaunchDarkly feature flag off, or a switch of the operators on or off
 version_added: 0.1.0
 description:
   - Turns a feature flag off in the environment of the service, with one semantic patch. Running tasks follow within
     seconds.
   - Refuses a flag that guards a migration or a safety control (tags C(migration), C(safety)), a flag without an off
     variation, and a flag that was neither changed within the last 24 hours nor guards O(failing_route).
-  - A flag with the tag C(mode), such as one that lets the application only read, may be turned on and off at any time,
-    unless it has one of the other two tags as well.
+  - A flag that is a switch of the operators may be turned on and off at any time. Its tag says what it does when it is
+    on. C(mode) puts the application into a mode, C(shed) leaves low-priority work undone, and C(circuit:NAME) opens
+    the circuit breaker of the dependency NAME.
   - Refuses where the environment wants an approval; LaunchDarkly's own preview (C(dryRun)) says so before anything
     is sent.
   - Needs the environment variable C(LAUNCHDARKLY_ACCESS_TOKEN). The sandbox has its own token.
@@ -27,7 +28,8 @@ options:
   state:
     description:
       - Whether the flag is on.
-      - V(on) is for a mode, and for undoing where the flag was changed within the last 24 hours.
+      - V(on) is for the switches of the operators, and for undoing, where the flag was changed within the last 24
+        hours.
     type: str
     choices: ["off", "on"]
     default: "off"
@@ -54,6 +56,12 @@ EXAMPLES = r"""
     flag: chart-timeline
     state: "off"
     failing_route: /api/charts
+
+- name: Open the circuit breaker of a provider that fails
+  daily_emr.ops.feature_flag:
+    service: "{{ web_service }}"
+    flag: sha-circuit
+    state: "on"
 """
 
 RETURN = r"""
@@ -68,6 +76,12 @@ refusals:
   type: list
   elements: str
   sample: ["LaunchDarkly wants an approval for changes in production: ask for it there."]
+prediction:
+  description: What the change will lead to, for whoever has to approve it.
+  returned: always
+  type: list
+  elements: str
+  sample: ["Calls to sha fail at once, without waiting, until the flag is off again; what depends on it: /api/claims."]
 undo:
   description: The module and arguments that would undo the change, or a sentence why nothing can.
   returned: always
@@ -100,12 +114,10 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes
     unread,
 )
 
-# A switch for operations, not a release: it is turned on and off when it is needed, however old it is.
-SWITCH = "mode"
 NEVER_TURNED_OFF = {"migration", "safety"}
 ROUTE = "route:"
-# A flag that is made to be turned on and off in operation.
-MODE = "mode"
+# Tags of the switches that operators are there to turn, in both directions and at any time.
+MODE, SHED, CIRCUIT = "mode", "shed", "circuit:"
 RECENT = timedelta(hours=24)
 
 
@@ -172,17 +184,17 @@ class FeatureFlag(WebServiceChange):
         if context["needs_approval"]:
             reasons.append(f"LaunchDarkly wants an approval for changes in {where['environment']}: ask for it there.")
         protected = NEVER_TURNED_OFF.intersection(context["tags"])
+        may_turn = is_switch(context["tags"]) and not protected
         recent = since(context["changed_at"], context["read_at"]) <= RECENT
-        recent |= MODE in context["tags"] and not protected
         if self.params["state"] == "on":
             return reasons + (
-                [] if recent else [f"{flag} was not changed within 24 hours, so there is nothing to undo."]
+                [] if recent or may_turn else [f"{flag} was not changed within 24 hours, so there is nothing to undo."]
             )
         if protected:
             reasons.append(f"{flag} is tagged {listed(protected)} and must not be turned off: ask its owner.")
         if not context["has_off_variation"]:
             reasons.append(f"{flag} has no off variation, so what users would get is unknown: give it one first.")
-        if not recent and not self._guards_the_failing_route(context["tags"]):
+        if not recent and not may_turn and not self._guards_the_failing_route(context["tags"]):
             reasons.append(
                 f"{flag} was not changed within 24 hours (last {context['changed_at']}) and does not guard a route "
                 "that fails: look for another cause, or name the failing route."
@@ -194,6 +206,20 @@ class FeatureFlag(WebServiceChange):
         routes = [tag.removeprefix(ROUTE).rstrip("/") for tag in tags if tag.startswith(ROUTE)]
         return bool(failing) and any(failing == route or failing.startswith(f"{route}/") for route in routes)
 
+    def prediction(self, before: Json) -> list[str]:
+        tags = before["context"].get("tags", [])
+        routes = [tag.removeprefix(ROUTE) for tag in tags if tag.startswith(ROUTE)]
+        leans = f"; what depends on it: {listed(routes)}" if routes else ""
+        turned_on = self.params["state"] == "on"
+        effect = "fail at once, without waiting, until the flag is off again" if turned_on else "are made again"
+        sentences = [
+            f"Calls to {tag.removeprefix(CIRCUIT)} {effect}{leans}." for tag in tags if tag.startswith(CIRCUIT)
+        ]
+        if SHED in tags:
+            words = "stays undone until the flag is off again" if turned_on else "is done again"
+            sentences.append(f"Low-priority work {words}{f': {listed(routes)}' if routes else ''}.")
+        return sentences
+
     def apply(self, before: Json) -> None:
         incident = (self.params.get("incident") or {}).get("id", "")
         self._provider.turn(self.params["flag"], self._kind, f"{incident} {self.name}".strip())
@@ -202,6 +228,11 @@ class FeatureFlag(WebServiceChange):
         if before["on"] is None:
             return "There is no such flag, so there is nothing to undo."
         return self.step_back(self.name, flag=self.params["flag"], state="on" if before["on"] else "off")
+
+
+def is_switch(tags: list[str]) -> bool:
+    """Whether the flag is there for operators, not for a feature."""
+    return any(tag in (MODE, SHED) or tag.startswith(CIRCUIT) for tag in tags)
 
 
 ENTRY = change_entry(FeatureFlag)

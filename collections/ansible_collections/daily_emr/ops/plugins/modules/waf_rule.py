@@ -107,6 +107,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._waf import (
     action_of,
     blocked_requests,
     read_acl,
+    update_acl,
     with_action,
 )
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import (
@@ -236,13 +237,8 @@ class WafRule(WebServiceChange):
         return reasons
 
     def apply(self, before: Json) -> None:
-        client = self.clients.write("wafv2", "UpdateWebACL")
         changed = with_action(self._read["acl"], self.params["rule"], self.params["action"], self.params["settings"])
-        # What UpdateWebACL takes, of what GetWebACL gave: everything left out would be removed. A web ACL without a
-        # description is given back with an empty one, which is not taken.
-        takes = client.meta.service_model.operation_model("UpdateWebACL").input_shape.members
-        kept = {key: value for key, value in changed.items() if key in takes and value != ""}
-        client.update_web_acl(**kept, Scope=self.service["web_acl"]["scope"], LockToken=self._read["lock_token"])
+        update_acl(self.clients, self._read, changed, self.service["web_acl"]["scope"])
 
     def inverse(self, before: Json) -> Json | str:
         if before["action"] is None:
