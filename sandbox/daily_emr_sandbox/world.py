@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from .aws.server import AwsServer
+from .claims import Claims
 from .compute.scheduler import EcsScheduler
 from .launchdarkly import LaunchDarkly
 from .loop import LoopThread, wait_until
@@ -50,6 +51,7 @@ class World:
         self.database = DatabasePair(settings, self.loop)
         self.cache = Cache(settings, self.loop)
         self.launchdarkly = LaunchDarkly(settings, self.loop)
+        self.claims = Claims(settings, self.loop)
         self.aws = AwsServer(settings)
         self.scheduler = EcsScheduler(settings, self.aws)
         self.scheduler.environment_of_zone = self._environment_of_zone
@@ -77,6 +79,7 @@ class World:
             part.start()
 
         run(self.loop)
+        run(self.claims)
         with ThreadPoolExecutor(1) as beside:
             started.callback(self.database.stop)
             database = beside.submit(self.database.start)
@@ -108,6 +111,7 @@ class World:
             "DATABASE_PATH": "{}:{}".format(*self.database.path(zone)),
             "CACHE_ADDRESS": "{}:{}".format(*self.cache.path(zone)),
             "LAUNCHDARKLY_URL": self.settings.launchdarkly_url,
+            "CLAIMS_URL": self.settings.claims_url,
         }
 
     def healthy(self) -> bool:
