@@ -8,6 +8,17 @@ from typing import TYPE_CHECKING, Any
 from .faults.configuration import BadFlag, BrokenSecret, ScaledToZero, WafBlock
 from .faults.infrastructure import CacheDown, DatabaseDown, SlowDatabase, WedgedTasks, ZoneImpaired
 from .faults.releases import BadReleaseCrash, BadReleaseErrors, RollbackImageDeleted
+from .faults.spike import (
+    CanaryFails,
+    LatencyWithoutErrors,
+    MetricsMissing,
+    NightTraffic,
+    OneRouteFails,
+    OneTaskErrors,
+    OneTenantFails,
+    OneZoneErrors,
+    SlowThirdParty,
+)
 from .primitives import Primitives
 
 if TYPE_CHECKING:
@@ -21,6 +32,13 @@ FAULTS: tuple[type[Fault], ...] = (
     DatabaseDown,
     CacheDown,
     ZoneImpaired,
+    OneZoneErrors,
+    OneRouteFails,
+    OneTenantFails,
+    SlowThirdParty,
+    NightTraffic,
+    MetricsMissing,
+    CanaryFails,
     WafBlock,
     BadFlag,
     RollbackImageDeleted,
@@ -28,6 +46,8 @@ FAULTS: tuple[type[Fault], ...] = (
     BadReleaseErrors,
     BrokenSecret,
     WedgedTasks,
+    OneTaskErrors,
+    LatencyWithoutErrors,
 )
 ALIASES = {"bad_release": "bad_release_errors"}
 

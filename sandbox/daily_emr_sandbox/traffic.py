@@ -101,6 +101,10 @@ class Traffic:
     def acknowledged(self) -> int:
         return len(self._ledger.acknowledged)
 
+    @property
+    def errors(self) -> int:
+        return self._ledger.errors
+
     def plant(self, value: str) -> None:
         """Use a synthetic patient value wherever real ones would be, so that tests can look where it must not be.
 

@@ -36,6 +36,7 @@ logger = logging.getLogger(__name__)
 
 MEGABYTE = 1024 * 1024
 HEALTHY_S = 60.0
+SHOWN_OF_A_TASK = ("id", "service", "address", "zone", "pid", "status")
 
 
 class World:
@@ -169,10 +170,7 @@ class World:
             "faults": self.scenarios.broken,
             "service": {"desired": service["desiredCount"], "running": service["runningCount"]},
             "targets": self.web.target_states(),
-            "tasks": [
-                {"id": task.id, "address": task.address, "zone": task.zone, "pid": task.pid, "status": task.status}
-                for task in tasks
-            ],
+            "tasks": [{name: getattr(task, name) for name in SHOWN_OF_A_TASK} for task in tasks],
             "pids": {"daemon": daemon.pid, **self.database.pids, **self.cache.pids}
             | {f"task-{task.id}": task.pid for task in tasks if task.pid},
             "processes": len(processes),

@@ -17,6 +17,8 @@ from daily_emr_sandbox.postgres import PRIMARY_PORT
 from daily_emr_sandbox.scenarios import ALIASES, FAULTS
 from daily_emr_sandbox.settings import TASK_PORT
 
+from tests.sandbox.spike_signs import SPIKE_SIGNS
+
 CHART = "/api/charts/probe"
 CLUSTER, WEB = "daily-emr-sandbox", "daily-emr-sandbox-web"
 
@@ -155,6 +157,7 @@ SIGNS: dict[str, Callable[[Seen], None]] = {
     "database_down": database_refuses,
     "slow_database": database_is_slow,
     "cache_down": cache_refuses,
+    **{name: (lambda seen, sign=sign: sign(seen.sandbox)) for name, sign in SPIKE_SIGNS.items()},
 }
 
 
