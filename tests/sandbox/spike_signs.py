@@ -14,7 +14,7 @@ from daily_emr_sandbox.loop import wait_until
 
 GROUP = "/ecs/daily-emr-sandbox-web"
 BALANCER = "AWS/ApplicationELB"
-ENOUGH = 8
+ENOUGH = 12
 """Bad requests that tell a pattern from chance."""
 
 
@@ -56,7 +56,7 @@ def only_the_canary_fails(box: Sandbox) -> None:
     logs = Logs(box)
     logs.wait_bad()
     assert set(logs.bad_by("release")) == {"2026.48.1"}
-    assert len(logs.bad_by("route")) > 3
+    assert len(logs.bad_by("route")) > 1
     share = logs.total("sum(release = '2026.48.1') / count(*)")
     assert 0.08 < share < 0.12
     (listener,) = box.boto("elbv2").describe_listeners(LoadBalancerArn=balancer(box))["Listeners"]
@@ -70,7 +70,7 @@ def only_one_route_fails(box: Sandbox) -> None:
     assert set(logs.bad_by("route")) == {"/api/reports"}
     assert set(logs.bad_by("error")) == {"ZeroDivisionError"}
     assert len(logs.bad_by("task")) == 2
-    assert len(logs.bad_by("tenant")) > 3
+    assert len(logs.bad_by("tenant")) > 1
 
 
 def only_one_tenant_fails(box: Sandbox) -> None:
@@ -86,7 +86,7 @@ def only_one_zone_fails(box: Sandbox) -> None:
     logs.wait_bad()
     assert set(logs.bad_by("zone")) == {"af-south-1a"}
     assert set(logs.bad_by("dependency")) == {"cache"}
-    assert len(logs.bad_by("route")) > 3
+    assert len(logs.bad_by("route")) > 1
 
 
 def only_one_task_fails(box: Sandbox) -> None:
