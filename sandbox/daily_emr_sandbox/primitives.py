@@ -6,6 +6,8 @@ import inspect
 import signal
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from .traffic import DAY_RATE
+
 if TYPE_CHECKING:
     from .world import World
 
@@ -25,6 +27,9 @@ class Primitives:
         "start_database",
         "stop_cache",
         "start_cache",
+        "delay_claims",
+        "fail_claims",
+        "set_traffic",
     )
 
     def __init__(self, world: World) -> None:
@@ -56,6 +61,8 @@ class Primitives:
         self.delay_database(0)
         self.start_database()
         self.start_cache()
+        self._world.claims.mend()
+        self.set_traffic(DAY_RATE)
 
     def kill_task(self, task: str, signal_name: str = "KILL") -> None:
         """Send a signal to the process of a task: KILL, TERM, STOP (hang), CONT, USR1 (leak every connection), USR2
@@ -95,6 +102,20 @@ class Primitives:
 
     def start_cache(self) -> None:
         self._world.cache.accept()
+
+    def delay_claims(self, seconds: float) -> None:
+        """Every answer of the claims service takes so many seconds; 0 ends it."""
+        self._world.claims.slow(float(seconds))
+
+    def fail_claims(self, status: int) -> None:
+        """The claims service answers with this status; 200 ends it."""
+        self._world.claims.fail(int(status))
+
+    def set_traffic(self, rate: float) -> None:
+        """Users send so many requests per second."""
+        if float(rate) <= 0:
+            raise ValueError(f"There is no traffic of {rate} requests per second: give more than 0.")
+        self._world.traffic.rate = float(rate)
 
     def _zone(self, zone: str) -> str:
         if zone not in self._world.settings.zones:

@@ -19,6 +19,17 @@ from .faults.database import (
 from .faults.infrastructure import CacheDown, DatabaseDown, SlowDatabase, WedgedTasks, ZoneImpaired
 from .faults.releases import BadReleaseCrash, BadReleaseErrors, RollbackImageDeleted
 from .faults.sessions import IdleInTransaction, LockStorm
+from .faults.spike import (
+    CanaryFails,
+    LatencyWithoutErrors,
+    MetricsMissing,
+    NightTraffic,
+    OneRouteFails,
+    OneTaskErrors,
+    OneTenantFails,
+    OneZoneErrors,
+    SlowThirdParty,
+)
 from .faults.storage import OrphanedSlot, StorageFull
 from .primitives import Primitives
 
@@ -44,6 +55,13 @@ FAULTS: tuple[type[Fault], ...] = (
     DatabaseDown,
     CacheDown,
     ZoneImpaired,
+    OneZoneErrors,
+    OneRouteFails,
+    OneTenantFails,
+    SlowThirdParty,
+    NightTraffic,
+    MetricsMissing,
+    CanaryFails,
     WafBlock,
     BadFlag,
     RollbackImageDeleted,
@@ -53,6 +71,8 @@ FAULTS: tuple[type[Fault], ...] = (
     WedgedTasks,
     PoolsStuckError,
     PoolsStuckHang,
+    OneTaskErrors,
+    LatencyWithoutErrors,
 )
 ALIASES = {"bad_release": "bad_release_errors", "credentials_rotated": "broken_secret"}
 

@@ -21,6 +21,13 @@ SELECT 'synthetic-' || number, 'synthetic', 'synthetic note ' || number, 'seed-'
 FROM generate_series(1, 200) AS number;
 INSERT INTO charts (id, tenant, note, idempotency_key) VALUES ('probe', 'synthetic', 'synthetic note', 'seed-probe');
 
+CREATE TABLE facilities (tenant text PRIMARY KEY, settings jsonb NOT NULL);
+INSERT INTO facilities SELECT 'facility-' || number, '{"timezone": "Africa/Nairobi"}' FROM generate_series(1, 8) AS number;
+CREATE TABLE appointments (tenant text NOT NULL, starts_at timestamptz NOT NULL);
+INSERT INTO appointments SELECT 'facility-' || number, now() FROM generate_series(1, 8) AS number;
+CREATE TABLE reports (month date PRIMARY KEY, visits integer NOT NULL, days integer NOT NULL);
+INSERT INTO reports VALUES ('2026-09-01', 6120, 22), ('2026-10-01', 6340, 21);
+
 -- Gets its name and its password from the secret DATABASE_URL at each start.
 CREATE ROLE emr_application;
 GRANT USAGE ON SCHEMA ops TO emr_application;
@@ -34,3 +41,4 @@ CREATE ROLE emr_runbook REPLICATION;
 GRANT pg_monitor, pg_signal_backend, pg_use_reserved_connections TO emr_runbook;
 GRANT USAGE ON SCHEMA ops TO emr_runbook;
 GRANT SELECT, INSERT, UPDATE ON ops.heartbeat TO emr_runbook;
+GRANT SELECT ON facilities, appointments, reports TO emr_application;

@@ -26,6 +26,7 @@ DAY_S = 24 * 3600.0
 CONTAINER = "web"
 DESIRED, MINIMUM, MAXIMUM = 2, 2, 6
 CPU_TARGET = 60.0
+LOGS_KEPT_DAYS = 30
 SCHEMA_VERSION = "13"
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 
@@ -171,6 +172,9 @@ class Seed:
         if release is RELEASES[0]:
             ecr.create_repository(repositoryName=web, imageTagMutability="IMMUTABLE", tags=self._tag_list())
             ecs.create_cluster(clusterName=settings.prefix, tags=self._tag_list("key", "value"))
+            logs = self._aws.boto("logs")
+            logs.create_log_group(logGroupName=settings.web_logs, tags=self._tags)
+            logs.put_retention_policy(logGroupName=settings.web_logs, retentionInDays=LOGS_KEPT_DAYS)
         config = {
             "mediaType": "application/vnd.docker.container.image.v1+json",
             "size": 7023,
@@ -192,6 +196,14 @@ class Seed:
                     "portMappings": [{"containerPort": TASK_PORT, "protocol": "tcp"}],
                     "stopTimeout": 30,
                     "environment": [{"name": "RELEASE", "value": release.name}],
+                    "logConfiguration": {
+                        "logDriver": "awslogs",
+                        "options": {
+                            "awslogs-group": settings.web_logs,
+                            "awslogs-region": settings.region,
+                            "awslogs-stream-prefix": CONTAINER,
+                        },
+                    },
                     "secrets": [{"name": name, "valueFrom": arn} for name, arn in secret_arns.items()],
                 }
             ],

@@ -26,8 +26,9 @@ def default_state_dir() -> Path:
 
 
 AWS_PORT, BALANCER_PORT, EDGE_PORT, LAUNCHDARKLY_PORT, TASK_PORT = 26080, 26081, 26082, 26083, 26090
+CLAIMS_PORT = 26084
 DATABASE_PORT, CACHE_PORT = 26100, 26200
-PORTS = (AWS_PORT, BALANCER_PORT, EDGE_PORT, LAUNCHDARKLY_PORT, TASK_PORT, DATABASE_PORT, CACHE_PORT)
+PORTS = (AWS_PORT, BALANCER_PORT, EDGE_PORT, LAUNCHDARKLY_PORT, CLAIMS_PORT, TASK_PORT, DATABASE_PORT, CACHE_PORT)
 """The same in every sandbox, because each has its own addresses; uncommon, because a program that listens on every
 address of the machine takes its port from all of them."""
 
@@ -83,6 +84,11 @@ class Settings:
     @property
     def zones(self) -> tuple[str, str, str]:
         return (f"{self.region}a", f"{self.region}b", f"{self.region}c")
+
+    @property
+    def web_logs(self) -> str:
+        """Log group of the web component's tasks."""
+        return f"/ecs/{self.web}"
 
     @property
     def database_secret(self) -> str:
@@ -168,6 +174,19 @@ class Settings:
     @property
     def cache_port(self) -> int:
         return CACHE_PORT
+
+    @property
+    def claims_address(self) -> str:
+        """The claims service of the Social Health Authority."""
+        return self.address(9)
+
+    @property
+    def claims_port(self) -> int:
+        return CLAIMS_PORT
+
+    @property
+    def claims_url(self) -> str:
+        return f"http://{self.claims_address}:{self.claims_port}"
 
     def zone_address(self, zone: str) -> str:
         """Near end of a zone's path to database and cache (what a subnet's routes are on AWS)."""

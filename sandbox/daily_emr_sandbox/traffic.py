@@ -10,6 +10,7 @@ import asyncio
 import random
 import uuid
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -18,22 +19,27 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import psycopg
 
+from .app.journal import TENANT_HEADER
 from .loop import LoopThread
 
 if TYPE_CHECKING:
     from .postgres import DatabasePair
     from .settings import Settings
 
-WRITE_SHARE = 0.2
+DECK = ("write",) * 2 + ("read",) * 4 + ("log_in", "appointments", "eligibility", "report")
+"""Shares of the routes: dealt out again and again in another order, so that no route stays away for long."""
+TENANTS = tuple(f"facility-{number}" for number in range(1, 9))
 TIMEOUT_S = 5.0
 IN_FLIGHT = 64
-RECOVERED_AFTER = 20
-"""Answers in a row without an error that end an outage."""
+RECOVERED_AFTER = 30
+"""Answers in a row without an error that end an outage, though it may hit one tenant only."""
+DAY_RATE = 10.0
+NIGHT_RATE = 1.0
 
 
 @dataclass
 class Ledger:
-    """What the users saw."""
+    """What the users saw, whichever route they asked."""
 
     requests: int = 0
     errors: int = 0
@@ -72,11 +78,13 @@ class Ledger:
 
 
 class Traffic:
-    """Sends `rate` requests per second, whether or not they are answered."""
+    """Sends `rate` requests per second, whether or not they are answered; the rate may be changed at any time."""
 
-    def __init__(self, settings: Settings, loop: LoopThread, database: DatabasePair, rate: float = 10.0) -> None:
-        self._settings, self._loop, self._database, self._rate = settings, loop, database, rate
+    def __init__(self, settings: Settings, loop: LoopThread, database: DatabasePair, rate: float = DAY_RATE) -> None:
+        self._settings, self._loop, self._database, self.rate = settings, loop, database, rate
         self._ledger = Ledger()
+        self._routes = _dealt(DECK)
+        self._tenants = _dealt(TENANTS)
         self._known = deque((f"synthetic-{number}" for number in range(1, 201)), maxlen=200)
         self._planted = ""
         self._running: asyncio.Task[None] | None = None
@@ -92,6 +100,10 @@ class Traffic:
     @property
     def acknowledged(self) -> int:
         return len(self._ledger.acknowledged)
+
+    @property
+    def errors(self) -> int:
+        return self._ledger.errors
 
     def plant(self, value: str) -> None:
         """Use a synthetic patient value wherever real ones would be, so that tests can look where it must not be.
@@ -148,11 +160,10 @@ class Traffic:
             open_requests: set[asyncio.Task[None]] = set()
             while True:
                 if len(open_requests) < IN_FLIGHT:
-                    send = self._write if random.random() < WRITE_SHARE else self._read
-                    request = requests.create_task(self._counted(send(session)))
+                    request = requests.create_task(self._counted(self._send(session, next(self._routes))))
                     open_requests.add(request)
                     request.add_done_callback(open_requests.discard)
-                await asyncio.sleep(1 / self._rate)
+                await asyncio.sleep(1 / self.rate)
 
     async def _counted(self, request: Any) -> None:
         try:
@@ -161,22 +172,38 @@ class Traffic:
             ok = False
         (self._ledger.good if ok else self._ledger.bad)(datetime.now(UTC))
 
-    async def _read(self, session: aiohttp.ClientSession) -> bool:
+    async def _send(self, session: aiohttp.ClientSession, route: str) -> bool:
+        tenant = next(self._tenants)
+        headers = {TENANT_HEADER: tenant}
+        if route == "write":
+            return await self._write(session, tenant, headers | {"Idempotency-Key": uuid.uuid4().hex})
+        method, path = {
+            "read": ("GET", f"/api/charts/{random.choice(self._known)}"),
+            "log_in": ("GET", "/login"),
+            "appointments": ("GET", "/api/appointments"),
+            "eligibility": ("POST", "/api/claims/eligibility"),
+            "report": ("GET", "/api/reports"),
+        }[route]
         query = {"patient": self._planted} if self._planted else None
-        async with session.get(f"/api/charts/{random.choice(self._known)}", params=query) as answer:
+        async with session.request(method, path, params=query, headers=headers) as answer:
             await answer.read()
             return answer.status == HTTPStatus.OK
 
-    async def _write(self, session: aiohttp.ClientSession) -> bool:
-        key = uuid.uuid4().hex
-        chart = {"tenant": "synthetic", "note": self._planted or "synthetic note"}
-        async with session.post("/api/charts", json=chart, headers={"Idempotency-Key": key}) as answer:
+    async def _write(self, session: aiohttp.ClientSession, tenant: str, headers: dict[str, str]) -> bool:
+        chart = {"tenant": tenant, "note": self._planted or "synthetic note"}
+        async with session.post("/api/charts", json=chart, headers=headers) as answer:
             if answer.status != HTTPStatus.CREATED:
                 return False
             chart_id = (await answer.json())["id"]
         self._ledger.acknowledged.append(chart_id)
         self._known.append(chart_id)
         return True
+
+
+def _dealt(deck: tuple[str, ...]) -> Iterator[str]:
+    """The cards of a deck, shuffled anew each time it is used up."""
+    while True:
+        yield from random.sample(deck, len(deck))
 
 
 def _text(moment: datetime | None) -> str | None:

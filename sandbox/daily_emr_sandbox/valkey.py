@@ -126,6 +126,13 @@ class Cache:
     def accept(self) -> None:
         self._loop.run(self._open())
 
+    def refuse_zone(self, zone: str) -> None:
+        """The path of one zone refuses."""
+        self._loop.run(self._paths[zone].close())
+
+    def accept_zone(self, zone: str) -> None:
+        self._loop.run(self._paths[zone].open())
+
     def hang(self, zone: str) -> None:
         """The path of a zone carries nothing any more."""
         self._loop.run(self._paths[zone].hang())

@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING, Any
 
+from .app.journal import TENANT_HEADER
 from .loop import wait_until
 from .seed import DESIRED, MAXIMUM, MINIMUM
 from .settings import TASK_PORT
@@ -26,10 +27,14 @@ CHART = "/api/charts/probe"
 Task = dict[str, Any]
 
 
-def probe(url: str, timeout_s: float = PROBE_TIMEOUT_S) -> tuple[int, dict[str, Any]]:
-    """Status and JSON of a GET; status 0 when there was no answer in time."""
+def probe(
+    url: str, timeout_s: float = PROBE_TIMEOUT_S, *, method: str = "GET", tenant: str = ""
+) -> tuple[int, dict[str, Any]]:
+    """Status and JSON of a request; status 0 when there was no answer in time."""
+    headers = {TENANT_HEADER: tenant} if tenant else {}
+    request = urllib.request.Request(url, headers=headers, method=method)  # noqa: S310 - addresses of this sandbox
     try:
-        with urllib.request.urlopen(url, timeout=timeout_s) as answer:  # noqa: S310 - addresses of this sandbox
+        with urllib.request.urlopen(request, timeout=timeout_s) as answer:  # noqa: S310
             return answer.status, _json(answer.read())
     except urllib.error.HTTPError as error:
         with error:
@@ -73,8 +78,12 @@ class Web:
         return [self.revision(arn) for arn in listed["taskDefinitionArns"]]
 
     def running(self) -> list[Any]:
-        """Tasks that run now (views of the scheduler: id, address, zone, revision)."""
-        return [task for task in self._world.scheduler.tasks() if task.status == "RUNNING"]
+        """Tasks of the service that run now (views of the scheduler: id, address, zone, revision)."""
+        return self.running_of(self._settings.web)
+
+    def running_of(self, service: str) -> list[Any]:
+        tasks = self._world.scheduler.tasks()
+        return [task for task in tasks if task.status == "RUNNING" and task.service == service]
 
     def ready(self, task: Any) -> dict[str, Any]:
         """Checks of /readyz of a task; empty when it does not answer."""
@@ -145,6 +154,12 @@ class Web:
 
     def release(self, release: str, defect: str) -> str:
         """Register and deploy a release with a defect; returns the ARN of its revision."""
+        arn = self.register(release, defect)
+        self.update(taskDefinition=arn)
+        return arn
+
+    def register(self, release: str, defect: str) -> str:
+        """Register a release with a defect; returns the ARN of its revision."""
         current = self.revision(self.service()["taskDefinition"])
         image = current["containerDefinitions"][0]["image"]
         container = current["containerDefinitions"][0] | {
@@ -161,7 +176,6 @@ class Web:
             **kept, containerDefinitions=[container], tags=[{"key": key, "value": tags[key]} for key in tags]
         )
         arn: str = registered["taskDefinition"]["taskDefinitionArn"]
-        self.update(taskDefinition=arn)
         return arn
 
     def recycle(self) -> None:

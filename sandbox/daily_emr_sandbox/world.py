@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from .aws.server import AwsServer
+from .claims import Claims
 from .compute.scheduler import EcsScheduler
 from .database_instance import DatabaseInstance
 from .database_metrics import DatabaseMetrics
@@ -37,6 +38,7 @@ logger = logging.getLogger(__name__)
 
 MEGABYTE = 1024 * 1024
 HEALTHY_S = 60.0
+SHOWN_OF_A_TASK = ("id", "service", "address", "zone", "pid", "status")
 
 
 class World:
@@ -52,6 +54,7 @@ class World:
         self.database = DatabasePair(settings, self.loop)
         self.cache = Cache(settings, self.loop)
         self.launchdarkly = LaunchDarkly(settings, self.loop)
+        self.claims = Claims(settings, self.loop)
         self.aws = AwsServer(settings)
         self.scheduler = EcsScheduler(settings, self.aws)
         self.scheduler.environment_of_zone = self._environment_of_zone
@@ -80,6 +83,7 @@ class World:
             part.start()
 
         run(self.loop)
+        run(self.claims)
         with ThreadPoolExecutor(1) as beside:
             started.callback(self.database.stop)
             database = beside.submit(self.database.start)
@@ -114,6 +118,7 @@ class World:
             "DATABASE_PATH": "{}:{}".format(*self.database.path(zone)),
             "CACHE_ADDRESS": "{}:{}".format(*self.cache.path(zone)),
             "LAUNCHDARKLY_URL": self.settings.launchdarkly_url,
+            "CLAIMS_URL": self.settings.claims_url,
         }
 
     def healthy(self) -> bool:
@@ -175,10 +180,7 @@ class World:
             "faults": self.scenarios.broken,
             "service": {"desired": service["desiredCount"], "running": service["runningCount"]},
             "targets": self.web.target_states(),
-            "tasks": [
-                {"id": task.id, "address": task.address, "zone": task.zone, "pid": task.pid, "status": task.status}
-                for task in tasks
-            ],
+            "tasks": [{name: getattr(task, name) for name in SHOWN_OF_A_TASK} for task in tasks],
             "pids": {"daemon": daemon.pid, **self.database.pids, **self.cache.pids}
             | {f"task-{task.id}": task.pid for task in tasks if task.pid},
             "processes": len(processes),

@@ -16,6 +16,8 @@ from typing import Any
 
 import psutil
 import pytest
+from daily_emr_sandbox.app.journal import route_of, tenant_hash
+from daily_emr_sandbox.claims import Claims
 from daily_emr_sandbox.launchdarkly import LaunchDarkly
 from daily_emr_sandbox.loop import LoopThread, wait_until
 from daily_emr_sandbox.postgres import DatabasePair
@@ -33,6 +35,7 @@ class Parts:
     database: DatabasePair
     cache: Cache
     flags: LaunchDarkly
+    claims: Claims
 
     @property
     def zone(self) -> str:
@@ -52,6 +55,7 @@ class Task:
             "DATABASE_PATH": "{}:{}".format(*parts.database.path(parts.zone)),
             "CACHE_ADDRESS": "{}:{}".format(*parts.cache.path(parts.zone)),
             "LAUNCHDARKLY_URL": parts.settings.launchdarkly_url,
+            "CLAIMS_URL": parts.settings.claims_url,
             "RELEASE": "2026.47.1",
             "TASK_ID": "0123456789abcdef",
             "TASK_ADDRESS": parts.settings.address(20),
@@ -68,11 +72,28 @@ class Task:
     def get(self, path: str, timeout_s: float = 10) -> tuple[int, dict[str, Any]]:
         return self._send(urllib.request.Request(self.base + path), timeout_s)
 
+    def ask(self, path: str, tenant: str, method: str = "GET") -> tuple[int, dict[str, Any]]:
+        """Send a request of a tenant."""
+        request = urllib.request.Request(self.base + path, headers={"X-Tenant": tenant}, method=method)
+        return self._send(request, 10)
+
     def post(self, key: str, **chart: Any) -> tuple[int, dict[str, Any]]:
         request = urllib.request.Request(
             f"{self.base}/api/charts", json.dumps(chart).encode(), headers={"Idempotency-Key": key}
         )
         return self._send(request, 10)
+
+    def lines(self) -> list[dict[str, Any]]:
+        """The log of its requests."""
+        return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+
+    def metrics(self) -> dict[str, float]:
+        """Samples of /metrics, by name and labels."""
+        with urllib.request.urlopen(f"{self.base}/metrics", timeout=5) as answer:
+            assert answer.headers["Content-Type"].startswith("text/plain")
+            text = answer.read().decode()
+        rows = [line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#")]
+        return {name: float(value) for name, value in rows}
 
     def check(self, name: str) -> tuple[str, str | None]:
         """Status and reason of one check of /readyz."""
@@ -98,14 +119,19 @@ class Task:
 
 @pytest.fixture(scope="module")
 def parts(settings: Settings, loop: LoopThread) -> Iterator[Parts]:
-    built = Parts(settings, DatabasePair(settings, loop), Cache(settings, loop), LaunchDarkly(settings, loop))
+    built = Parts(
+        settings, DatabasePair(settings, loop), Cache(settings, loop), LaunchDarkly(settings, loop),
+        Claims(settings, loop),
+    )  # fmt: skip
     try:
         built.database.start()
         built.database.grant(URL)
         built.cache.start(PASSWORD)
         built.flags.start()
+        built.claims.start()
         yield built
     finally:
+        built.claims.stop()
         built.flags.stop()
         built.cache.stop()
         built.database.stop()
@@ -180,7 +206,7 @@ def test_a_note_is_stored_and_never_answered_or_logged(task: Task, parts: Parts)
     with parts.database.primary.connect() as session:
         assert session.execute("SELECT note FROM charts WHERE id = %s", (chart_id,)).fetchone() == (NOTE,)
     logged = task.log.read_text()
-    assert "GET /api/charts/:id 503" in logged, "the request is logged by its route"
+    assert ("/api/charts/:id", 503) in {(line["route"], line["status"]) for line in task.lines()}
     assert NOTE not in logged
     assert NOTE not in "".join(path.read_text() for path in parts.settings.logs_dir.iterdir())
 
@@ -244,6 +270,135 @@ def test_a_wrong_session_password_is_told_as_such(start: Any) -> None:
 
     assert task.check("cache") == ("fail", "auth")
     assert task.check("database") == ("ok", None)
+
+
+@pytest.mark.parametrize(
+    ("path", "route"),
+    [
+        ("/api/charts", "/api/charts"),
+        ("/api/charts/4711", "/api/charts/:id"),
+        ("/api/charts/4711/notes", "other"),
+        ("/api/claims/eligibility", "/api/claims/eligibility"),
+        ("/wp-login.php", "other"),
+        ("/readyz", "/readyz"),
+    ],
+)
+def test_a_path_is_known_by_its_template(path: str, route: str) -> None:
+    assert route_of(path) == route
+
+
+def test_a_request_leaves_one_line_that_names_nobody(task: Task) -> None:
+    assert task.ask("/api/charts/probe?patient=x", "facility-1")[0] == 200
+    task.get("/readyz")
+    task.get("/version")
+
+    (line,) = task.lines()
+    assert line.pop("time") > 1_700_000_000_000
+    assert line.pop("duration") > 0
+    assert line == {
+        "route": "/api/charts/:id",
+        "method": "GET",
+        "status": 200,
+        "release": "2026.47.1",
+        "revision": "2",
+        "task": "0123456789abcdef",
+        "zone": "af-south-1a",
+        "tenant": tenant_hash("facility-1"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "answer"),
+    [
+        ("/api/appointments", "GET", {"open": 1}),
+        ("/api/reports", "GET", {"visits_a_day": 301}),
+        ("/api/claims/eligibility", "POST", {"eligible": True}),
+    ],
+)
+def test_a_facility_gets_its_answers(task: Task, path: str, method: str, answer: dict[str, Any]) -> None:
+    assert task.ask(path, "facility-1", method) == (200, answer)
+    assert task.ask(path, "facility-unknown", method)[0] == 200
+
+
+def test_a_dependency_that_fails_is_named_with_its_time(task: Task, parts: Parts) -> None:
+    parts.cache.refuse()
+    try:
+        assert task.get("/login")[0] == 503
+    finally:
+        parts.cache.accept()
+    parts.database.slow(0.4)
+    try:
+        assert task.get("/api/charts/probe")[0] == 200
+    finally:
+        parts.database.slow(0)
+
+    failed, slow = task.lines()
+    assert (failed["dependency"], failed["error"]) == ("cache", "ECONNREFUSED")
+    assert slow["dependency"] == "database"
+    assert 400 <= slow["dependency_ms"] <= slow["duration"]
+    assert "error" not in slow
+
+
+def test_a_slow_claims_service_is_given_up(task: Task, parts: Parts) -> None:
+    eligibility = ("/api/claims/eligibility", "facility-1", "POST")
+    parts.claims.slow(2.0, 0.4)
+    try:
+        assert task.ask(*eligibility) == (504, {"error": "claims timed out"})
+        assert task.ask(*eligibility)[0] == 200
+        parts.claims.slow(0.0)
+        parts.claims.fail(500)
+        assert task.ask(*eligibility) == (502, {"error": "claims unavailable"})
+    finally:
+        parts.claims.mend()
+
+    late, slow, failed = task.lines()
+    assert (late["dependency"], late["error"]) == ("claims", "TimeoutError")
+    assert 1500 <= late["dependency_ms"] < 2000
+    assert slow["dependency"] == "claims"
+    assert (failed["dependency"], failed["error"]) == ("claims", "ClaimsFailed")
+
+
+def test_metrics_count_what_users_asked(task: Task) -> None:
+    for _ in range(3):
+        task.get("/api/charts/probe")
+    task.get("/api/charts/missing")
+    task.get("/readyz")
+
+    metrics = task.metrics()
+    labels = (
+        'http_route="/api/charts/:id",http_request_method="GET",http_response_status_code="200",'
+        'service_version="2026.47.1",zone="af-south-1a"'
+    )
+    name = "http_server_request_duration_seconds"
+    assert metrics[f"{name}_count{{{labels}}}"] == 3
+    assert metrics[f'{name}_bucket{{{labels},le="+Inf"}}'] == 3
+    assert metrics[f"{name}_sum{{{labels}}}"] > 0
+    assert metrics[f"{name}_count{{{labels.replace('200', '404')}}}"] == 1
+    assert not [sample for sample in metrics if "readyz" in sample]
+    buckets = [value for sample, value in metrics.items() if sample.startswith(f"{name}_bucket{{{labels}")]
+    assert buckets == sorted(buckets), "buckets are cumulative"
+    assert metrics["nodejs_eventloop_delay_max_seconds"] < 0.1
+
+
+def test_a_full_disk_fails_requests_and_no_health_check(task: Task) -> None:
+    task.process.send_signal(signal.SIGURG)
+
+    wait_until(lambda: task.get("/api/charts/probe")[0] == 500, "reads fail")
+    assert task.get("/login")[0] == 500
+    assert task.live
+    assert task.get("/readyz")[0] == 200
+    assert task.lines()[-1]["error"] == "ENOSPC"
+
+
+def test_a_lagging_task_is_slow_without_errors(task: Task) -> None:
+    task.process.send_signal(signal.SIGWINCH)
+    wait_until(lambda: task.metrics()["nodejs_eventloop_delay_max_seconds"] > 1, "the lag is measured")
+
+    assert task.get("/api/charts/probe")[0] == 200
+    assert task.live
+    (line,) = task.lines()
+    assert line["duration"] >= 450
+    assert "dependency" not in line
 
 
 def test_leaked_connections_hang_requests_and_nothing_else(task: Task) -> None:

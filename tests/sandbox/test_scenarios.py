@@ -17,6 +17,8 @@ from daily_emr_sandbox.postgres_node import PRIMARY_PORT
 from daily_emr_sandbox.scenarios import ALIASES, FAULTS
 from daily_emr_sandbox.settings import TASK_PORT
 
+from tests.sandbox.spike_signs import SPIKE_SIGNS, Logs
+
 from .test_database_faults import NAMES
 
 CHART = "/api/charts/probe"
@@ -157,6 +159,7 @@ SIGNS: dict[str, Callable[[Seen], None]] = {
     "database_down": database_refuses,
     "slow_database": database_is_slow,
     "cache_down": cache_refuses,
+    **{name: (lambda seen, sign=sign: sign(seen.sandbox)) for name, sign in SPIKE_SIGNS.items()},
 }
 
 
@@ -258,7 +261,7 @@ def test_a_fault_is_in_the_history_of_changes(seen: Seen) -> None:
 
 
 def test_a_planted_value_reaches_the_database_and_no_log(seen: Seen) -> None:
-    box, value = seen.sandbox, "Wanjiku-Canary-29481733"
+    box, value, requests = seen.sandbox, "Wanjiku-Canary-29481733", Logs(seen.sandbox)
     box.plant(value)
     try:
         box.break_("database_down")
@@ -275,6 +278,8 @@ def test_a_planted_value_reaches_the_database_and_no_log(seen: Seen) -> None:
     logs = [path for path in (box.state_dir / "logs").rglob("*") if path.is_file()]
     assert len(logs) > 5
     assert [path.name for path in logs if value.encode() in path.read_bytes()] == []
+    assert requests.total("count(*)") > 0
+    assert requests.ask(f"filter @message like '{value}'") == []
 
 
 def test_an_unknown_fault_names_the_known_ones(sandbox: Sandbox) -> None:

@@ -25,6 +25,8 @@ def main() -> None:
         # In a thread, because taking a connection waits until its borrower is done with it.
         signal.signal(signal.SIGUSR1, lambda *_: threading.Thread(target=application.charts.leak, daemon=True).start())
         signal.signal(signal.SIGUSR2, lambda *_: application.charts.keep_dead())
+        signal.signal(signal.SIGURG, lambda *_: application.trouble.fill_disk())
+        signal.signal(signal.SIGWINCH, lambda *_: application.trouble.lag())
         logging.info("release %s serves as task %s", application.version["release"], application.version["task"])
         server.serve_forever(poll_interval=0.1)
 

@@ -60,11 +60,16 @@ class Chart:
     id: str
     tenant: str
     updated_at: str
+    settings: dict[str, Any] | None
+    """Of the facility that reads it."""
 
 
-def read_chart(session: Session, chart_id: str) -> Chart | None:
-    row = session.execute("SELECT id, tenant, updated_at FROM charts WHERE id = %s", (chart_id,)).fetchone()
-    return None if row is None else Chart(row[0], row[1], row[2].isoformat())
+def read_chart(session: Session, chart_id: str, tenant: str) -> Chart | None:
+    row = session.execute(
+        "SELECT id, tenant, updated_at, (SELECT settings FROM facilities WHERE tenant = %s) FROM charts WHERE id = %s",
+        (tenant, chart_id),
+    ).fetchone()
+    return None if row is None else Chart(row[0], row[1], row[2].isoformat(), row[3])
 
 
 def write_chart(session: Session, tenant: str, note: str, key: str) -> str:

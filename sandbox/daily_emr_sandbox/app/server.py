@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http
 import json
 import logging
 import re
@@ -18,10 +17,12 @@ from typing import Any, NoReturn
 
 import psycopg
 
-from . import database, readiness
+from . import clinic, database, readiness
 from .cache import Cache, CacheRefused
 from .flags import Flags
+from .journal import PLATFORM, TENANT_HEADER, Journal, Watched, note_error, route_of
 from .pool import Pool, PoolExhausted
+from .trouble import Trouble
 
 logger = logging.getLogger("emr")
 
@@ -38,6 +39,8 @@ RETRY_AFTER_S = 60
 BODY_LIMIT = 64 * 1024
 
 Answer = tuple[int, dict[str, Any]]
+Question = Callable[[Pool[database.Session], str], Answer]
+"""What the caller's facility asks, answered from the database."""
 
 
 class Application:
@@ -45,7 +48,7 @@ class Application:
 
     Args:
         environ: RELEASE and RELEASE_DEFECT of the image; DATABASE_URL and SESSION_PASSWORD from the secrets;
-            TASK_* , DATABASE_PATH, CACHE_ADDRESS and LAUNCHDARKLY_URL from where the task runs.
+            TASK_* , DATABASE_PATH, CACHE_ADDRESS, LAUNCHDARKLY_URL and CLAIMS_URL from where the task runs.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
@@ -59,9 +62,16 @@ class Application:
         }
         to_database = database.connector(environ["DATABASE_URL"], environ["DATABASE_PATH"])
         to_cache = partial(Cache, environ["CACHE_ADDRESS"], environ.get("SESSION_PASSWORD", ""), CACHE_TIMEOUT_S)
-        self.charts: Pool[database.Session] = Pool(to_database, POOL_SIZE, POOL_WAIT_S)
-        self.sessions: Pool[Cache] = Pool(to_cache, POOL_SIZE, POOL_WAIT_S)
+        self.charts: Pool[database.Session] = Watched("database", to_database, POOL_SIZE, POOL_WAIT_S)
+        self.sessions: Pool[Cache] = Watched("cache", to_cache, POOL_SIZE, POOL_WAIT_S)
         self.flags = Flags(environ.get("LAUNCHDARKLY_URL", ""))
+        self.trouble = Trouble()
+        self.journal = Journal(self.version, lambda: self.trouble.paused_s)
+        self._questions: dict[tuple[str, str], Question] = {
+            ("GET", "/api/appointments"): clinic.appointments,
+            ("GET", "/api/reports"): clinic.report,
+            ("POST", "/api/claims/eligibility"): partial(clinic.eligibility, claims_url=environ.get("CLAIMS_URL", "")),
+        }
         self._checks = {
             "database": readiness.database_check(to_database),
             "cache": readiness.cache_check(to_cache),
@@ -88,7 +98,9 @@ class Application:
                 return path, self._guarded(partial(self._write, headers.get("Idempotency-Key", ""), body))
             case "GET", _ if CHART.fullmatch(path):
                 chart_id = path.rsplit("/", 1)[1]
-                return f"{CHARTS}/:id", self._guarded(partial(self._read, chart_id, headers.get("Cookie", "")))
+                return f"{CHARTS}/:id", self._guarded(partial(self._read, chart_id, headers))
+            case question if question in self._questions:
+                return path, self._guarded(partial(self._ask, self._questions[question], headers))
             case _:
                 return "other", (404, {"error": "not found"})
 
@@ -123,16 +135,24 @@ class Application:
         with self.sessions.connection() as cache:
             cache.call("EXISTS", f"session:{cookie.removeprefix('session=')}")
 
-    def _read(self, chart_id: str, cookie: str) -> Answer:
+    def _ask(self, question: Question, headers: Message) -> Answer:
+        """Answer a question about the caller's facility."""
+        if self.defect == "errors":
+            raise_defect("TypeError: undefined is not a function (navigation)")
+        self._check_session(headers.get("Cookie", ""))
+        return question(self.charts, headers.get(TENANT_HEADER, ""))
+
+    def _read(self, chart_id: str, headers: Message) -> Answer:
         if self.defect == "errors":
             raise_defect("TypeError: undefined is not a function (chart summary)")
         if self.flags.is_on(NEW_CHART_VIEW):
             raise_defect("TypeError: cannot read properties of undefined (new chart view)")
-        self._check_session(cookie)
+        self._check_session(headers.get("Cookie", ""))
         with self.charts.connection() as session:
-            chart = database.read_chart(session, chart_id)
+            chart = database.read_chart(session, chart_id, headers.get(TENANT_HEADER, ""))
         if chart is None:
             return 404, {"error": "no such chart"}
+        clinic.check_settings(chart.settings)
         return 200, {"id": chart.id, "tenant": chart.tenant, "updated_at": chart.updated_at}
 
     def _write(self, key: str, body: bytes) -> Answer:
@@ -174,18 +194,26 @@ class Handler(BaseHTTPRequestHandler):
             self._send(413, {"error": "too large"})
             return
         body = self.rfile.read(length)
-        route = "failed"
+        path = self.path.split("?", 1)[0]
+        if path == "/metrics":
+            self._send_text(200, "text/plain; version=0.0.4", self.application.journal.metrics())
+            return
+        self.application.journal.begin()
         try:
-            route, (status, answer) = self.application.answer(method, self.path.split("?", 1)[0], self.headers, body)
+            if route_of(path) not in PLATFORM:
+                self.application.trouble.meet()
+            _, (status, answer) = self.application.answer(method, path, self.headers, body)
         except DefectError as error:
+            note_error(TypeError(str(error)))
             logger.error("unhandled: %s", error)  # noqa: TRY400
             status, answer = 500, {"error": "internal error"}
         except Exception as error:  # noqa: BLE001 - a request never ends the task
+            note_error(error)
             logger.error("unhandled: %s", type(error).__name__)  # noqa: TRY400
             status, answer = 500, {"error": "internal error"}
+        # Noted first: who has an answer finds its line.
+        self.application.journal.end(method, path, self.headers, status, started)
         self._send(status, answer)
-        if status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
-            logger.info("%s %s %d %d ms", method, route, status, round((time.monotonic() - started) * 1000))
 
     def do_GET(self) -> None:
         self.handle_request_of("GET")
@@ -194,9 +222,12 @@ class Handler(BaseHTTPRequestHandler):
         self.handle_request_of("POST")
 
     def _send(self, status: int, answer: dict[str, Any]) -> None:
-        data = json.dumps(answer).encode()
+        self._send_text(status, "application/json", json.dumps(answer))
+
+    def _send_text(self, status: int, content_type: str, text: str) -> None:
+        data = text.encode()
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(data)))
         if answer.get("error") == READ_ONLY:
             self.send_header("Retry-After", str(RETRY_AFTER_S))

@@ -12,7 +12,7 @@ from typing import Any
 KEPT = 20_000
 READS = re.compile(
     r"(Describe|Get|List|Lookup|Search|Select|Simulate|Scan|Query|Head|Estimate|Preview|Filter|Check|Validate"
-    r"|BatchGet|BatchDescribe|BatchCheck|TransactGet|AssumeRole|DecodeAuthorizationMessage)(?![a-z])"
+    r"|BatchGet|BatchDescribe|BatchCheck|TransactGet|AssumeRole|DecodeAuthorizationMessage|StartQuery|StopQuery)(?![a-z])"
 )
 RESOURCE_PARAMS = (
     "resourceIdentifier", "zonalShiftId", "ResourceId", "serviceDeploymentArn", "service", "task", "taskDefinition",

@@ -27,7 +27,7 @@ Samples = Callable[[str, str, dt.datetime, dt.datetime], list[dict[str, Any]]]
 CONNECT_S = 1.0
 WARM = (
     "applicationautoscaling", "cloudtrail", "cloudwatch", "dynamodb", "ec2", "ecr", "ecs", "elasticache", "elbv2",
-    "iam", "rds", "secretsmanager", "sns", "ssm", "sts", "wafv2",
+    "iam", "logs", "rds", "secretsmanager", "sns", "ssm", "sts", "wafv2",
 )  # fmt: skip
 """moto modules that are loaded at the start, so that no runbook pays for it."""
 

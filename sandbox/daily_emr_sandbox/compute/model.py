@@ -233,6 +233,7 @@ class TaskView:
 
     id: str
     arn: str
+    service: str
     address: str
     zone: str
     revision: int
@@ -249,6 +250,7 @@ class TaskView:
         return cls(
             id=task.id,
             arn=task.arn,
+            service=task.service,
             address=task.address,
             zone=task.zone,
             revision=int(task.task_definition_arn.rsplit(":", 1)[1]),

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ..network import targets
 from ..usage import Usage
 from . import ecs_api, rollout
+from .awslogs import LogDriver, check_logging
 from .deployments import plan, throttle_s, zone_for
 from .images import StartError, resolve_image, resolve_secrets
 from .model import Deployment, Service, Task, TaskView, now
@@ -56,16 +57,19 @@ class EcsScheduler:
         """Set by the world: variables that depend on the zone, such as DATABASE_PATH."""
         self._processes = Processes(command, settings.logs_dir)
         self.usage = Usage(settings, aws)
+        self._logs = LogDriver(aws, settings.logs_dir)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ecs-scheduler", daemon=True)
         self._next_host = FIRST_TASK_HOST
         ecs_api.install()
 
     def start(self) -> None:
+        self._logs.start()
         self._thread.start()
 
     def stop(self) -> None:
         """End the scheduler and every task process; returns when they are gone."""
+        self._logs.stop()
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
@@ -197,6 +201,7 @@ class EcsScheduler:
         try:
             task.image_digest = resolve_image(self.aws, task.container["image"])
             values = resolve_secrets(self.aws, task.container)
+            check_logging(self.aws, task.container)
         except StartError as error:
             task.stop("TaskFailedToStart", str(error))
             task.container_reason = str(error).partition(":")[0]
@@ -214,6 +219,7 @@ class EcsScheduler:
             "TASK_IMAGE_DIGEST": task.image_digest,
         }
         task.pid = self._processes.start(task.id, environment)
+        self._logs.follow(task.id, task.container)
         deployment = self._deployment(service, task)
         backdated = deployment and deployment.backdated and not service.steady
         task.started_at = deployment.updated_at if deployment and backdated else now()
@@ -274,6 +280,7 @@ class EcsScheduler:
 
     def _stopped(self, task: Task, code: int | None) -> None:
         self._processes.forget(task.id)
+        self._logs.ended(task.id)
         task.last_status, task.exit_code, task.pid = "DEPROVISIONING", code, None
         task.deprovisioned_at = time.monotonic() + DEPROVISIONING_S / self.settings.time_factor
 

@@ -54,6 +54,8 @@ class Balancer:
         self.aws = aws
         self.stats: Counter[str] = Counter()
         """`requests`, and one count for each status that clients got, by its number as text."""
+        self.reports_metrics = True
+        """Whether CloudWatch gets the metrics of the load balancer."""
         self.samples = Samples()
         self.loop = LoopThread()
         self._recorder = Recorder()
@@ -146,6 +148,8 @@ class Balancer:
                     data["AWS/ApplicationELB"] += host_counts(
                         snapshot.dimension, group.dimension, states, snapshot.zones
                     )
+        if not self.reports_metrics:
+            data.pop("AWS/ApplicationELB", None)
         for namespace, members in data.items():
             put(self.aws, namespace, members)
 

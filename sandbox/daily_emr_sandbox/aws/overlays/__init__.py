@@ -10,7 +10,8 @@ from importlib import import_module
 from typing import Any
 
 OVERLAYS = (
-    "autoscaling", "cloudtrail", "cloudwatch", "dynamodb", "ecr", "elasticache", "rds", "secretsmanager", "wafv2",
+    "autoscaling", "cloudtrail", "cloudwatch", "dynamodb", "ecr", "elasticache", "logs", "rds", "secretsmanager",
+    "wafv2",
 )  # fmt: skip
 
 
