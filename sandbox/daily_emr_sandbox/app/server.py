@@ -222,15 +222,16 @@ class Handler(BaseHTTPRequestHandler):
         self.handle_request_of("POST")
 
     def _send(self, status: int, answer: dict[str, Any]) -> None:
-        self._send_text(status, "application/json", json.dumps(answer))
+        later = {"Retry-After": str(RETRY_AFTER_S)} if answer.get("error") == READ_ONLY else {}
+        self._send_text(status, "application/json", json.dumps(answer), later)
 
-    def _send_text(self, status: int, content_type: str, text: str) -> None:
+    def _send_text(self, status: int, content_type: str, text: str, more: Mapping[str, str] | None = None) -> None:
         data = text.encode()
         self.send_response(status)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(data)))
-        if answer.get("error") == READ_ONLY:
-            self.send_header("Retry-After", str(RETRY_AFTER_S))
+        for name, value in (more or {}).items():
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(data)
 
