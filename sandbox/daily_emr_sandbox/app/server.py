@@ -90,8 +90,8 @@ class Application:
                 return path, self._ready()
             case "GET", "/version":
                 return path, (200, self.version)
-            case "POST", _ if self.flags.is_on(READ_ONLY):
-                return path if path == CHARTS else "other", (503, {"error": READ_ONLY})
+            case "POST", "/api/charts" if self.flags.is_on(READ_ONLY):
+                return path, (503, {"error": READ_ONLY})
             case "GET", "/login":
                 return path, self._guarded(self._log_in)
             case "POST", "/api/charts":

@@ -251,7 +251,11 @@ CASES: list[tuple[Callable[[], Readings], set[str], bool | None]] = [
     (bad_task, {"task_explains", "zone_explains", "new_error_signature"}, False),
     (bad_zone, {"zone_explains", "new_error_signature"}, False),
     (bad_tenant, {"tenant_explains", "new_error_signature"}, False),
-    (provider_fails, {"dependency_explains", "route_explains", "new_error_signature"}, False),
+    (
+        provider_fails,
+        {"dependency_explains", "dependency_has_breaker", "route_explains", "new_error_signature"},
+        False,
+    ),
     (balancer_fails, {"balancer_generates"}, False),
     (everything_fails_alike, {"unexplained", "new_error_signature"}, False),
     (more_load, {"unexplained", "load_up", "new_error_signature"}, False),

@@ -378,6 +378,20 @@ def _switches(found: Attribution) -> None:
         "shed_flags": sorted(flag["key"] for flag in flags if SHED in flag["tags"]),
     }
 
+    def breaker() -> tuple[bool, str]:
+        key = found.subjects["circuit_flag"]
+        return bool(
+            key
+        ), f"{dependency}: {key or 'no flag opens its breaker'}" if dependency else "no dependency is bad"
+
+    found.look(
+        "dependency_has_breaker",
+        ("flags", "bad"),
+        breaker,
+        expected="no dependency has to be cut off",
+        call="LaunchDarkly:GetFeatureFlags",
+    )
+
 
 def _release(found: Attribution) -> None:
     read = found.read

@@ -112,7 +112,8 @@ observations:
       V(task_explains), V(tenant_explains), V(dependency_explains) and V(unexplained) say who makes the errors;
       V(slow_release), V(slow_route), V(slow_zone), V(slow_task), V(slow_tenant) and V(slow_dependency) who is slow.
     - V(deployment_near_onset), V(flag_near_onset), V(secret_near_onset) and V(call_near_onset) say what was changed.
-    - V(deployment_in_progress) and V(traffic_divided) say how a release can be taken away, V(no_logs) and
+    - V(deployment_in_progress) and V(traffic_divided) say how a release can be taken away,
+      V(dependency_has_breaker) that a dependency can be cut off, V(no_logs) and
       V(new_error_signature) what the request log has.
   returned: success
   type: list
