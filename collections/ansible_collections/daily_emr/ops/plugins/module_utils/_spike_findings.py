@@ -378,7 +378,7 @@ def _switches(found: Attribution) -> None:
         "shed_flags": sorted(flag["key"] for flag in flags if SHED in flag["tags"]),
     }
 
-    def breaker() -> tuple[bool, str]:
+    def cut_off() -> tuple[bool, str]:
         key = found.subjects["circuit_flag"]
         return bool(
             key
@@ -387,7 +387,7 @@ def _switches(found: Attribution) -> None:
     found.look(
         "dependency_has_breaker",
         ("flags", "bad"),
-        breaker,
+        cut_off,
         expected="no dependency has to be cut off",
         call="LaunchDarkly:GetFeatureFlags",
     )

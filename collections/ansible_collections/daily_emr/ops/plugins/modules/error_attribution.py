@@ -241,6 +241,7 @@ from typing import TYPE_CHECKING, Any
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import read_entry, run_module
 from ansible_collections.daily_emr.ops.plugins.module_utils._request_log import utc_now
 from ansible_collections.daily_emr.ops.plugins.module_utils._spike_findings import attribute, result_of, state_of
+from ansible_collections.daily_emr.ops.plugins.module_utils._spike_options import TRAFFIC_THRESHOLDS
 from ansible_collections.daily_emr.ops.plugins.module_utils._spike_readings import read_all
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import SERVICE_OPTION, iso, parse_utc
 
@@ -248,20 +249,11 @@ if TYPE_CHECKING:
     from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clients
     from ansible_collections.daily_emr.ops.plugins.module_utils._modules import Params, Progress
 
-_RATIOS = ("error_ratio", "client_error_ratio", "client_share", "explains_share", "load_times")
-_NUMBERS = ("p95_ms", "min_requests", "min_bad", "min_signature")
 SPEC: dict[str, Any] = {
     "service": SERVICE_OPTION,
     "since": {"type": "str"},
     "known_signatures": {"type": "list", "elements": "str"},
-    "thresholds": {
-        "type": "dict",
-        "required": True,
-        "options": {
-            **{name: {"type": "float", "required": True} for name in _RATIOS},
-            **{name: {"type": "int", "required": True} for name in _NUMBERS},
-        },
-    },
+    "thresholds": TRAFFIC_THRESHOLDS,
 }
 
 

@@ -327,6 +327,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._slo_findings import
     describe_budget,
     observe_budget,
 )
+from ansible_collections.daily_emr.ops.plugins.module_utils._slo_options import SLO_OPTION
 from ansible_collections.daily_emr.ops.plugins.module_utils._slo_prometheus import Prometheus
 from ansible_collections.daily_emr.ops.plugins.module_utils._slo_spans import Pace
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import (
@@ -344,25 +345,7 @@ if TYPE_CHECKING:
 
 BUDGET_SPEC: dict[str, Any] = {
     "service": SERVICE_OPTION,
-    "slo": {
-        "type": "dict",
-        "default": {},
-        "apply_defaults": True,
-        "options": {
-            "target": {"type": "float", "default": 0.999},
-            "month_minutes": {"type": "int"},
-            "freeze_minutes": {"type": "float", "default": 28},
-            "caution_left_minutes": {"type": "float", "default": 7},
-            "down_ratio": {"type": "float", "default": 0.05},
-            "down_requests": {"type": "int", "default": 50},
-            "min_bad": {"type": "int", "default": 10},
-            "min_valid": {"type": "int", "default": 50},
-            "stale_minutes": {"type": "int", "default": 15},
-            "forecast_hours": {"type": "int", "default": 6},
-            "slow_seconds": {"type": "float", "default": 0.6},
-            "slow_ratio": {"type": "float", "default": 0.05},
-        },
-    },
+    "slo": SLO_OPTION,
     "canaries": {"type": "list", "elements": "str", "default": []},
     "source": {"type": "str", "choices": ["cloudwatch", "prometheus"], "default": "cloudwatch"},
     "prometheus_url": {"type": "str"},

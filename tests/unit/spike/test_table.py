@@ -1,0 +1,37 @@
+"""The decision table of error_spike and the observations belong together: no dead row, no unknown word."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.daily_emr.ops.plugins.module_utils._decision import Status, decide
+
+from tests.unit.spike.readings import healthy
+from tests.unit.spike.test_findings import look
+
+ROOT = Path(__file__).resolve().parents[3]
+TABLE = yaml.safe_load((ROOT / "roles/error_spike/vars/causes.yml").read_text())["error_spike_causes"]
+NAMES = sorted(item["name"] for item in look(healthy()).observations)
+
+
+def observed(*findings: str) -> list[dict[str, Any]]:
+    return [{"name": name, "status": Status.FINDING if name in findings else Status.OK} for name in NAMES]
+
+
+def test_the_table_uses_no_word_that_nobody_observes() -> None:
+    words = set()
+    for row in TABLE:
+        for entry in [*row["supported_by"], *row["contradicted_by"]]:
+            words |= {entry} if isinstance(entry, str) else set(entry)
+    assert words <= set(NAMES)
+
+
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: row["cause"])
+def test_every_row_is_reached_by_its_own_support(row: dict[str, Any]) -> None:
+    groups = [[entry] if isinstance(entry, str) else entry for entry in row["supported_by"]]
+    causes = {decide(TABLE, observed(*findings), False).cause for findings in itertools.product(*groups)}
+    assert row["cause"] in causes
