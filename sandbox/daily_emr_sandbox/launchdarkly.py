@@ -33,6 +33,8 @@ SEEDED_FLAGS = {
     "chart-dual-write": (["migration", "route:/api/charts"], True, 25),
     "allergy-interlock": (["safety", "route:/api/charts"], True, 90),
     "read-only": (["mode"], False, 200),
+    "claims-circuit": (["circuit:claims", "route:/api/claims"], False, 150),
+    "reports-off": (["shed"], False, 150),
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from .app.server import READ_ONLY
+from .app.server import CLAIMS_CIRCUIT, READ_ONLY
 from .faults.configuration import BadFlag, BrokenSecret, ScaledToZero, WafBlock
 from .faults.connections import ConnectionStorm, PoolsStuckError, PoolsStuckHang
 from .faults.database import (
@@ -120,7 +120,8 @@ class Scenarios:
             if name is None:
                 self._world.primitives.end()
                 self._world.web.restore_capacity()
-                self._world.launchdarkly.turn(READ_ONLY, on=False, by="release-manager")
+                for switch in (READ_ONLY, CLAIMS_CIRCUIT):
+                    self._world.launchdarkly.turn(switch, on=False, by="release-manager")
             for fault in faults:
                 fault.mend()
                 if fault.name in self._broken:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
@@ -59,11 +60,16 @@ def report(charts: Pool[Session], tenant: str) -> Answer:
     return 200, {"visits_a_day": visits // days}
 
 
-def eligibility(charts: Pool[Session], tenant: str, claims_url: str) -> Answer:
-    """Whether the insurer pays; 504 or 502 when it cannot be asked, and the facility asks again later."""
+def eligibility(charts: Pool[Session], tenant: str, claims_url: str, cut_off: Callable[[], bool]) -> Answer:
+    """Whether the insurer pays; 504 or 502 when it cannot be asked, and the facility asks again later.
+
+    cut_off: whether the circuit breaker is open. Then nobody is asked: care goes on with "unverified" (A5.4, M4).
+    """
     with charts.connection() as session:
         row = session.execute("SELECT settings FROM facilities WHERE tenant = %s", (tenant,)).fetchone()
     check_settings(row[0] if row else None)
+    if cut_off():
+        return 200, {"eligible": None, "status": "unverified"}
     try:
         with dependency("claims"):
             return 200, {"eligible": _ask_claims(claims_url)}

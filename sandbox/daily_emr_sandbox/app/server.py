@@ -35,6 +35,7 @@ CHARTS = "/api/charts"
 CHART = re.compile(rf"{CHARTS}/[^/]+")
 NEW_CHART_VIEW = "new-chart-view"
 READ_ONLY = "read-only"
+CLAIMS_CIRCUIT = "claims-circuit"
 RETRY_AFTER_S = 60
 BODY_LIMIT = 64 * 1024
 
@@ -70,7 +71,11 @@ class Application:
         self._questions: dict[tuple[str, str], Question] = {
             ("GET", "/api/appointments"): clinic.appointments,
             ("GET", "/api/reports"): clinic.report,
-            ("POST", "/api/claims/eligibility"): partial(clinic.eligibility, claims_url=environ.get("CLAIMS_URL", "")),
+            ("POST", "/api/claims/eligibility"): partial(
+                clinic.eligibility,
+                claims_url=environ.get("CLAIMS_URL", ""),
+                cut_off=lambda: self.flags.is_on(CLAIMS_CIRCUIT),
+            ),
         }
         self._checks = {
             "database": readiness.database_check(to_database),

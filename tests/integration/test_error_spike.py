@@ -1,0 +1,65 @@
+"""Requests fail or are slow: who makes the bad ones is found, and only that is taken away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from daily_emr_sandbox.client import Sandbox
+
+from tests.integration.conftest import Operator, Witness, rested
+from tests.integration.rehearsal import Expected, Rows, recording, rehearse
+
+FAULTS = {
+    "bad_release_errors": Expected("release_everywhere", ["ecs_service_release"]),
+    "canary_fails": Expected("bad_canary", ["listener_weights"]),
+    "one_route_fails": Expected("bad_route", words="Ask the owner of the route"),
+    "one_zone_errors": Expected("zone_cut_off", ["zonal_shift"]),
+    "one_task_errors": Expected("bad_task", words="healthy targets"),
+    "one_tenant_fails": Expected("bad_tenant", words="Lower the severity to SEV3"),
+    "bad_flag": Expected("bad_flag", ["feature_flag"]),
+    "slow_third_party": Expected("bad_dependency", ["feature_flag"]),
+    "latency_without_errors": Expected("queueing", words="Something that all share is short"),
+}
+
+
+@pytest.fixture(autouse=True)
+def _healthy(healthy: None) -> None:
+    """Each fault starts from a healthy system."""
+
+
+@pytest.fixture
+def operator(sandbox: Sandbox, tmp_path: Path) -> Operator:
+    return Operator(sandbox, tmp_path / "runs", "error_spike")
+
+
+@pytest.fixture(scope="module")
+def recorded() -> Iterator[Rows]:
+    with recording("error_spike") as rows:
+        yield rows
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_named_and_mended_or_handed_over(
+    operator: Operator, sandbox: Sandbox, fault: str, recorded: Rows
+) -> None:
+    rested(sandbox)
+    sandbox.break_(fault)
+    rehearse(operator, sandbox, fault, FAULTS[fault], recorded)
+
+
+def test_one_error_in_fifty_at_night_calls_nobody(operator: Operator, sandbox: Sandbox) -> None:
+    sandbox.break_("night_traffic")
+    witness = Witness(sandbox)
+    run = operator.playbook()
+    assert run.record()["outcome"] == "noop", run.output
+    assert witness.mutating() == []
+
+
+def test_without_metrics_nothing_is_known_and_nothing_is_done(operator: Operator, sandbox: Sandbox) -> None:
+    sandbox.break_("metrics_missing")
+    witness = Witness(sandbox)
+    run = operator.playbook()
+    assert run.record()["decision"]["verdict"] == "undetermined", run.output
+    assert witness.changes() == []
