@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import time
 from collections.abc import Iterator
@@ -44,7 +45,8 @@ def arc(aws: Aws) -> Iterator[Any]:
     client = aws.client("arc-zonal-shift")
     yield client
     for shift in client.list_zonal_shifts(status="ACTIVE")["items"]:
-        client.cancel_zonal_shift(zonalShiftId=shift["zonalShiftId"])
+        with contextlib.suppress(client.exceptions.ConflictException):  # it ended by itself meanwhile
+            client.cancel_zonal_shift(zonalShiftId=shift["zonalShiftId"])
 
 
 def start(arc, arn: str, away_from: str = "afs1-az1", expires_in: str = "72h"):

@@ -58,7 +58,7 @@ def test_the_table_only_uses_observations_that_are_made() -> None:
     assert set(SYMPTOMS) <= set(NAMES)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.fixed_dictionaries({name: st.sampled_from(["ok", "finding", "unknown"]) for name in NAMES}),
     st.sampled_from([False, None]),
