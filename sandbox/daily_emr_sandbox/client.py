@@ -92,6 +92,10 @@ class Sandbox:
         """Make a named fault, and return when it is visible; or do a primitive, such as hang_zone(zone=…)."""
         return self._call("POST", f"/break/{name}", options)
 
+    def await_alarm(self, name: str) -> None:
+        """Return when somebody would be called for a named fault that was just broken."""
+        self._call("POST", f"/alarm/{name}")
+
     def mend(self, name: str | None = None) -> dict[str, Any]:
         """Mend a named fault, or everything."""
         return self._call("POST", f"/mend/{name}" if name else "/mend")

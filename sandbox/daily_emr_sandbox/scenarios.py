@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 from .app.server import CLAIMS_CIRCUIT, READ_ONLY
@@ -21,8 +22,10 @@ from .faults.releases import BadReleaseCrash, BadReleaseErrors, RollbackImageDel
 from .faults.sessions import IdleInTransaction, LockStorm
 from .faults.spike import (
     CanaryFails,
+    FlagFails,
     LatencyWithoutErrors,
     MetricsMissing,
+    NewReleaseFails,
     NightTraffic,
     OneRouteFails,
     OneTaskErrors,
@@ -31,7 +34,9 @@ from .faults.spike import (
     SlowThirdParty,
 )
 from .faults.storage import OrphanedSlot, StorageFull
+from .loop import wait_until
 from .primitives import Primitives
+from .web import WAIT_S
 
 if TYPE_CHECKING:
     from .faults.base import Fault
@@ -64,9 +69,11 @@ FAULTS: tuple[type[Fault], ...] = (
     CanaryFails,
     WafBlock,
     BadFlag,
+    FlagFails,
     RollbackImageDeleted,
     BadReleaseCrash,
     BadReleaseErrors,
+    NewReleaseFails,
     BrokenSecret,
     WedgedTasks,
     PoolsStuckError,
@@ -75,6 +82,10 @@ FAULTS: tuple[type[Fault], ...] = (
     LatencyWithoutErrors,
 )
 ALIASES = {"bad_release": "bad_release_errors", "credentials_rotated": "broken_secret"}
+
+
+USUAL_MIN = 30.0
+"""AWS minutes of traffic that are known before a fault that only the traffic shows."""
 
 
 class Scenarios:
@@ -108,6 +119,8 @@ class Scenarios:
         with self._turn:
             if fault.name not in self._broken:
                 self._broken.append(fault.name)
+            if fault.alarm_min:
+                self._wait_usual()
             fault.break_()
         return {"broken": fault.name, "summary": fault.summary}
 
@@ -130,6 +143,19 @@ class Scenarios:
                 self._world.instance.let_time_pass()
                 self._world.wait_healthy()
         return {"mended": [fault.name for fault in faults]}
+
+    def await_alarm(self, name: str) -> dict[str, Any]:
+        """Return when somebody would be called for the fault: at once, or as soon as the alarm of the traffic rings."""
+        minutes = 0.0 if name in Primitives.NAMES else self._named(name).alarm_min
+        late_s = self._world.settings.scaled(minutes * 60)
+        rings_at = time.monotonic() + late_s
+        wait_until(lambda: time.monotonic() >= rings_at, "an alarm rings", late_s + WAIT_S)
+        return {"alarm": name}
+
+    def _wait_usual(self) -> None:
+        """An alarm rings where the traffic is not as usual, so there has to be usual traffic first."""
+        traffic, enough_s = self._world.traffic, self._world.settings.scaled(USUAL_MIN * 60)
+        wait_until(lambda: traffic.age_s > enough_s, "there is usual traffic", enough_s + WAIT_S)
 
     def _named(self, name: str) -> Fault:
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 import uuid
 from collections import deque
 from collections.abc import Iterator
@@ -88,8 +89,10 @@ class Traffic:
         self._known = deque((f"synthetic-{number}" for number in range(1, 201)), maxlen=200)
         self._planted = ""
         self._running: asyncio.Task[None] | None = None
+        self._started_at = time.monotonic()
 
     def start(self) -> None:
+        self._started_at = time.monotonic()
         self._loop.run(self._start())
 
     def stop(self) -> None:
@@ -104,6 +107,11 @@ class Traffic:
     @property
     def errors(self) -> int:
         return self._ledger.errors
+
+    @property
+    def age_s(self) -> float:
+        """For how many seconds there has been traffic."""
+        return time.monotonic() - self._started_at
 
     def plant(self, value: str) -> None:
         """Use a synthetic patient value wherever real ones would be, so that tests can look where it must not be.

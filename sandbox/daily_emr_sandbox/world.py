@@ -195,6 +195,7 @@ class World:
             ("GET", "/ledger", self.traffic.ledger),
             ("POST", "/plant", self.traffic.plant),
             ("POST", "/break/{name}", scenarios.break_),
+            ("POST", "/alarm/{name}", scenarios.await_alarm),
             ("POST", "/mend/{name}", scenarios.mend),
             ("POST", "/mend", scenarios.mend),
             ("GET", "/launchdarkly/log", lambda: {"requests": flags.log()}),

@@ -47,6 +47,7 @@ def run_drill(project: Project, console: Console, name: str, fault: str) -> int:
         before, began_at = sandbox.ledger(), datetime.now(UTC)
         sandbox.break_(fault)
         broken_at = datetime.now(UTC)  # break_ returns when the fault is in effect
+        sandbox.await_alarm(fault)
     console.print(Text(f"Broken: {fault}. What on-call does now:", "bold"))
     console.print(Text(f"  runbook run {name} -i {SANDBOX}"))
     verdict = run_runbook(project, console, Request(name, SANDBOX))

@@ -98,6 +98,7 @@ def break_(
     sandbox = open_sandbox(Project.find())
     with told():
         sandbox.break_(fault, **given)
+        sandbox.await_alarm(fault)
     Console().print(Text(f"Broken: {fault}."))
 
 

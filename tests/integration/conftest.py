@@ -134,7 +134,7 @@ def mended(sandbox: Sandbox) -> Iterator[None]:
 @pytest.fixture
 def healthy(sandbox: Sandbox, mended: None) -> None:  # noqa: ARG001 - it must run
     """For a diagnosis, which reads metrics: a mended system with no trace of an earlier fault in them."""
-    wait_until(lambda: _forgotten(sandbox.ledger()["last_error_at"]), "users have seen no error for a while", PATIENT_S)
+    wait_until(lambda: last_error_is_older(sandbox, METRIC_WINDOW), "users have seen no error for a while", PATIENT_S)
 
 
 def rested(sandbox: Sandbox) -> None:
@@ -150,9 +150,10 @@ def rested(sandbox: Sandbox) -> None:
     wait_until(cool, "the last deployment is longer ago than the cool-down", PATIENT_S)
 
 
-def _forgotten(last_error_at: str | None) -> bool:
-    """Whether the last error of a user is further back than the metrics that a diagnosis looks at."""
-    return last_error_at is None or datetime.now(UTC) - datetime.fromisoformat(last_error_at) > METRIC_WINDOW
+def last_error_is_older(sandbox: Sandbox, age: timedelta) -> bool:
+    """Whether the last error of a user is further back than what metrics are looked at for."""
+    last_error_at = sandbox.ledger()["last_error_at"]
+    return last_error_at is None or datetime.now(UTC) - datetime.fromisoformat(last_error_at) > age
 
 
 class Witness:

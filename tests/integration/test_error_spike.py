@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from daily_emr_sandbox.client import Sandbox
+from daily_emr_sandbox.loop import wait_until
 
-from tests.integration.conftest import Operator, Witness, rested
+from tests.integration.conftest import PATIENT_S, PREFIX, TIME_FACTOR, Operator, Witness, last_error_is_older, rested
 from tests.integration.rehearsal import Expected, Rows, recording, rehearse
 
 FAULTS = {
-    "bad_release_errors": Expected("release_everywhere", ["ecs_service_release"]),
+    "new_release_fails": Expected("release_everywhere", ["ecs_service_release"]),
     "canary_fails": Expected("bad_canary", ["listener_weights"]),
     "one_route_fails": Expected("bad_route", words="Ask the owner of the route"),
     "one_zone_errors": Expected("zone_cut_off", ["zonal_shift"]),
-    "one_task_errors": Expected("bad_task", words="healthy targets"),
+    "one_task_errors": Expected("bad_task", words="1 healthy target would remain"),
     "one_tenant_fails": Expected("bad_tenant", words="Lower the severity to SEV3"),
-    "bad_flag": Expected("bad_flag", ["feature_flag"]),
+    "flag_fails": Expected("bad_flag", ["feature_flag"]),
     "slow_third_party": Expected("bad_dependency", ["feature_flag"]),
     "latency_without_errors": Expected("queueing", words="Something that all share is short"),
 }
@@ -46,10 +48,21 @@ def test_a_fault_is_named_and_mended_or_handed_over(
 ) -> None:
     rested(sandbox)
     sandbox.break_(fault)
+    sandbox.await_alarm(fault)
     rehearse(operator, sandbox, fault, FAULTS[fault], recorded)
 
 
+def test_a_bad_task_that_can_be_spared_is_stopped(operator: Operator, sandbox: Sandbox) -> None:
+    sandbox.boto("ecs").update_service(cluster=PREFIX, service=f"{PREFIX}-web", desiredCount=3)
+    wait_until(lambda: len(sandbox.status()["tasks"]) == 3, "a third task runs", PATIENT_S)
+    sandbox.break_("one_task_errors")
+    sandbox.await_alarm("one_task_errors")
+    rehearse(operator, sandbox, "one_task_errors", Expected("bad_task", ["ecs_task"]), [])
+
+
 def test_one_error_in_fifty_at_night_calls_nobody(operator: Operator, sandbox: Sandbox) -> None:
+    # What failed an hour ago is of the day.
+    wait_until(lambda: last_error_is_older(sandbox, timedelta(hours=1) / TIME_FACTOR), "the day is over", PATIENT_S)
     sandbox.break_("night_traffic")
     witness = Witness(sandbox)
     run = operator.playbook()
@@ -59,6 +72,7 @@ def test_one_error_in_fifty_at_night_calls_nobody(operator: Operator, sandbox: S
 
 def test_without_metrics_nothing_is_known_and_nothing_is_done(operator: Operator, sandbox: Sandbox) -> None:
     sandbox.break_("metrics_missing")
+    sandbox.await_alarm("metrics_missing")
     witness = Witness(sandbox)
     run = operator.playbook()
     assert run.record()["decision"]["verdict"] == "undetermined", run.output

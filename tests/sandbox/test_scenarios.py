@@ -149,9 +149,11 @@ def cache_refuses(seen: Seen) -> None:
 SIGNS: dict[str, Callable[[Seen], None]] = {
     "bad_release_crash": release_crashes,
     "bad_release_errors": release_fails,
+    "new_release_fails": release_fails,
     "wedged_tasks": tasks_hang,
     "scaled_to_zero": nothing_runs,
     "bad_flag": flag_is_on,
+    "flag_fails": flag_is_on,
     "broken_secret": database_refuses_the_secret,
     "zone_impaired": one_zone_times_out,
     "rollback_image_deleted": image_is_gone,

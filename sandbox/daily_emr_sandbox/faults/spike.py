@@ -10,7 +10,8 @@ from ..settings import TASK_PORT
 from ..traffic import DAY_RATE, NIGHT_RATE, TENANTS
 from ..web import CHART, probe
 from .base import Fault
-from .releases import BAD_RELEASE
+from .configuration import BadFlag
+from .releases import BAD_RELEASE, BadReleaseErrors
 
 if TYPE_CHECKING:
     from ..world import World
@@ -22,13 +23,19 @@ CLAIMS_DELAYS_S = (3.0, 1.0)
 """In turn: longer than the application waits, and slow but answered."""
 ONE_IN_FIVE = (500, 200, 200, 200, 200)
 """Eligibility is one request in ten, so this is one error in fifty requests."""
+FEW_FAIL_MIN, MANY_FAIL_MIN = 20.0, 12.0
+"""An alarm on the fastest burn rate rings 8.6 minutes after one request in ten begins to fail, and metrics are up to
+three minutes late (incident domain, B.2). Users are few here, so one in ten takes longer to be more than chance."""
 QUIET_S = 60.0
 """AWS seconds without a data point that make missing metrics visible."""
+STALE_MIN = 15.0
+"""Minutes until nothing is known any more (`stale_minutes` of daily_emr.ops.error_budget)."""
 
 
 class CanaryFails(Fault):
     name = "canary_fails"
     summary = "the canary of a new release gets 10 % of the traffic, and its API routes answer 500"
+    alarm_min = FEW_FAIL_MIN
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
@@ -118,9 +125,22 @@ COPIED = (
 """What the canary's target group has from the one of the service."""
 
 
+class NewReleaseFails(BadReleaseErrors):
+    name = "new_release_fails"
+    summary = "a release runs everywhere and its chart routes answer 500, until the alarm of the error ratio rings"
+    alarm_min = MANY_FAIL_MIN
+
+
+class FlagFails(BadFlag):
+    name = "flag_fails"
+    summary = "the flag new-chart-view was turned on and reading charts fails, until the alarm of the error ratio rings"
+    alarm_min = MANY_FAIL_MIN
+
+
 class OneRouteFails(Fault):
     name = "one_route_fails"
     summary = "a row of data breaks one route, /api/reports, in every release"
+    alarm_min = FEW_FAIL_MIN
     statement: ClassVar[bytes] = b"UPDATE reports SET days = %s WHERE month = '2026-10-01'"
     broken: ClassVar[object] = 0
     whole: ClassVar[object] = 21
@@ -156,6 +176,7 @@ class OneTenantFails(OneRouteFails):
 class OneZoneErrors(Fault):
     name = "one_zone_errors"
     summary = "the session cache refuses one zone; tasks there live, and answer 503 at once"
+    alarm_min = MANY_FAIL_MIN
 
     def break_(self) -> None:
         # The first zone that has tasks, as with every fault of a zone.
@@ -178,6 +199,7 @@ class OneZoneErrors(Fault):
 class OneTaskErrors(Fault):
     name = "one_task_errors"
     summary = "the disk of one task is full: it passes its health checks, and answers 500"
+    alarm_min = MANY_FAIL_MIN
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
@@ -210,6 +232,7 @@ class OneTaskErrors(Fault):
 class LatencyWithoutErrors(Fault):
     name = "latency_without_errors"
     summary = "the event loop of every task pauses again and again: users wait, and no request fails"
+    alarm_min = MANY_FAIL_MIN
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
@@ -240,6 +263,7 @@ SLOW_S = 0.4
 class SlowThirdParty(Fault):
     name = "slow_third_party"
     summary = "the claims service answers late: half of the eligibility checks time out, the others take a second"
+    alarm_min = FEW_FAIL_MIN
 
     def break_(self) -> None:
         self.world.claims.slow(*CLAIMS_DELAYS_S)
@@ -271,6 +295,7 @@ class NightTraffic(Fault):
 class MetricsMissing(Fault):
     name = "metrics_missing"
     summary = "the load balancer serves, and CloudWatch gets none of its metrics"
+    alarm_min = STALE_MIN
 
     def break_(self) -> None:
         if self.world.balancer.reports_metrics:

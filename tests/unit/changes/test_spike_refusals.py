@@ -204,7 +204,7 @@ def test_a_query_that_does_not_end_is_a_reading_that_is_missing(
 
 def test_a_stop_says_what_carries_the_traffic(three_tasks: World, run: Runner) -> None:
     assert run.plan("ecs_task", OUTLIER)["prediction"] == [
-        f"2 healthy targets carry the traffic until ECS has started another task of {P}-web:2."
+        f"Until ECS has started another task of {P}-web:2, the traffic is carried by 2 healthy targets."
     ]
     assert three_tasks.mutations == []
 

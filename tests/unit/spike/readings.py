@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ansible_collections.daily_emr.ops.plugins.module_utils._attribution import DIMENSIONS, change_point
+from ansible_collections.daily_emr.ops.plugins.module_utils._attribution import DIMENSIONS, Onset, change_point
 from ansible_collections.daily_emr.ops.plugins.module_utils._request_log import (
     BAD_BY_ALL,
     CLIENT_ERRORS,
@@ -77,6 +77,11 @@ def minutes(rows: list[tuple[int, Json]], p95_ms: float = 40.0, end: datetime = 
 GOOD = {"target_2xx": 290, "target_4xx": 10}
 
 
+def period(start: datetime, onset: Onset | None = None, known_from: datetime = NOW - timedelta(minutes=90)) -> Period:
+    """From start until now; what was changed from an hour before to five minutes after it is suspicious."""
+    return Period(start, NOW, onset, known_from, start - timedelta(minutes=60), start + timedelta(minutes=5))
+
+
 def readings(log: Log, during: Json, known: Log | None = None, p95_ms: float = 40.0, **values: Any) -> Readings:
     """Ten minutes of trouble after eighty of peace."""
     made = Readings()
@@ -84,7 +89,7 @@ def readings(log: Log, during: Json, known: Log | None = None, p95_ms: float = 4
     onset = change_point(traffic.points)
     made.values = {
         "traffic": traffic,
-        "period": Period(onset.at if onset else NOW - timedelta(minutes=15), NOW, onset, traffic.minutes[0].at),
+        "period": period(onset.at if onset else NOW - timedelta(minutes=15), onset, traffic.minutes[0].at),
         "balancer": {"arn": "arn:lb", "zones": {"afs1-az1": "af-south-1a", "afs1-az2": "af-south-1b"}},
         "no_logs": "",
         "history": [deployment(2, 4000)],

@@ -106,6 +106,9 @@ def series(*parts: tuple[int, int, int]) -> list[Point]:
         pytest.param(series((40, 0, 300), (10, 10, 300), (10, 60, 300)), 40, id="it grew"),
         pytest.param(series((50, 0, 300), (9, 60, 300), (1, 0, 300)), 50, id="one good minute is no end"),
         pytest.param(series((1, 60, 300), (49, 0, 300), (10, 60, 300)), 50, id="a bad minute long ago"),
+        pytest.param(
+            series((5, 0, 10), (20, 4, 10), (40, 0, 10), *[(1, 0, 10), (1, 1, 10)] * 12), 66, id="few before a peak"
+        ),
         pytest.param(series((50, 0, 0), (10, 0, 0)), None, id="nobody came"),
         pytest.param([], None, id="nothing was counted"),
     ],
@@ -132,7 +135,7 @@ def change(kind: str, minutes: float) -> dict[str, object]:
 def test_suspects_are_those_near_the_onset_the_nearest_first() -> None:
     changes = [change("flag", -59), change("flag", -61), change("secret", 4), change("call", 6), change("release", -4)]
 
-    found = suspects(changes, START)
+    found = suspects(changes, START, START - timedelta(minutes=60), START + timedelta(minutes=5))
 
     assert [(item["name"], item["minutes_before"]) for item in found] == [
         ("release-4", 4.0),

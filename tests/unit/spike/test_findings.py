@@ -14,7 +14,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._spike_findings impo
     result_of,
     state_of,
 )
-from ansible_collections.daily_emr.ops.plugins.module_utils._spike_readings import LOG_READINGS, Period
+from ansible_collections.daily_emr.ops.plugins.module_utils._spike_readings import LOG_READINGS
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Readings, iso
 
 from tests.unit.spike import readings as made
@@ -163,7 +163,7 @@ def test_after_a_change_the_signatures_are_compared_with_those_of_the_first_look
     known: list[str] | None, status: str
 ) -> None:
     readings = made.readings([*made.usual(), *made.bad(5, route="/api/appointments")], GOOD)
-    readings.values["period"] = Period(NOW - timedelta(minutes=5), NOW, None, NOW - timedelta(minutes=90))
+    readings.values["period"] = made.period(NOW - timedelta(minutes=5))
 
     found = look(readings, known)
 
@@ -176,7 +176,7 @@ def test_after_a_change_only_what_came_after_it_counts() -> None:
     readings.values["traffic"] = made.minutes([(80, GOOD), (8, made.errors(24)), (2, GOOD)])
     assert state_of(look(readings)) is False
 
-    readings.values["period"] = Period(NOW - timedelta(minutes=2), NOW, None, NOW - timedelta(minutes=90))
+    readings.values["period"] = made.period(NOW - timedelta(minutes=2))
     assert state_of(look(readings)) is True
 
 

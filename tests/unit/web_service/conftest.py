@@ -41,7 +41,9 @@ class Live:
     def params(self, module: str, **more: Any) -> Json:
         entry = _module(module).ENTRY
         known = {"environment": self.environment, "service": self.service, "thresholds": self.thresholds}
-        known |= {name: self.thresholds[name] for name in ("min_healthy_targets", "min_zones")}
+        known |= {
+            name: self.thresholds[name] for name in ("min_healthy_targets", "min_zones") if name in self.thresholds
+        }
         given = {name: value for name, value in known.items() if name in entry.argument_spec} | more
         checked = ArgumentSpecValidator(entry.argument_spec).validate(given)
         assert not checked.error_messages, checked.error_messages

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from statistics import median
 from typing import Any
 
@@ -34,9 +34,6 @@ OVER = 10
 # Values on either side of an onset: fewer say nothing of what is usual, or of what goes on.
 LEAST_BEFORE = 5
 LEAST_AFTER = 2
-# Metrics are late and clocks apart: a change may seem to come after what it caused.
-SUSPECT_BEFORE = timedelta(minutes=60)
-SUSPECT_AFTER = timedelta(minutes=5)
 
 Json = dict[str, Any]
 
@@ -173,24 +170,17 @@ def change_point(points: Sequence[Point]) -> Onset | None:
     """The minute in which the trouble that goes on now began.
 
     The series is divided where two ratios describe it better than one, and again within the parts, until chance could
-    explain what is left (each part as one binomial). The usual ratio is that of the best part that is long enough. From
-    the end backwards, all parts that are clearly worse than usual belong to the trouble; one that is ten times better
-    than the last does not, so that trouble which ended before is left out. Minutes that nobody counted are left out,
-    not filled with zeros.
+    explain what is left (each part as one binomial). From the end backwards, all parts that are clearly worse than one
+    that is long enough belong to the trouble; one that is ten times better than the last does not, so that trouble
+    which ended before is left out. Minutes that nobody counted are left out, not filled with zeros.
     """
     parts = _parts(sorted((point for point in points if point.requests), key=lambda point: point.at))
     if len(parts) > 1 and len(parts[-1]) < LEAST_AFTER:
         parts[-2:] = [[*parts[-2], *parts[-1]]]
     counts = [pooled(part) for part in parts]
-    usual = min(
-        (count for part, count in zip(parts, counts, strict=True) if len(part) >= LEAST_BEFORE),
-        key=lambda count: count.ratio,
-        default=None,
-    )
-    if usual is None:
-        return None
+    usual = [count for part, count in zip(parts, counts, strict=True) if len(part) >= LEAST_BEFORE]
     first = len(parts)
-    while first and clearly_worse(counts[first - 1], usual, TIMES_MORE, CLEARLY_AMONG_MANY):
+    while first and any(clearly_worse(counts[first - 1], one, TIMES_MORE, CLEARLY_AMONG_MANY) for one in usual):
         if counts[first - 1].ratio * OVER < counts[-1].ratio:
             break
         first -= 1
@@ -215,8 +205,8 @@ def pooled(points: Iterable[Point]) -> Count:
     return Count(sum(point.bad for point in found), sum(point.requests for point in found))
 
 
-def suspects(changes: Iterable[Json], onset: datetime) -> list[Json]:
-    """The changes from an hour before the onset to five minutes after it, the nearest first.
+def suspects(changes: Iterable[Json], onset: datetime, start: datetime, end: datetime) -> list[Json]:
+    """The changes between start and end, the nearest to the onset first.
 
     Each change has "kind", "name" and "at" (a datetime); it gets "minutes_before", negative after the onset. At the
     same distance one before the onset comes first: what comes later can only have been seen late.
@@ -225,7 +215,7 @@ def suspects(changes: Iterable[Json], onset: datetime) -> list[Json]:
         # Adding 0.0 makes zero of minus zero.
         {**change, "minutes_before": round((onset - change["at"]).total_seconds() / 60, 1) + 0.0}
         for change in changes
-        if onset - SUSPECT_BEFORE <= change["at"] <= onset + SUSPECT_AFTER
+        if start <= change["at"] <= end
     ]
     return sorted(near, key=lambda item: (abs(item["minutes_before"]), item["minutes_before"] < 0, item["name"]))
 

@@ -68,6 +68,7 @@ _CALLS = {
     "call": "cloudtrail:LookupEvents",
 }
 Answer = tuple[bool | None, str]
+_NOBODY = "no request was counted lately: nobody came, or nothing counts"
 _METRICS, _LOG = "cloudwatch:GetMetricData", "logs:StartQuery"
 
 
@@ -178,8 +179,10 @@ def _low(found: Attribution) -> Answer:
 
 
 def _elevated(found: Attribution) -> Answer:
-    count, bad = found.lately.count, found.traffic.count.bad
-    seen = f"{count.bad} of {plural(count.requests, 'request')} lately, {bad} bad ones in all"
+    count, bad = found.lately.count, found.traffic.hour(parse_utc(found.at)).count.bad
+    if not count.requests:
+        return None, _NOBODY
+    seen = f"{count.bad} of {plural(count.requests, 'request')} lately, {bad} bad ones in an hour"
     if count.bad == 0 or bad < found.thresholds["min_bad"]:
         return False, seen
     if count.requests < found.thresholds["min_requests"]:
@@ -189,8 +192,10 @@ def _elevated(found: Attribution) -> Answer:
 
 def _late(found: Attribution) -> Answer:
     p95, count = found.lately.p95_ms, found.lately.count
+    if not count.requests:
+        return None, _NOBODY
     if p95 is None:
-        return (None, "requests, and no response time") if count.requests > count.bad else (False, "no requests")
+        return (None, "requests, and no response time") if count.requests > count.bad else (False, "no good answers")
     return p95 > found.thresholds["p95_ms"], f"P95 {p95:.0f} ms"
 
 
@@ -379,14 +384,14 @@ def _switches(found: Attribution) -> None:
     }
 
     def cut_off() -> tuple[bool, str]:
+        if not dependency:
+            return False, "no dependency is bad"
         key = found.subjects["circuit_flag"]
-        return bool(
-            key
-        ), f"{dependency}: {key or 'no flag opens its breaker'}" if dependency else "no dependency is bad"
+        return bool(key), f"{dependency}: {key or 'no flag opens its breaker'}"
 
     found.look(
         "dependency_has_breaker",
-        ("flags", "bad"),
+        ("flags", "bad") if dependency else ("bad",),
         cut_off,
         expected="no dependency has to be cut off",
         call="LaunchDarkly:GetFeatureFlags",
@@ -452,7 +457,8 @@ def _release(found: Attribution) -> None:
 def _changes(found: Attribution) -> None:
     onset = found.period.onset
     changes, _unread = changes_of(found.readings)
-    found.suspects = suspects(changes, onset.at) if onset else []
+    period = found.period
+    found.suspects = suspects(changes, onset.at, period.suspect_from, period.suspect_to) if onset else []
     for kind, reading in _KINDS.items():
         found.subjects[f"suspect_{kind}"] = None
         found.look(

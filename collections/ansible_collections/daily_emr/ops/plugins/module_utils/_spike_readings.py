@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._attribution import (
     DIMENSIONS,
-    SUSPECT_AFTER,
-    SUSPECT_BEFORE,
     Onset,
     change_point,
 )
@@ -52,6 +50,9 @@ _USUAL_WINDOW_S = 900.0
 _SHORTEST_WINDOW_S = 10.0
 # Of requests that WAF sampled; WAF samples in steps of its own.
 _COUNTED_WINDOW_S, _SHORTEST_SAMPLED_S = 300.0, 60.0
+# Metrics are late and clocks apart: a change may seem to come after what it caused, by two periods at least.
+_SUSPECT_BEFORE_S, _SUSPECT_AFTER_S = 3600.0, 300.0
+_LATE_PERIODS = 2
 # CloudTrail gives 50 events a page and takes two calls a second.
 _EVENT_PAGES = 3
 _EVENTS = 50
@@ -68,6 +69,9 @@ class Period:
     end: datetime
     onset: Onset | None
     known_from: datetime
+    suspect_from: datetime
+    suspect_to: datetime
+    """Between these two a change may have made the onset."""
 
 
 def read_all(clients: Clients, service: Json, now: datetime, since: datetime | None) -> Readings:
@@ -100,7 +104,12 @@ class _Look(Chains):
         start = self.since or (onset.at if onset else self.now - timedelta(seconds=back))
         start = min(start, self.now - timedelta(seconds=_SHORTEST_WINDOW_S)) if self.since is None else start
         oldest = traffic.minutes[0].at if traffic and traffic.minutes else start
-        found = self.readings.values["period"] = Period(start, self.now, onset, min(oldest, start))
+        seconds, began = self.clients.environment.seconds, onset.at if onset else start
+        late_s = max(seconds(_SUSPECT_AFTER_S), _LATE_PERIODS * traffic.period_s if traffic else 0.0)
+        suspect_from = began - timedelta(seconds=seconds(_SUSPECT_BEFORE_S))
+        suspect_to = min(began + timedelta(seconds=late_s), self.now)
+        found = Period(start, self.now, onset, min(oldest, start), suspect_from, suspect_to)
+        self.readings.values["period"] = found
         return found
 
     def log(self, period: Period) -> None:
@@ -139,10 +148,10 @@ class _Look(Chains):
     def changes(self, period: Period) -> None:
         if not period.onset:
             return
-        start, end = period.onset.at - SUSPECT_BEFORE, min(period.onset.at + SUSPECT_AFTER, self.now)
+        start, flags = period.suspect_from, self.service["feature_flags"]
         self.take(
-            events=lambda: read_events(self.clients, start, end),
-            flag_changes=lambda: read_flag_changes(self.clients, self.service["feature_flags"], start),
+            events=lambda: read_events(self.clients, start, period.suspect_to),
+            flag_changes=lambda: read_flag_changes(self.clients, flags, start),
         )
 
     def flags(self) -> None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _POINTS = 90
 # Points that are "now"; three of them are what the alarms look at, five the short window of the fastest burn rate.
 LATELY = 5
+# Points over which failures are counted that are more than one or two (B.2, low-traffic guard).
+_HOUR = 60
 _LATENCY = 3
 # RequestCount does not count requests for which no target could be chosen, so the answers are counted instead.
 _SUMS = {
@@ -69,6 +71,9 @@ class Traffic:
     def lately(self, now: datetime) -> Traffic:
         """The last periods by the clock, whether or not anything was reported in them."""
         return self.since(now - timedelta(seconds=(LATELY + 1) * self.period_s))
+
+    def hour(self, now: datetime) -> Traffic:
+        return self.since(now - timedelta(seconds=_HOUR * self.period_s))
 
     @property
     def points(self) -> list[Point]:

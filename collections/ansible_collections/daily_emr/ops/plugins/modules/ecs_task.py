@@ -83,7 +83,8 @@ prediction:
   returned: always
   type: list
   elements: str
-  sample: ["2 healthy targets carry the traffic until ECS has started another task of daily-emr-staging-web:42."]
+  sample:
+    - Until ECS has started another task of daily-emr-staging-web:42, the traffic is carried by 2 healthy targets.
 undo:
   description: The module and arguments that would undo the change, or a sentence why nothing can.
   returned: always
@@ -240,7 +241,7 @@ class Task(WebServiceChange):
             return []
         remaining = plural(self._remaining(context), "healthy target")
         revision = context["mine"]["revision"]
-        return [f"{remaining} carry the traffic until ECS has started another task of {revision}."]
+        return [f"Until ECS has started another task of {revision}, the traffic is carried by {remaining}."]
 
     def apply(self, before: Json) -> None:
         incident = (self.params.get("incident") or {}).get("id", "")
