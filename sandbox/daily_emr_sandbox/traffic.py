@@ -32,6 +32,10 @@ DECK = ("write",) * 2 + ("read",) * 4 + ("log_in", "appointments", "eligibility"
 TENANTS = tuple(f"facility-{number}" for number in range(1, 9))
 TIMEOUT_S = 5.0
 IN_FLIGHT = 64
+SLOW_S = 0.6
+"""The latency that the users were promised (blueprint, section 5)."""
+SLOW_OF = (2, 20)
+"""So many slow ones among so many answers in a row are more than the one in twenty that may be slow."""
 RECOVERED_AFTER = 30
 """Answers in a row without an error that end an outage, though it may hit one tenant only."""
 DAY_RATE = 10.0
@@ -47,12 +51,20 @@ class Ledger:
     acknowledged: list[str] = field(default_factory=list)
     last_ok_at: datetime | None = None
     last_error_at: datetime | None = None
+    last_slow_at: datetime | None = None
+    """When the answers were last slower than promised."""
     first_error_at: datetime | None = None
     """Start of the outage that is going on, else of the last one."""
     recovered_at: datetime | None = None
     """First good answer after the last outage; None while one is going on."""
     _good_in_a_row: int = RECOVERED_AFTER
     _good_since: datetime | None = None
+    _slow: deque[bool] = field(default_factory=lambda: deque(maxlen=SLOW_OF[1]))
+
+    def took(self, seconds: float, at: datetime) -> None:
+        self._slow.append(seconds > SLOW_S)
+        if sum(self._slow) >= SLOW_OF[0]:
+            self.last_slow_at = at
 
     def good(self, at: datetime) -> None:
         self.requests += 1
@@ -133,6 +145,7 @@ class Traffic:
             "lost": self._lost(promised),
             "last_ok_at": _text(ledger.last_ok_at),
             "last_error_at": _text(ledger.last_error_at),
+            "last_slow_at": _text(ledger.last_slow_at),
             "first_error_at": _text(ledger.first_error_at),
             "recovered_at": _text(ledger.recovered_at),
             "recovery_seconds": ledger.recovery_s,
@@ -174,10 +187,12 @@ class Traffic:
                 await asyncio.sleep(1 / self.rate)
 
     async def _counted(self, request: Any) -> None:
+        started = time.monotonic()
         try:
             ok = await request
         except (aiohttp.ClientError, TimeoutError):
             ok = False
+        self._ledger.took(time.monotonic() - started, datetime.now(UTC))
         (self._ledger.good if ok else self._ledger.bad)(datetime.now(UTC))
 
     async def _send(self, session: aiohttp.ClientSession, route: str) -> bool:

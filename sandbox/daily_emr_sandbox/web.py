@@ -12,6 +12,7 @@ import urllib.request
 from typing import TYPE_CHECKING, Any
 
 from .app.journal import TENANT_HEADER
+from .app.server import POOL_SIZE
 from .loop import wait_until
 from .seed import DESIRED, MAXIMUM, MINIMUM
 from .settings import TASK_PORT
@@ -23,6 +24,9 @@ PROBE_TIMEOUT_S = 4.0
 WAIT_S = 90.0
 """Real seconds for a fault to become visible or to go: a whole rollout at most."""
 CHART = "/api/charts/probe"
+CONNECTIONS_PER_TASK = POOL_SIZE + 1
+"""Its pool, and the one of its readiness check."""
+SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'emr-web'"
 
 Task = dict[str, Any]
 
@@ -109,6 +113,12 @@ class Web:
             and service["runningCount"] == service["desiredCount"] > 0
             and states == ["healthy"] * service["desiredCount"]
         )
+
+    def sessions(self) -> int:
+        """Connections of tasks at the database, also of tasks that are gone and that it has not noticed yet."""
+        with self._world.database.primary.connect("postgres") as session:
+            [(count,)] = session.execute(SESSIONS).fetchall()
+        return int(count)
 
     def wait_settled(self) -> None:
         wait_until(self.settled, "the service is settled", WAIT_S)

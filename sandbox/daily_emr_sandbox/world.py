@@ -29,7 +29,7 @@ from .seed import seed
 from .settings import TASK_PORT
 from .traffic import Traffic
 from .valkey import Cache
-from .web import CHART, Web, probe
+from .web import CHART, CONNECTIONS_PER_TASK, Web, probe
 
 if TYPE_CHECKING:
     from .settings import Settings
@@ -122,11 +122,14 @@ class World:
         }
 
     def healthy(self) -> bool:
-        """Every target is healthy, every task ready, and a chart can be read through edge and balancer."""
+        """Every target is healthy, every task ready, a chart can be read through edge and balancer, and the database
+        has no sessions of tasks that are gone.
+        """
         return (
             self.web.settled()
             and all(_ok(self.web.ready(task)) for task in self.web.running())
             and probe(f"{self.settings.edge_url}{CHART}")[0] == HTTPStatus.OK
+            and self.web.sessions() <= CONNECTIONS_PER_TASK * len(self.web.running())
         )
 
     def wait_healthy(self) -> None:

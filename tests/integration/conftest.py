@@ -134,7 +134,7 @@ def mended(sandbox: Sandbox) -> Iterator[None]:
 @pytest.fixture
 def healthy(sandbox: Sandbox, mended: None) -> None:  # noqa: ARG001 - it must run
     """For a diagnosis, which reads metrics: a mended system with no trace of an earlier fault in them."""
-    wait_until(lambda: last_error_is_older(sandbox, METRIC_WINDOW), "users have seen no error for a while", PATIENT_S)
+    wait_until(lambda: trouble_is_older(sandbox, METRIC_WINDOW), "users have seen no trouble for a while", PATIENT_S)
 
 
 def rested(sandbox: Sandbox) -> None:
@@ -150,10 +150,11 @@ def rested(sandbox: Sandbox) -> None:
     wait_until(cool, "the last deployment is longer ago than the cool-down", PATIENT_S)
 
 
-def last_error_is_older(sandbox: Sandbox, age: timedelta) -> bool:
-    """Whether the last error of a user is further back than what metrics are looked at for."""
-    last_error_at = sandbox.ledger()["last_error_at"]
-    return last_error_at is None or datetime.now(UTC) - datetime.fromisoformat(last_error_at) > age
+def trouble_is_older(sandbox: Sandbox, age: timedelta) -> bool:
+    """Whether the last error and the last slow answers are further back than what metrics are looked at for."""
+    ledger = sandbox.ledger()
+    moments = [datetime.fromisoformat(at) for at in (ledger["last_error_at"], ledger["last_slow_at"]) if at]
+    return all(datetime.now(UTC) - at > age for at in moments)
 
 
 class Witness:

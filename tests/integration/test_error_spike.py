@@ -10,7 +10,7 @@ import pytest
 from daily_emr_sandbox.client import Sandbox
 from daily_emr_sandbox.loop import wait_until
 
-from tests.integration.conftest import PATIENT_S, PREFIX, TIME_FACTOR, Operator, Witness, last_error_is_older, rested
+from tests.integration.conftest import PATIENT_S, PREFIX, TIME_FACTOR, Operator, Witness, rested, trouble_is_older
 from tests.integration.rehearsal import Expected, Rows, recording, rehearse
 
 FAULTS = {
@@ -62,7 +62,7 @@ def test_a_bad_task_that_can_be_spared_is_stopped(operator: Operator, sandbox: S
 
 def test_one_error_in_fifty_at_night_calls_nobody(operator: Operator, sandbox: Sandbox) -> None:
     # What failed an hour ago is of the day.
-    wait_until(lambda: last_error_is_older(sandbox, timedelta(hours=1) / TIME_FACTOR), "the day is over", PATIENT_S)
+    wait_until(lambda: trouble_is_older(sandbox, timedelta(hours=1) / TIME_FACTOR), "the day is over", PATIENT_S)
     sandbox.break_("night_traffic")
     witness = Witness(sandbox)
     run = operator.playbook()

@@ -7,18 +7,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import psycopg
 
-from ..app.server import POOL_SIZE
 from ..settings import TASK_PORT
-from ..web import CHART, probe
+from ..web import CHART, CONNECTIONS_PER_TASK, probe
 from .base import Fault
 
 if TYPE_CHECKING:
     from ..world import World
 
-CONNECTIONS_PER_TASK = POOL_SIZE + 1
-"""Its pool, and the one of its readiness check."""
 STORM_TASKS = 8
-SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'emr-web'"
 
 
 class PoolsStuckError(Fault):
@@ -53,9 +49,7 @@ class PoolsStuckError(Fault):
             self.primitives.kill_task(task, "USR2")
 
     def _pools_full(self) -> bool:
-        with self.world.database.primary.connect("postgres") as session:
-            [(sessions,)] = session.execute(SESSIONS).fetchall()
-        return bool(sessions >= CONNECTIONS_PER_TASK * len(self.web.running()))
+        return self.web.sessions() >= CONNECTIONS_PER_TASK * len(self.web.running())
 
     def _fails(self, task: Any) -> bool:
         chart = probe(f"http://{task.address}:{TASK_PORT}{CHART}", 1.0)[0]
