@@ -6,17 +6,18 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PROMETHEUS := .cache/prometheus
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
 FAULT ?= bad_release
 # Tests that run at the same time; each may have a sandbox of its own.
 WORKERS ?= 2
-# The same for whole runs. They judge latencies as they are, so each needs two cores for itself.
-SANDBOXES ?= 1
+# The same for whole runs, which mostly wait. They judge latencies as they are: more than one for each core is too many.
+SANDBOXES ?= 2
 SCENARIOS := $(filter-out default,$(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
 
-.PHONY: help drill test setup lint sanity unit sandbox integration molecule e2e other-end bench docs lock clean
+.PHONY: help drill test setup lint sanity unit prometheus sandbox integration molecule e2e other-end bench docs lock clean
 
 help: ## Show the verbs
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,10 +50,13 @@ sanity: $(READY) ## ansible-test sanity on the collection
 unit: $(READY) ## Fast tests: no sandbox
 	pytest tests/unit -n $(WORKERS) --dist loadfile
 
-sandbox: $(READY) ## The stand-ins refuse what AWS refuses
+prometheus:
+	@bin/prometheus $(PROMETHEUS)
+
+sandbox: $(READY) prometheus ## The stand-ins refuse what AWS refuses
 	pytest tests/sandbox -n $(WORKERS) --dist loadfile
 
-integration: $(READY) ## Whole runs against the sandbox
+integration: $(READY) prometheus ## Whole runs against the sandbox
 	pytest tests/integration -n $(SANDBOXES) --dist loadgroup
 
 molecule: $(READY) ## The runbooks' scenarios, each with the faults that it names

@@ -16,12 +16,13 @@ import pytest
 from daily_emr_sandbox.client import Sandbox
 from daily_emr_sandbox.loop import wait_until
 
+from tests.integration.modules import PREFIX, Runner
+
 ROOT = Path(__file__).resolve().parents[2]
 # Ten minutes of verification in ten seconds; real parts do not care.
 TIME_FACTOR = 60
 # The shortest window of daily_emr.ops.web_service_health is 15 s; metrics are a few seconds late.
 METRIC_WINDOW = timedelta(seconds=20)
-PREFIX = "daily-emr-sandbox"
 # The default of ecs_service_tasks, in AWS seconds.
 RECYCLE_COOLDOWN_S = 600
 # After that long something is wrong, and a test says so instead of waiting on.
@@ -119,6 +120,14 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 @pytest.fixture
 def operator(sandbox: Sandbox, tmp_path: Path) -> Operator:
     return Operator(sandbox, tmp_path / "runs")
+
+
+@pytest.fixture
+def run(sandbox: Sandbox, tmp_path: Path) -> Iterator[Runner]:
+    """Runs one module in this process."""
+    made = Runner(sandbox, tmp_path)
+    yield made
+    made.release()
 
 
 @pytest.fixture

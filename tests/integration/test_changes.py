@@ -2,94 +2,33 @@
 
 from __future__ import annotations
 
-import importlib
-import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clients
-from ansible_collections.daily_emr.ops.plugins.module_utils._environment import Environment
-from ansible_collections.daily_emr.ops.plugins.module_utils._lease import LeaseStore
-from ansible_collections.daily_emr.ops.plugins.module_utils._modules import Context
+from daily_emr_sandbox.loop import wait_until
 
-from tests.integration.conftest import PREFIX as P
-from tests.integration.conftest import Witness, rested
+from tests.integration.conftest import PATIENT_S, Witness, rested
+from tests.integration.modules import PREFIX as P
+from tests.integration.modules import Runner
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from daily_emr_sandbox.client import Sandbox
 
 # No change reads the metrics that `healthy` waits for.
 pytestmark = pytest.mark.usefixtures("mended")
 
 Json = dict[str, Any]
-COMPONENT = "emr-web"
-
-
-class Runner:
-    """Runs a module in this process, under a lease that is really held."""
-
-    def __init__(self, sandbox: Sandbox, folder: Path) -> None:
-        here = sandbox.description
-        self.sandbox = sandbox
-        self.environment = {
-            "name": "sandbox",
-            "account_id": here["account_id"],
-            "region": here["region"],
-            "role_pattern": f"{P}-runbook-(act|diagnose)",
-            "table": f"{P}-runbooks",
-            "fingerprint_parameter": "/daily-emr/sandbox/fingerprint",
-            "endpoint_url": here["endpoint_url"],
-            "credentials_file": here["credentials_file"],
-            "time_factor": here["time_factor"],
-        }
-        self.service = {
-            "component": COMPONENT,
-            "cluster": P,
-            "service": f"{P}-web",
-            "load_balancer": P,
-            "target_group": f"{P}-web",
-            "port": here["task_port"],
-            "repository": f"{P}-web",
-            "web_acl": {"name": P, "scope": "REGIONAL"},
-            "database": f"{P}-db",
-            "cache": f"{P}-sessions",
-            "secrets": ["daily-emr/sandbox/DATABASE_URL", "daily-emr/sandbox/SESSION_PASSWORD"],
-            "probes": {"timeout_s": 3},
-            "feature_flags": {"api_url": here["launchdarkly_url"], "project": "daily-emr", "environment": "sandbox"},
-        }
-        # The journal of an earlier test is in the same table.
-        run = f"run-{secrets.token_hex(4)}"
-        store = LeaseStore(Clients(Environment.from_params(self.environment)), self.environment["table"])
-        fence = store.peek(COMPONENT).fence
-        self.lease = store.acquire(COMPONENT, "test@here", "INC-test", run, fence, 600)
-        self.release = lambda: store.release(self.lease)
-        self.incident = {"id": "INC-test", "run": run, "folder": str(folder), "component": COMPONENT}
-        self.incident |= {"fence": self.lease.fence, "owner": "test@here", "lease_seconds": 600}
-
-    def __call__(self, module: str, args: Json, *, check: bool = False) -> Json:
-        entry = importlib.import_module(f"ansible_collections.daily_emr.ops.plugins.modules.{module}").ENTRY
-        options = {"environment": self.environment, "incident": self.incident, "service": self.service, **args}
-        checked = ArgumentSpecValidator(entry.argument_spec).validate(options)
-        assert not checked.error_messages, checked.error_messages
-        result: Json = entry.run(checked.validated_parameters, Context(check_mode=check))
-        return result
-
-
-@pytest.fixture
-def run(sandbox: Sandbox, tmp_path: Path) -> Iterator[Runner]:
-    made = Runner(sandbox, tmp_path)
-    yield made
-    made.release()
+# More than the three that daily_emr.ops.waf_rule has to have seen.
+BLOCKED = 6
 
 
 def blocking_rule(sandbox: Sandbox) -> Json:
-    """The rule of the scenario: a byte match that blocks."""
+    """The rule of the scenario: a byte match that blocks, and has blocked some users already."""
+    errors = sandbox.ledger()["errors"]
+    wait_until(lambda: sandbox.ledger()["errors"] >= errors + BLOCKED, "users are blocked", PATIENT_S)
     wafv2 = sandbox.boto("wafv2")
     acl = next(acl for acl in wafv2.list_web_acls(Scope="REGIONAL")["WebACLs"] if acl["Name"] == P)
     rules = wafv2.get_web_acl(Name=P, Scope="REGIONAL", Id=acl["Id"])["WebACL"]["Rules"]

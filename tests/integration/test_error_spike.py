@@ -10,7 +10,8 @@ import pytest
 from daily_emr_sandbox.client import Sandbox
 from daily_emr_sandbox.loop import wait_until
 
-from tests.integration.conftest import PATIENT_S, PREFIX, TIME_FACTOR, Operator, Witness, rested, trouble_is_older
+from tests.integration.conftest import PATIENT_S, TIME_FACTOR, Operator, Witness, rested, trouble_is_older
+from tests.integration.modules import PREFIX
 from tests.integration.rehearsal import Expected, Rows, recording, rehearse
 
 FAULTS = {
@@ -58,6 +59,21 @@ def test_a_bad_task_that_can_be_spared_is_stopped(operator: Operator, sandbox: S
     sandbox.break_("one_task_errors")
     sandbox.await_alarm("one_task_errors")
     rehearse(operator, sandbox, "one_task_errors", Expected("bad_task", ["ecs_task"]), [])
+
+
+def test_an_error_spike_of_the_claims_api_is_not_blamed_on_a_release(operator: Operator, sandbox: Sandbox) -> None:
+    """The release is deployed once more, without harm, and then the claims API becomes slow."""
+    ecs, web = sandbox.boto("ecs"), {"cluster": PREFIX, "service": f"{PREFIX}-web"}
+    ecs.update_service(**web, forceNewDeployment=True)
+
+    def deployed() -> bool:
+        (service,) = ecs.describe_services(cluster=web["cluster"], services=[web["service"]])["services"]
+        return [deployment["rolloutState"] for deployment in service["deployments"]] == ["COMPLETED"]
+
+    wait_until(deployed, "the deployment is over", PATIENT_S)
+    sandbox.break_("slow_third_party")
+    sandbox.await_alarm("slow_third_party")
+    rehearse(operator, sandbox, "slow_third_party", Expected("bad_dependency", ["feature_flag"]), [])
 
 
 def test_one_error_in_fifty_at_night_calls_nobody(operator: Operator, sandbox: Sandbox) -> None:

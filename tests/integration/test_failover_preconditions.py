@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -14,19 +13,12 @@ from daily_emr_sandbox.client import Sandbox
 from daily_emr_sandbox.loop import wait_until
 
 from tests.integration.conftest import PATIENT_S, Witness
-from tests.integration.test_changes import Runner
+from tests.integration.modules import Runner
 
 pytestmark = pytest.mark.usefixtures("mended")
 
 DATABASE = "daily-emr-sandbox-db"
 Breaking = Callable[[Sandbox], Iterator[None]]
-
-
-@pytest.fixture
-def run(sandbox: Sandbox, tmp_path: Path) -> Iterator[Runner]:
-    made = Runner(sandbox, tmp_path)
-    yield made
-    made.release()
 
 
 def options(sandbox: Sandbox) -> dict[str, Any]:

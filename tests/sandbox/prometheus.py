@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import subprocess
 import urllib.error
@@ -18,9 +19,10 @@ import pytest
 from daily_emr_sandbox.client import Sandbox
 from daily_emr_sandbox.loop import wait_until
 
-PROGRAM = shutil.which("prometheus")
+UNPACKED = Path(__file__).resolve().parents[2] / ".cache/prometheus/usr/bin"
+PROGRAM = shutil.which("prometheus", path=f"{UNPACKED}{os.pathsep}{os.environ['PATH']}")
 needs_prometheus = pytest.mark.skipif(
-    PROGRAM is None, reason="prometheus is not on PATH: install the Debian package of that name"
+    PROGRAM is None, reason="there is no Prometheus: `make prometheus` unpacks it on Debian"
 )
 HOST, PORT = 15, 26300
 """Host of the sandbox's network, and port: nothing of the sandbox listens there."""

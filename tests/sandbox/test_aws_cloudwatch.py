@@ -69,6 +69,7 @@ def by_minute(result: dict[str, Any]) -> dict[int, float]:
     [
         ("Sum", 5050), ("Average", 50.5), ("Minimum", 1), ("Maximum", 100), ("SampleCount", 100),
         ("p0", 1), ("p1", 1), ("p50", 50), ("p95", 95), ("p99", 99), ("p99.9", 100), ("p100", 100),
+        ("TC(:60)", 60), ("TC(60:)", 40), ("TC(10:60.5)", 50), ("TC(100:)", 0),
     ],
 )  # fmt: skip
 def test_every_statistic_of_single_values(cloudwatch, space, stat, value):
@@ -93,8 +94,13 @@ def test_sums_of_many_have_no_percentile(cloudwatch, space):
     cloudwatch.put_metric_data(
         Namespace=space, MetricData=[{"MetricName": "m", "Timestamp": minute(0), "StatisticValues": told}]
     )
-    found = ask(cloudwatch, metric(space, "avg", "m", "Average"), metric(space, "p", "m", "p95"))
-    assert (by_minute(found["avg"]), by_minute(found["p"])) == ({0: 2.5}, {})
+    found = ask(
+        cloudwatch,
+        metric(space, "avg", "m", "Average"),
+        metric(space, "p", "m", "p95"),
+        metric(space, "c", "m", "TC(:3)"),
+    )
+    assert [by_minute(found[name]) for name in ("avg", "p", "c")] == [{0: 2.5}, {}, {}]
 
 
 def test_the_balancer_puts_in_process_and_everybody_reads_it(aws, cloudwatch):
@@ -202,6 +208,7 @@ def test_an_expression_may_refer_to_a_later_one_and_an_array_gives_several_serie
         ([{"Id": "m1", "Expression": "1"}], "not unique"),
         ([metric("x", "q", "m", "p101")], "p101"),
         ([metric("x", "q", "m", "Median")], "Median"),
+        ([metric("x", "q", "m", "TC(5)")], "TC(5)"),
         ([metric("x", "q", "m", period=45)], "Period"),
     ],
 )  # fmt: skip

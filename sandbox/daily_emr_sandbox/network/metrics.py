@@ -1,13 +1,15 @@
 """Metrics of the balancer and the web ACL, from the requests that really passed.
 
 The recorder counts in the balancer's thread; every few seconds the control thread flushes the counts into
-CloudWatch. Response times keep their distribution (value and count pairs), so percentiles are right.
+CloudWatch, each stamped with the second in which it happened. Response times keep their distribution (value and count
+pairs), so percentiles are right.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import threading
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -24,16 +26,18 @@ Key = tuple[str, str, Dimensions]
 
 @dataclass(frozen=True)
 class Datum:
-    """Values of one metric with one set of dimensions; `counts` as in PutMetricData."""
+    """Values of one metric with one set of dimensions; `counts` as in PutMetricData, `at` in s since the epoch."""
 
     name: str
     dimensions: Mapping[str, str]
     values: list[float]
     counts: list[float] = field(default_factory=list)
     unit: str = "Count"
+    at: float | None = None
 
-    def as_member(self, at: dt.datetime) -> dict[str, Any]:
-        """The form that moto's put_metric_data takes."""
+    def as_member(self, now: dt.datetime) -> dict[str, Any]:
+        """The form that moto's put_metric_data takes; what carries no time is of now."""
+        at = now if self.at is None else dt.datetime.fromtimestamp(self.at, dt.UTC).replace(tzinfo=None)
         return {
             "MetricName": self.name,
             "Dimensions": [{"Name": name, "Value": value} for name, value in self.dimensions.items()],
@@ -45,9 +49,9 @@ class Datum:
 
 
 def put(aws: AwsServer, namespace: str, data: Iterable[Datum]) -> None:
-    """Store data points of an AWS namespace, stamped now. Hold the mutex."""
-    at = dt.datetime.now(dt.UTC).replace(tzinfo=None)  # moto keeps times without a zone, in UTC
-    if members := [datum.as_member(at) for datum in data]:
+    """Store data points of an AWS namespace. Hold the mutex."""
+    now = dt.datetime.now(dt.UTC).replace(tzinfo=None)  # moto keeps times without a zone, in UTC
+    if members := [datum.as_member(now) for datum in data]:
         aws.backend("cloudwatch").put_metric_data(namespace, members)
 
 
@@ -56,8 +60,8 @@ class Recorder:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._sums: Counter[Key] = Counter()
-        self._times: defaultdict[Dimensions, Counter[float]] = defaultdict(Counter)
+        self._sums: Counter[tuple[int, Key]] = Counter()
+        self._times: defaultdict[tuple[int, Dimensions], Counter[float]] = defaultdict(Counter)
 
     def answered(
         self, *, balancer: str, zone: str, status: int, by_target: bool, group: str | None, seconds: float | None
@@ -81,23 +85,25 @@ class Recorder:
             own.append(f"HTTPCode_ELB_{status // 100}XX_Count")
             if status in {500, 502, 503, 504}:
                 own.append(f"HTTPCode_ELB_{status}_Count")
+        at = int(time.time())
         with self._lock:
             for dimensions in base:
                 for name in own:
-                    self._sums["AWS/ApplicationELB", name, dimensions] += 1
+                    self._sums[at, ("AWS/ApplicationELB", name, dimensions)] += 1
             for dimensions in base + by_group:
                 for name in chosen:
-                    self._sums["AWS/ApplicationELB", name, dimensions] += 1
+                    self._sums[at, ("AWS/ApplicationELB", name, dimensions)] += 1
                 if seconds is not None:
-                    self._times[dimensions][round(seconds, 4)] += 1
+                    self._times[at, dimensions][round(seconds, 4)] += 1
 
     def judged(self, web_acl: str, rules: Iterable[str], action: str, region: str) -> None:
         """The web ACL let a request pass or not; `rules` are the metric names that took part."""
         name = {"BLOCK": "BlockedRequests", "ALLOW": "AllowedRequests", "COUNT": "CountedRequests"}[action]
+        at = int(time.time())
         with self._lock:
             for rule in rules:
                 dimensions = (("Region", region), ("Rule", rule), ("WebACL", web_acl))
-                self._sums["AWS/WAFV2", name, dimensions] += 1
+                self._sums[at, ("AWS/WAFV2", name, dimensions)] += 1
 
     def take(self) -> dict[str, list[Datum]]:
         """Data since the last call, by namespace. What did not happen is not reported, as on AWS."""
@@ -105,12 +111,13 @@ class Recorder:
             sums, times = self._sums, self._times
             self._sums, self._times = Counter(), defaultdict(Counter)
         data: dict[str, list[Datum]] = defaultdict(list)
-        for (namespace, name, dimensions), count in sums.items():
+        for (at, (namespace, name, dimensions)), count in sums.items():
             # A sum of n requests is n samples of 1: SampleCount and Average are then those of AWS.
-            data[namespace].append(Datum(name, dict(dimensions), [1.0], [float(count)]))
-        for dimensions, spread in times.items():
+            data[namespace].append(Datum(name, dict(dimensions), [1.0], [float(count)], at=at))
+        for (at, dimensions), spread in times.items():
             values, counts = list(spread), [float(count) for count in spread.values()]
-            data["AWS/ApplicationELB"].append(Datum("TargetResponseTime", dict(dimensions), values, counts, "Seconds"))
+            told = Datum("TargetResponseTime", dict(dimensions), values, counts, "Seconds", at)
+            data["AWS/ApplicationELB"].append(told)
         return data
 
 

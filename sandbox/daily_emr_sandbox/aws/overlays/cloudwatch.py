@@ -15,7 +15,7 @@ from moto.core.responses import ActionResult
 
 from ..errors import AwsError
 from .metric_math import MathError, Scope, Value, evaluate
-from .metric_store import MetricStore, Series, floor, key_of
+from .metric_store import TRIMMED_COUNT, MetricStore, Series, floor, key_of
 
 STATISTICS = {"SampleCount", "Average", "Sum", "Minimum", "Maximum"}
 PERCENTILE = re.compile(r"p(?:100(?:\.0+)?|\d{1,2}(?:\.\d{1,10})?)")
@@ -124,8 +124,8 @@ def _check_period(period: int) -> None:
 
 
 def _check_statistic(statistic: str) -> None:
-    if statistic not in STATISTICS and not PERCENTILE.fullmatch(statistic):
-        raise _invalid(f"The statistic {statistic} is not one of {', '.join(sorted(STATISTICS))} or pNN.")
+    if statistic not in STATISTICS and not PERCENTILE.fullmatch(statistic) and not TRIMMED_COUNT.fullmatch(statistic):
+        raise _invalid(f"The statistic {statistic} is not one of {', '.join(sorted(STATISTICS))}, pNN or TC(from:to).")
 
 
 def _result(query_id: str, label: str, series: Series, ascending: bool) -> dict[str, Any]:

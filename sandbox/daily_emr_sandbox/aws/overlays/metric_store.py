@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import re
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping
@@ -18,6 +19,8 @@ Series = dict[float, float]
 KEPT_S = 3 * 3600
 """CloudWatch keeps periods below a minute for three hours."""
 MINUTE = 60
+TRIMMED_COUNT = re.compile(r"TC\((\d+(?:\.\d{1,10})?)?:(\d+(?:\.\d{1,10})?)?\)")
+"""How many values lie between two bounds; bounds in per cent are not here."""
 
 
 @dataclass(frozen=True)
@@ -92,13 +95,21 @@ def compute(statistic: str, data: list[Datum]) -> float | None:
             return min(datum.low for datum in data)
         case "Maximum":
             return max(datum.high for datum in data)
+    if any(datum.low != datum.high for datum in data):
+        return None
+    if within := TRIMMED_COUNT.fullmatch(statistic):
+        low, high = (float(bound) if bound else None for bound in within.groups())
+        return sum(datum.count for datum in data if _is_within(datum.low, low, high))
     return _percentile(float(statistic[1:]), data)
 
 
-def _percentile(rank: float, data: list[Datum]) -> float | None:
+def _is_within(value: float, low: float | None, high: float | None) -> bool:
+    """The lower bound is outside, the upper one inside, as in the definition of the trimmed mean."""
+    return (low is None or value > low) and (high is None or value <= high)
+
+
+def _percentile(rank: float, data: list[Datum]) -> float:
     """Nearest rank: the smallest value that at least `rank` percent of the samples do not exceed."""
-    if any(datum.low != datum.high for datum in data):
-        return None
     wanted = rank / 100 * sum(datum.count for datum in data)
     passed, ordered = 0.0, sorted(data, key=lambda datum: datum.low)
     for datum in ordered:
