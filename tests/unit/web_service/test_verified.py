@@ -25,7 +25,7 @@ def verify(live: Live, passes: int = 3, timeout: int = 300, **more: Any) -> Json
 def test_a_good_service_is_verified_after_all_its_passes(live: Live, clock: Clock) -> None:
     result = verify(live)
     assert (result["verified"], result["passes"], result["looks"]) == (True, 3, 3)
-    assert result["sentence"] == "Good 3 times in a row, with a write each time."
+    assert result["sentence"] == "Good 3 times in a row, each time with a write."
     assert clock.slept == [30, 30]
     assert live.world.mutations == [("LookupEvents", item[1]) for item in live.world.mutations]
 

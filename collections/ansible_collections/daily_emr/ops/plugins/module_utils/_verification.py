@@ -52,11 +52,17 @@ def sort_out(symptoms: Iterable[Json]) -> tuple[list[str], list[str]]:
 
 
 def until_verified(
-    params: Params, clients: Clients, progress: Progress, *, look: Callable[[Params, Clients], Look], clock: Clock
+    params: Params,
+    clients: Clients,
+    progress: Progress,
+    *,
+    look: Callable[[Params, Clients], Look],
+    clock: Clock,
+    proof: str,
 ) -> dict[str, Any]:
     """Look until it was good often enough in a row, or until it cannot be any more before time is up.
 
-    Raises Refused when nothing would have to be good.
+    proof says what was part of each look, in a few words. Raises Refused when nothing would have to be good.
     """
     if params["passes"] < 1:
         raise Refused(f"{params['passes']} good looks prove nothing: set passes to at least 1.")
@@ -93,21 +99,21 @@ def until_verified(
         "looks": looks,
         "seconds": round(seconds, 1),
         "failing": failing,
-        "sentence": conclude(state, params["passes"], seconds, failing),
+        "sentence": conclude(state, params["passes"], seconds, failing, proof),
     }
 
 
-def conclude(state: bool | None, passes: int, seconds: float, failing: list[str]) -> str:
+def conclude(state: bool | None, passes: int, seconds: float, failing: list[str], proof: str) -> str:
     """The result in one sentence."""
     if state:
-        return f"Good {plural(passes, 'time')} in a row, with a write each time."
+        return f"Good {plural(passes, 'time')} in a row, each time with {proof}."
     words = "Not good" if state is False else "Nobody can tell whether it was good"
     why = "; ".join(failing) or "there was no time for that many looks"
     return f"{words} {plural(passes, 'time')} in a row; given up after {seconds:.0f} s: {why}."
 
 
 def verified_entry(spec: Json, verify: Read) -> Entry:
-    """The entry of a module that verifies; check mode writes nothing, so there nothing can be verified."""
+    """The entry of a module that verifies; check mode changed nothing, so there is nothing to verify."""
     looks = read_entry({**spec, **_SPEC}, verify)
 
     def run(params: Params, context: Context) -> dict[str, Any]:
@@ -120,7 +126,7 @@ def verified_entry(spec: Json, verify: Read) -> Entry:
             "looks": 0,
             "seconds": 0.0,
             "failing": [],
-            "sentence": "Not verified: check mode writes nothing.",
+            "sentence": "Not verified: check mode changed nothing.",
         }
 
     return replace(looks, run=run)

@@ -90,7 +90,7 @@ sentence:
   description: The result in one sentence.
   returned: success
   type: str
-  sample: Good 20 times in a row, with a write each time.
+  sample: Good 20 times in a row, each time with a write.
 """
 
 import time
@@ -139,7 +139,7 @@ def look(params: Params, clients: Clients) -> Look:
 
 def verify(params: Params, clients: Clients, progress: Progress) -> dict[str, Any]:
     """Look until it was good often enough in a row, or until it cannot be any more before time is up."""
-    return until_verified(params, clients, progress, look=look, clock=Clock(monotonic, sleep))
+    return until_verified(params, clients, progress, look=look, clock=Clock(monotonic, sleep), proof="a write")
 
 
 ENTRY = verified_entry({**HEALTH_SPEC, "revision": {"type": "str", "default": ""}}, verify)
