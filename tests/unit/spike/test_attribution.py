@@ -109,6 +109,8 @@ def series(*parts: tuple[int, int, int]) -> list[Point]:
         pytest.param(
             series((5, 0, 10), (20, 4, 10), (40, 0, 10), *[(1, 0, 10), (1, 1, 10)] * 12), 66, id="few before a peak"
         ),
+        pytest.param(series((15, 0, 10), (30, 1, 10), (25, 0, 10), (20, 1, 10)), 70, id="like the trouble before"),
+        pytest.param(series((40, 0, 300), (9, 60, 300), (2, 0, 300), (9, 60, 300)), 40, id="two good minutes in it"),
         pytest.param(series((50, 0, 0), (10, 0, 0)), None, id="nobody came"),
         pytest.param([], None, id="nothing was counted"),
     ],

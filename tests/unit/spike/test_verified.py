@@ -76,8 +76,12 @@ def a_new_signature(spike: Spike) -> None:
 
 @pytest.mark.parametrize(
     ("spoil", "words"),
-    [(errors, "errors_elevated"), (a_burn_of_two, "burn: 2.0 times too fast"), (slowness, "latency_high: P95 900 ms")]
-    + [(a_new_signature, "new_error_signature: 500 /api/charts/:id none")],
+    [
+        (errors, "errors_elevated"),
+        (a_burn_of_two, "burn: 2.0 times too fast"),
+        (slowness, "latency_high: P95 900 ms"),
+        (a_new_signature, "new_error_signature: 500 /api/charts/:id none"),
+    ],
 )
 @pytest.mark.usefixtures("clock")
 def test_one_bad_signal_is_enough(spike: Spike, spoil: Spoil, words: str) -> None:

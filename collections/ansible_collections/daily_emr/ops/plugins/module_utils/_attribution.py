@@ -27,6 +27,8 @@ TIMES_WORSE = 3.0
 CLEARLY = 10.83
 # An onset is the best of up to some dozens of comparisons: chance must be rarer, one in ten thousand for each.
 CLEARLY_AMONG_MANY = 15.14
+# A stretch in the middle is the best of some thousands: one in a million.
+CLEARLY_AMONG_THOUSANDS = 23.93
 # An onset at least doubles the ratio; less is drift.
 TIMES_MORE = 2.0
 # Trouble is over where the ratio falls to a tenth of what it is now.
@@ -171,17 +173,24 @@ def change_point(points: Sequence[Point]) -> Onset | None:
 
     The series is divided where two ratios describe it better than one, and again within the parts, until chance could
     explain what is left (each part as one binomial). From the end backwards, all parts that are clearly worse than one
-    that is long enough belong to the trouble; one that is ten times better than the last does not, so that trouble
-    which ended before is left out. Minutes that nobody counted are left out, not filled with zeros.
+    that is long enough belong to the trouble, with short pauses; one that is ten times better than the last does not,
+    so that trouble which ended before is left out. Minutes that nobody counted are left out, not filled with zeros.
     """
     parts = _parts(sorted((point for point in points if point.requests), key=lambda point: point.at))
     if len(parts) > 1 and len(parts[-1]) < LEAST_AFTER:
         parts[-2:] = [[*parts[-2], *parts[-1]]]
     counts = [pooled(part) for part in parts]
     usual = [count for part, count in zip(parts, counts, strict=True) if len(part) >= LEAST_BEFORE]
+
+    def goes_on(number: int) -> bool:
+        """Whether a part is trouble that is not ten times better than the last part."""
+        worse = any(clearly_worse(counts[number], one, TIMES_MORE, CLEARLY_AMONG_MANY) for one in usual)
+        return worse and counts[number].ratio * OVER >= counts[-1].ratio
+
     first = len(parts)
-    while first and any(clearly_worse(counts[first - 1], one, TIMES_MORE, CLEARLY_AMONG_MANY) for one in usual):
-        if counts[first - 1].ratio * OVER < counts[-1].ratio:
+    while first:
+        pauses = 1 < first < len(parts) and len(parts[first - 1]) < LEAST_BEFORE and goes_on(first - 2)
+        if not pauses and not goes_on(first - 1):
             break
         first -= 1
     if first in (0, len(parts)):
@@ -191,13 +200,31 @@ def change_point(points: Sequence[Point]) -> Onset | None:
 
 
 def _parts(points: list[Point]) -> list[list[Point]]:
-    """The series, divided at its most likely change as long as there is a clear one."""
-    best, strength = 0, CLEARLY_AMONG_MANY
-    for place in range(1, len(points)):
-        found = evidence(pooled(points[:place]), pooled(points[place:]))
-        if found > strength:
-            best, strength = place, found
-    return [*_parts(points[:best]), *_parts(points[best:])] if best else [points]
+    """The series, cut where a stretch of it is clearly another than the rest, and so on within the pieces.
+
+    A stretch may end before the series does, so that trouble, peace and trouble again are three pieces, though no
+    single cut tells them apart (circular binary segmentation, Olshen and others, Biostatistics 5, 2004).
+    """
+    sums = [Count(0, 0)]
+    for point in points:
+        sums.append(Count(sums[-1].bad + point.bad, sums[-1].requests + point.requests))
+
+    def apart(start: int, end: int) -> float:
+        stretch = Count(sums[end].bad - sums[start].bad, sums[end].requests - sums[start].requests)
+        return evidence(stretch, Count(sums[-1].bad - stretch.bad, sums[-1].requests - stretch.requests))
+
+    length = len(points)
+    cuts = [(CLEARLY_AMONG_MANY, place, length) for place in range(1, length)]
+    cuts += [
+        (CLEARLY_AMONG_THOUSANDS, start, end)
+        for start in range(1, length - LEAST_BEFORE)
+        for end in range(start + LEAST_BEFORE, length)
+    ]
+    found = max(((apart(start, end) - least, start, end) for least, start, end in cuts), default=(0.0, 0, 0))
+    if found[0] <= 0:
+        return [points]
+    _strength, start, end = found
+    return [part for piece in (points[:start], points[start:end], points[end:]) if piece for part in _parts(piece)]
 
 
 def pooled(points: Iterable[Point]) -> Count:
