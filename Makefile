@@ -54,10 +54,10 @@ prometheus:
 	@bin/prometheus $(PROMETHEUS)
 
 sandbox: $(READY) prometheus ## The stand-ins refuse what AWS refuses
-	pytest tests/sandbox -n $(WORKERS) --dist loadfile
+	pytest tests/sandbox -n $(WORKERS) --dist loadfile --durations 20
 
 integration: $(READY) prometheus ## Whole runs against the sandbox
-	pytest tests/integration -n $(SANDBOXES) --dist loadgroup
+	pytest tests/integration -n $(SANDBOXES) --dist loadgroup --durations 20
 
 molecule: $(READY) ## The runbooks' scenarios, each with the faults that it names
 	@for scenario in $(SCENARIOS); do for fault in $$(cut -d: -f1 molecule/$$scenario/faults); do \
@@ -75,7 +75,7 @@ bench: $(READY) ## Ratios of a whole run against plain reads
 docs: $(READY) ## Regenerate the generated parts of the documentation
 	python -m daily_emr_runbooks.docs
 
-lock: ## Resolve the dependencies anew (needs uv)
+lock: $(READY) ## Resolve the dependencies anew
 	uv pip compile --quiet --universal --generate-hashes --all-extras --python-version 3.11 \
 	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" pyproject.toml -o requirements.lock
 
