@@ -27,6 +27,8 @@ from .settings import DEFAULT_TIME_FACTOR, default_state_dir
 UP_TIMEOUT_S = 90.0
 DOWN_TIMEOUT_S = 20.0
 CALL_TIMEOUT_S = 300.0
+AWS_WAIT_S = 3600.0
+"""Usual traffic before a fault, or the time until an alarm rings: less than an hour of AWS."""
 
 
 class SandboxError(Exception):
@@ -90,11 +92,11 @@ class Sandbox:
 
     def break_(self, name: str, **options: Any) -> dict[str, Any]:
         """Make a named fault, and return when it is visible; or do a primitive, such as hang_zone(zone=…)."""
-        return self._call("POST", f"/break/{name}", options)
+        return self._call("POST", f"/break/{name}", options, timeout_s=self._patience_s)
 
     def await_alarm(self, name: str) -> None:
         """Return when somebody would be called for a named fault that was just broken."""
-        self._call("POST", f"/alarm/{name}")
+        self._call("POST", f"/alarm/{name}", timeout_s=self._patience_s)
 
     def mend(self, name: str | None = None) -> dict[str, Any]:
         """Mend a named fault, or everything."""
@@ -215,7 +217,14 @@ class Sandbox:
             if not ends.wait(DOWN_TIMEOUT_S):
                 raise SandboxError(f"Processes {ends.pids} of {self.state_dir} do not end: look at them by hand.")
 
-    def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    @property
+    def _patience_s(self) -> float:
+        """For what waits at the pace of AWS."""
+        return CALL_TIMEOUT_S + AWS_WAIT_S / float(self.description["time_factor"])
+
+    def _call(
+        self, method: str, path: str, body: dict[str, Any] | None = None, timeout_s: float = CALL_TIMEOUT_S
+    ) -> dict[str, Any]:
         request = urllib.request.Request(  # noqa: S310 - address from our own file
             self.description["control_url"] + path,
             data=json.dumps(body or {}).encode() if method == "POST" else None,
@@ -223,7 +232,7 @@ class Sandbox:
             method=method,
         )
         try:
-            with urllib.request.urlopen(request, timeout=CALL_TIMEOUT_S) as answer:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=timeout_s) as answer:  # noqa: S310
                 result: dict[str, Any] = json.load(answer)
         except urllib.error.HTTPError as error:
             with error:
