@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 ELIGIBILITY = "/api/claims/eligibility"
 CANARY_WEIGHTS = (90, 10)
 """What the release that runs and the canary get."""
-CLAIMS_DELAYS_S = (3.0, 1.0)
+CLAIMS_DELAYS_S = (3.0, 3.0, 3.0, 1.0)
 """In turn: longer than the application waits, and slow but answered."""
 ONE_IN_FIVE = (500, 200, 200, 200, 200)
 """Eligibility is one request in ten, so this is one error in fifty requests."""
-RARELY_MIN, FEW_FAIL_MIN, MANY_FAIL_MIN = 40.0, 20.0, 12.0
+RARELY_MIN, FEW_FAIL_MIN, MANY_FAIL_MIN = 30.0, 20.0, 12.0
 """An alarm on the fastest burn rate rings 17.3 minutes after one request in twenty begins to fail and 8.6 after one in
 ten, and metrics are up to three minutes late (incident domain, B.2). Users are few here, so a small share takes longer
 to be more than chance."""
@@ -263,7 +263,7 @@ SLOW_S = 0.4
 
 class SlowThirdParty(Fault):
     name = "slow_third_party"
-    summary = "the claims service answers late: half of the eligibility checks time out, the others take a second"
+    summary = "the claims service answers late: three of four eligibility checks time out, the others take a second"
     alarm_min = RARELY_MIN
 
     def break_(self) -> None:
