@@ -10,9 +10,8 @@ before its zone.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._attribution import (
     DIMENSIONS,
@@ -41,9 +40,14 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes
     plural,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeAlias
+
 # What users feel. Both ok means healthy.
 SYMPTOMS = ("errors_elevated", "latency_high")
-CIRCUIT, SHED = "circuit:", "shed"
+CIRCUIT = "circuit:"
+SHED = "shed"
 # Where an observation is about something else than the component: the name of its subject.
 _ABOUT = {
     **{f"{dimension}_explains": f"bad_{dimension}" for dimension in DIMENSIONS},
@@ -67,7 +71,7 @@ _CALLS = {
     "secret": "secretsmanager:ListSecretVersionIds",
     "call": "cloudtrail:LookupEvents",
 }
-Answer = tuple[bool | None, str]
+Answer: TypeAlias = "tuple[bool | None, str]"
 _NOBODY = "no request was counted lately: nobody came, or nothing counts"
 _METRICS, _LOG = "cloudwatch:GetMetricData", "logs:StartQuery"
 
@@ -138,7 +142,7 @@ def _table(found: dict[str, Count], total: int) -> list[Json]:
     ]
 
 
-Rule = Callable[[Attribution], Answer]
+Rule: TypeAlias = "Callable[[Attribution], Answer]"
 
 
 def attribute(

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._errors import OpsError
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
     from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clients
     from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Json
+
+Network: TypeAlias = "ipaddress.IPv4Network | ipaddress.IPv6Network"
 
 # What a rate-based rule may count by, for one client to be told from another.
 COUNTS_BY_ADDRESS = ("IP", "FORWARDED_IP")

@@ -117,7 +117,9 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes
 NEVER_TURNED_OFF = {"migration", "safety"}
 ROUTE = "route:"
 # Tags of the switches that operators are there to turn, in both directions and at any time.
-MODE, SHED, CIRCUIT = "mode", "shed", "circuit:"
+MODE = "mode"
+SHED = "shed"
+CIRCUIT = "circuit:"
 RECENT = timedelta(hours=24)
 
 
