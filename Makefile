@@ -13,8 +13,8 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 FAULT ?= bad_release
 # Tests that run at the same time; each may have a sandbox of its own.
 WORKERS ?= 2
-# The same for whole runs, which mostly wait. They judge latencies as they are: more than one for each core is too many.
-SANDBOXES ?= 3
+# The same for whole runs, which mostly wait. They judge latencies as they are, and three of them leave two cores no time.
+SANDBOXES ?= 2
 SCENARIOS := $(filter-out default,$(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
 
 .PHONY: help drill test setup lint sanity unit prometheus sandbox integration molecule e2e other-end bench docs lock clean
