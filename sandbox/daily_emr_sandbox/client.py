@@ -15,6 +15,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -141,6 +142,11 @@ class Sandbox:
         """Mutating requests that LaunchDarkly got, oldest first."""
         requests: list[dict[str, Any]] = self._call("GET", "/launchdarkly/log")["requests"]
         return requests
+
+    def flag_changed_at(self) -> datetime | None:
+        """When a flag was last changed, by anyone; None when none was."""
+        changed_ms = self._call("GET", "/launchdarkly/log")["changed_ms"]
+        return None if changed_ms is None else datetime.fromtimestamp(changed_ms / 1000, UTC)
 
     def boto(self, service: str, **options: Any) -> Any:
         """boto3 client of this sandbox, as an operator has it; `options` are those of boto3."""

@@ -27,6 +27,9 @@ COMMIT = "SELECT pg_logical_emit_message(true, 'monitor', '')"
 """The smallest commit: like every other it waits for the disk and for the standby."""
 
 
+FULL_PERCENT = 100.0
+
+
 class DatabaseMetrics:
     """Looks every few seconds, past every proxy. What cannot be asked is not reported, as on AWS."""
 
@@ -69,6 +72,9 @@ class DatabaseMetrics:
         self._storage.retained = int(retained)
         return [
             self._datum("DBLoad", active, "None"),
+            # The disk of this machine has no credits to run out of.
+            self._datum("EBSIOBalance%", FULL_PERCENT, "Percent"),
+            self._datum("EBSByteBalance%", FULL_PERCENT, "Percent"),
             self._datum("ReadLatency", read - started + node.delay_s, "Seconds"),
             self._datum("WriteLatency", written - read + node.delay_s, "Seconds"),
             self._datum("OldestReplicationSlotLag", retained, "Bytes"),

@@ -38,13 +38,18 @@ class Storage:
         return int(self._instance().allocated_storage)
 
     @property
+    def room(self) -> int:
+        """Bytes for everything beside the charts."""
+        return (self.allocated_gib - DATA_GIB) * GIB
+
+    @property
     def free(self) -> int:
         """Bytes that are left."""
-        return max(0, (self.allocated_gib - DATA_GIB) * GIB - self.filled - self.retained)
+        return max(0, self.room - self.filled - self.retained)
 
     def fill(self) -> None:
-        """Take everything that is left."""
-        self.filled += self.free
+        """Take everything, not only what is left now: slots let go of theirs while the database shuts down."""
+        self.filled = self.room
 
     def restore(self) -> None:
         """As it was seeded; a change may be made at once."""

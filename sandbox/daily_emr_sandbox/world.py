@@ -201,7 +201,7 @@ class World:
             ("POST", "/alarm/{name}", scenarios.await_alarm),
             ("POST", "/mend/{name}", scenarios.mend),
             ("POST", "/mend", scenarios.mend),
-            ("GET", "/launchdarkly/log", lambda: {"requests": flags.log()}),
+            ("GET", "/launchdarkly/log", lambda: {"requests": flags.log(), "changed_ms": flags.changed_ms()}),
             ("POST", "/launchdarkly/faults", lambda **fault: flags.add_fault(fault)),
             ("DELETE", "/launchdarkly/faults", flags.clear_faults),
             ("POST", "/launchdarkly/approval", flags.require_approval),

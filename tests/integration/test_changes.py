@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,6 +24,8 @@ pytestmark = pytest.mark.usefixtures("mended")
 Json = dict[str, Any]
 # More than the three that daily_emr.ops.waf_rule has to have seen.
 BLOCKED = 6
+AT_PEAK = re.compile("connections|cannot carry the load")
+"""What a change is refused for when the peak of the last minutes is too high."""
 
 
 def blocking_rule(sandbox: Sandbox) -> Json:
@@ -52,6 +55,7 @@ class Case:
     module: str
     call: tuple[str, str]
     args: Callable[[Sandbox], Json] = lambda _sandbox: {}
+    of_peaks: bool = False
 
 
 CASES = [
@@ -69,8 +73,9 @@ CASES = [
         "ecs_service_scaling",
         ("application-autoscaling", "RegisterScalableTarget"),
         lambda _sandbox: {"minimum": 3},
+        of_peaks=True,
     ),
-    Case("zone_impaired", "zonal_shift", ("arc-zonal-shift", "StartZonalShift"), first_zone),
+    Case("zone_impaired", "zonal_shift", ("arc-zonal-shift", "StartZonalShift"), first_zone, of_peaks=True),
     Case("waf_block", "waf_rule", ("wafv2", "UpdateWebACL"), blocking_rule),
     Case(
         "bad_flag",
@@ -88,6 +93,9 @@ def test_a_lost_reply_is_no_second_call(case: Case, sandbox: Sandbox, run: Runne
     if case.fault:
         sandbox.break_(case.fault)
     args = case.args(sandbox)
+    if case.of_peaks:
+        # What an earlier test used, and the start of its tasks, stay in the peaks for five minutes of AWS.
+        wait_until(lambda: not AT_PEAK.search(run(case.module, args, check=True)["msg"]), "the peak is past", PATIENT_S)
 
     witness = Witness(sandbox)
     plan = run(case.module, args, check=True)

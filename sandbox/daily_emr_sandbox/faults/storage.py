@@ -6,7 +6,7 @@ import struct
 
 from psycopg import pq, sql
 
-from ..database_storage import DATA_GIB, GIB
+from ..database_storage import GIB
 from ..loop import wait_until
 from ..postgres_node import Node
 from .base import Fault
@@ -40,7 +40,7 @@ class OrphanedSlot(Fault):
     def break_(self) -> None:
         storage, node = self.world.instance.storage, self.world.database.primary
         allocated = storage.allocated_gib * GIB
-        leave_slot(node, SLOT, allocated - DATA_GIB * GIB - storage.filled - int(allocated * LEFT))
+        leave_slot(node, SLOT, storage.room - storage.filled - int(allocated * LEFT))
         self.wait(lambda: storage.free <= allocated * LEFT, "the storage is low")
         shown = self.world.metrics
         self.wait(lambda: shown.values["FreeStorageSpace"] <= allocated * LEFT, "low storage is reported")

@@ -50,7 +50,7 @@ OTHERS: list[tuple[str, Json, str, Spoil]] = [
     (
         "ecs_service_scaling",
         {"minimum": 4},
-        "has no value in the last 5 minutes",
+        "has no value in the last 300 s",
         lambda world, _serve: world.metrics.pop("CPUUtilization"),
     ),
     (

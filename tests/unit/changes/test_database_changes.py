@@ -53,7 +53,7 @@ CASES = {
         "database_session",
         TERMINATE,
         "pg_terminate_backend",
-        ({"session": "active", "victims": 4}, {"session": "gone", "victims": 0}),
+        ({"session": "idle in transaction", "victims": 4}, {"session": "gone", "victims": 0}),
     ),
     "slot": Case(
         "database_slot",
@@ -70,8 +70,15 @@ SQL = [name for name in CASES if name != "storage"]
 
 
 @pytest.fixture(autouse=True)
-def _there(instance: DatabaseWorld, postgres: Postgres) -> None:  # noqa: ARG001  # an instance has to be there
-    postgres.session, postgres.slot = dict(SESSION), dict(SLOT)
+def _there(
+    request: pytest.FixtureRequest,
+    instance: DatabaseWorld,  # noqa: ARG001  # it has to be there
+    postgres: Postgres,
+) -> None:
+    given = request.node.callspec.params.values() if hasattr(request.node, "callspec") else ()
+    # Only who idles is terminated.
+    state = {"state": "idle in transaction"} if "terminate" in given else {}
+    postgres.session, postgres.slot = {**SESSION, **state}, dict(SLOT)
 
 
 def sent(instance: DatabaseWorld, postgres: Postgres) -> list[str]:
@@ -188,6 +195,7 @@ REFUSED: list[tuple[str, Break, str]] = [
     ("cancel", session(age_s=None), "grant pg_monitor"),
     ("terminate", session(work_s=1200.0), "It has written for 20 minutes"),
     ("cancel", session(state="idle in transaction"), "there is no statement to cancel: terminate it"),
+    ("terminate", session(state="active"), "so it works again: cancel its statement first"),
     ("slot", slot(active=True), "is read right now"),
     ("slot", slot(temporary=True), "is temporary"),
     ("storage", setting(DBInstanceStatus="storage-optimization"), "still optimizes the storage"),
@@ -265,4 +273,6 @@ def test_storage_is_rounded_up_and_never_by_less_than_rds_takes(instance: Databa
     instance.instance["AllocatedStorage"] = 101
     plan = run("database_storage", check=True, allocated_gib_before=101, grow_percent=10)
     assert (plan["outcome"], plan["diff"]["after"]) == ("planned", {"gib": 112})
-    assert "set grow_percent" in run("database_storage", allocated_gib_before=101, grow_percent=9)["msg"]
+    for percent in (9, 51):
+        result = run("database_storage", allocated_gib_before=101, grow_percent=percent)
+        assert "set grow_percent" in result["msg"]

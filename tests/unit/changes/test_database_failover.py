@@ -151,13 +151,30 @@ def test_the_plan_needs_no_flag(provider: Provider, run: Runner, args: Json) -> 
 
 
 @pytest.mark.parametrize(
-    ("since", "sentence"), [(ago(hours=30), "more than a day old"), (ago(hours=-1), "is in the future")]
+    ("since", "sentence"), [(ago(hours=30), "The diagnosis is 30 h old"), (ago(hours=-1), "is in the future")]
 )
 def test_the_diagnosis_is_of_today(
     since: datetime, sentence: str, instance: DatabaseWorld, run: Runner, args: Json
 ) -> None:
     result = run("database_failover", **args | {"since": since.isoformat()})
     assert sentence in result["msg"]
+    assert sent(instance) == []
+
+
+@pytest.mark.parametrize(
+    ("limit", "allowed"),
+    [
+        ({"quiet_minutes": 29}, "at least 30"),
+        ({"restorable_minutes": 11}, "at most 10"),
+        ({"transaction_s": 61}, "at most 60"),
+    ],
+)
+def test_no_input_takes_a_precondition_away(
+    limit: Json, allowed: str, instance: DatabaseWorld, run: Runner, args: Json
+) -> None:
+    result = run("database_failover", **args | limit)
+    assert result["outcome"] == "refused"
+    assert f"set it to {allowed}" in result["msg"]
     assert sent(instance) == []
 
 

@@ -23,7 +23,15 @@ from tests.unit.database.readings import DATABASE, GIB, THRESHOLDS, Json
 from tests.unit.web_service.conftest import Clock, Live
 from tests.unit.web_service.live import LiveWire, LiveWorld, flag
 
-METRICS = {"load": 0.4, "free_bytes": 60.0 * GIB, "write_latency_s": 0.004, "transaction_ids": 2e8}
+METRICS = {
+    "load": 0.4,
+    "free_bytes": 60.0 * GIB,
+    "write_latency_s": 0.004,
+    "transaction_ids": 2e8,
+    "cpu_percent": 12.0,
+    "io_balance_percent": 99.0,
+    "byte_balance_percent": 99.0,
+}
 
 
 class DatabaseWorld(LiveWorld):

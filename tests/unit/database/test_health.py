@@ -73,7 +73,7 @@ def test_what_could_not_be_read_is_unknown_never_ok(live: LiveDatabase, operatio
 def test_a_flag_that_is_not_there_is_unknown(live: LiveDatabase, items: list[Json] | None) -> None:
     live.live.flags["items"] = items
     result = look(live)
-    assert with_status(result, "unknown") == {"read_only_mode"}
+    assert with_status(result, "unknown") == {"read_only_mode", "failover_since_read_only"}
     assert result["healthy"] is None
 
 

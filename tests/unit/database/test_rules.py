@@ -313,16 +313,38 @@ TABLE: dict[str, tuple[list[Spoil], list[Spoil], list[Spoil]]] = {
         [lost("ages")],
     ),
     "read_only_mode": ([setting("read_only", {"on": True})], [], [lost("read_only")]),
+    "failover_since_read_only": (
+        [together(setting("read_only", {"on": True}), events(("completed", "2026-11-22T01:28:00.000Z")))],
+        [
+            setting("read_only", {"on": True}),
+            events(("completed", "2026-11-22T01:28:00.000Z")),
+            # Somebody stopped the writes after the failover.
+            together(
+                setting("read_only", {"on": True, "changed_at": "2026-11-22T01:29:00Z"}),
+                events(("completed", "2026-11-22T01:28:00.000Z")),
+            ),
+        ],
+        [lost("read_only"), lost("events")],
+    ),
+    "cpu_high": (
+        [setting("metrics", {"cpu_percent": 91.0})],
+        [setting("metrics", {"cpu_percent": 90.0})],
+        [lost("metrics"), setting("metrics", {"cpu_percent": None})],
+    ),
+    "io_exhausted": (
+        [setting("metrics", {"io_balance_percent": 19.0}), setting("metrics", {"byte_balance_percent": 0.0})],
+        [setting("metrics", {"io_balance_percent": 20.0})],
+        [lost("metrics"), setting("metrics", {"byte_balance_percent": None})],
+    ),
     "host_impaired": (
         [
             together(setting("round_trips", [900.0, 900.0]), TASKS_SUFFER),
             together(setting("write", SLOW), TASKS_SUFFER),
-            together(setting("write", SLOW), lost("task_probes")),
             together(setting("write", SLOW), setting("metrics", {"write_latency_s": 0.6})),
-            together(setting("write", Attempt(Trouble.CLOSED, True, 900.0)), with_probes(task(1, "a", chart=TIMEOUT))),
-            setting("metrics", {"write_latency_s": 0.6}),
         ],
         [
+            # Minutes ago; the look now is fast.
+            setting("metrics", {"write_latency_s": 0.6}),
             setting("write", Attempt(Trouble.READ_ONLY, True, 3.0)),
             setting("write", Attempt(Trouble.DISK_FULL, True, 3.0)),
             together(setting("write", SLOW), blocked()),
@@ -330,13 +352,18 @@ TABLE: dict[str, tuple[list[Spoil], list[Spoil], list[Spoil]]] = {
             together(setting("write", SLOW), setting("connections", {"used": 199})),
             together(setting("write", SLOW), setting("metrics", {"free_bytes": 1.0 * GIB})),
             together(setting("write", SLOW), status("storage-full")),
+            together(setting("write", SLOW), setting("metrics", {"cpu_percent": 97.0})),
+            together(setting("write", SLOW), setting("metrics", {"io_balance_percent": 3.0})),
         ],
         [
+            # Nobody else says so.
+            together(setting("write", SLOW), lost("task_probes")),
             lost("write"),
             lost("round_trips"),
             shut_out(Trouble.REFUSED),
             together(setting("write", SLOW), lost("victims")),
             # The tasks find it fast: it may be the way from here that is slow.
+            together(setting("write", Attempt(Trouble.CLOSED, True, 900.0)), with_probes(task(1, "a", chart=TIMEOUT))),
             setting("write", SLOW),
             setting("round_trips", [900.0, 900.0]),
             together(setting("write", SLOW), lost("metrics")),

@@ -103,3 +103,18 @@ def application(evidence: DatabaseEvidence) -> None:
         expected="the application may write",
         call="LaunchDarkly:GetFeatureFlags",
     )
+
+    def after_failover() -> tuple[bool, str]:
+        """Whether RDS has failed over since the flag was changed: then the mode may be left from that failover."""
+        changed = parse_utc(read("read_only")["changed_at"])
+        later = [event["at"] for event in read("events")["failovers"] if parse_utc(event["at"]) >= changed]
+        seen = f"failover at {later[-1]}" if later else "no failover since the flag was changed"
+        return read("read_only")["on"] and bool(later), seen
+
+    evidence.look(
+        "failover_since_read_only",
+        ("read_only", "events"),
+        after_failover,
+        expected="no read-only mode that is older than a failover",
+        call="LaunchDarkly:GetFeatureFlags, rds:DescribeEvents",
+    )

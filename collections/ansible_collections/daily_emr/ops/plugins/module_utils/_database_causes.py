@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 _GIB = 1024**3
 # A2.1: average active sessions per vCPU above which they queue.
+# A host at its CPU, or a volume without burst credits, is as slow on the other side: no failover (A2.4, cause 6).
+_CPU_PERCENT = 90
+_IO_BALANCE_PERCENT = 20
 _LOAD_PER_CPU = 2
 # Instance classes up to .large have two vCPUs: https://aws.amazon.com/rds/instance-types/
 _CPUS = {"micro": 2, "small": 2, "medium": 2, "large": 2}
@@ -98,6 +101,38 @@ def load(evidence: DatabaseEvidence) -> None:
         loaded,
         expected=f"at most {most} sessions at work for {processors} vCPU",
         call="Q2, cloudwatch:GetMetricData DBLoad",
+    )
+
+    def metric(name: str) -> float | None:
+        value: float | None = (evidence.readings.values.get("metrics") or {}).get(name)
+        return value
+
+    def hot() -> tuple[bool | None, str]:
+        percent = metric("cpu_percent")
+        return (None, "no value") if percent is None else (percent > _CPU_PERCENT, f"CPU {percent:.0f} %")
+
+    evidence.look(
+        "cpu_high",
+        ("metrics",),
+        hot,
+        expected=f"CPU at most {_CPU_PERCENT} %",
+        call="cloudwatch:GetMetricData CPUUtilization",
+    )
+
+    def exhausted_io() -> tuple[bool | None, str]:
+        """Whether the volume has used up what it may do above its baseline (A2.4, cause 6)."""
+        balances = [metric("io_balance_percent"), metric("byte_balance_percent")]
+        known = [value for value in balances if value is not None]
+        if len(known) < len(balances):
+            return None, "no value"
+        return min(known) < _IO_BALANCE_PERCENT, f"{min(known):.0f} % of the I/O balance left"
+
+    evidence.look(
+        "io_exhausted",
+        ("metrics",),
+        exhausted_io,
+        expected=f"at least {_IO_BALANCE_PERCENT} % of the I/O balance",
+        call="cloudwatch:GetMetricData EBSIOBalance%, EBSByteBalance%",
     )
 
     def dominates() -> tuple[bool, str]:
@@ -221,14 +256,18 @@ def host(evidence: DatabaseEvidence) -> None:
         "storage_full",
         "storage_low",
         "node_read_only",
+        "cpu_high",
+        "io_exhausted",
     )
 
-    def fast_for_tasks() -> bool:
+    def times_of_tasks() -> tuple[int, int]:
+        """How many tasks find the database fast, and how many find it slow or cannot use it."""
         probes = evidence.probes if "task_probes" in evidence.readings.values else []
-        taken = [probe.ms("database") for probe in probes if probe.reason("database") == "" and probe.chart.ok]
-        known = [ms for ms in taken if ms is not None]
         slow_ms = evidence.thresholds["database_slow_ms"]
-        return bool(known) and len(known) == len(probes) and max(known) <= slow_ms
+        times = [probe.ms("database") for probe in probes if probe.reason("database") == ""]
+        fast = sum(ms is not None and ms <= slow_ms for ms in times)
+        slow = sum(ms is not None and ms > slow_ms for ms in times)
+        return fast, slow + sum(bool(probe.reason("database")) for probe in probes)
 
     def impaired() -> tuple[bool | None, str]:
         write = evidence.readings.values.get("write")
@@ -238,16 +277,23 @@ def host(evidence: DatabaseEvidence) -> None:
         signs = evidence.found("database_slow")
         signs += ["writes are slow"] if stuck and evidence.found("write_failing") else []
         measured = latency is not None and latency * 1000 > most_ms
-        signs += [f"WriteLatency {latency * 1000:.0f} ms"] if measured and latency is not None else []
+        past = f"WriteLatency {latency * 1000:.0f} ms" if measured and latency is not None else ""
         if not signs:
+            # CloudWatch is minutes late: what it says alone may be over.
             unseen = evidence.unknown("database_slow", "write_failing")
-            return (None, f"not known: {', '.join(unseen)}") if unseen else (False, "reads and writes are fast")
+            if unseen:
+                return None, f"not known: {', '.join(unseen)}"
+            return False, f"reads and writes are fast{f' now, after {past}' if past else ''}"
+        signs += [past] if past else []
         if reasons := evidence.found(*others):
             return False, f"{', '.join(signs)}; explained by {', '.join(reasons)}"
         if unseen := evidence.unknown(*others):
             return None, f"{', '.join(signs)}; not known: {', '.join(unseen)}"
-        if not measured and fast_for_tasks():
-            return None, f"{', '.join(signs)}; the tasks find it fast, so that it may be the way from here"
+        # Two views: what is slow from here alone may be the way from here.
+        fast, slow = times_of_tasks()
+        if not measured and (fast or not slow):
+            words = "a task finds it fast" if fast else "nobody else finds it slow"
+            return None, f"{', '.join(signs)}; {words}, so that it may be the way from here"
         return True, f"{', '.join(signs)}; neither load, locks, storage nor connections explain it"
 
     evidence.look(

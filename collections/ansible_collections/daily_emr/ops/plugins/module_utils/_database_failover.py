@@ -22,9 +22,12 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# How far the clock that wrote the option may be ahead of AWS's, and how far back RDS is asked for its events.
+# How far the clock that wrote the option may be ahead of AWS's.
 CLOCKS_APART = timedelta(minutes=1)
-REMEMBERED = timedelta(hours=24)
+# A host that was impaired ten minutes ago may be well by now. To read it all takes real seconds everywhere.
+FRESH_S, FRESH_LEAST_S = 600, 60
+# What the domain asks for (A2.4, M6); an input may ask for more, never for less.
+QUIET_MINUTES, RESTORABLE_MINUTES, TRANSACTION_S = 30, 10, 60
 # Seconds without writes, at the pace of AWS (incident domain, A2.4).
 OUTAGE_P50_S, OUTAGE_P95_S = 75, 180
 DNS_TTL_S, CLIENT_CACHE_S = 5, 30
@@ -50,7 +53,8 @@ def preconditions(context: Json, params: Json, seconds: Callable[[float], float]
     seconds: a period of AWS's pace on the clock of this environment.
     """
     checks: dict[str, Callable[[], list[str]]] = {
-        "a diagnosis of today": lambda: _diagnosis(context, params),
+        "limits of the runbook": lambda: _limits(params),
+        "a fresh diagnosis": lambda: _diagnosis(context, params, seconds),
         "a standby": lambda: _standby(context["instance"]),
         "available": lambda: _status(context["instance"]),
         "no failover in the quiet period": lambda: _quiet(context, params, seconds),
@@ -104,12 +108,26 @@ def predicted(before: Json, checks: dict[str, list[str]], budget_minutes: float)
     return sentences
 
 
-def _diagnosis(context: Json, params: Json) -> list[str]:
+def _limits(params: Json) -> list[str]:
+    rules = (
+        ("quiet_minutes", params["quiet_minutes"] < QUIET_MINUTES, f"at least {QUIET_MINUTES}"),
+        ("restorable_minutes", params["restorable_minutes"] > RESTORABLE_MINUTES, f"at most {RESTORABLE_MINUTES}"),
+        ("transaction_s", params["transaction_s"] > TRANSACTION_S, f"at most {TRANSACTION_S}"),
+    )
+    return [
+        f"{name} is {params[name]}, which would take a precondition of a failover away: set it to {allowed}."
+        for name, beyond, allowed in rules
+        if beyond
+    ]
+
+
+def _diagnosis(context: Json, params: Json, seconds: Callable[[float], float]) -> list[str]:
     moment, now = parse_utc(params["since"]), parse_utc(context["instance"]["read_at"])
     if moment > now + CLOCKS_APART:
         return [f"{params['since']} is in the future: give the time of the diagnosis."]
-    if moment < now - REMEMBERED:
-        return [f"The diagnosis of {params['since']} is more than a day old: run the runbook from its start."]
+    if moment < now - timedelta(seconds=max(seconds(FRESH_S), FRESH_LEAST_S)):
+        age = spoken(now - moment)
+        return [f"The diagnosis is {age} old, and the host may be well by now: run the runbook from its start."]
     return []
 
 

@@ -45,6 +45,8 @@ _VALUES = 5
 # Name of ours -> metric of RDS and its statistic.
 _METRICS = {
     "cpu_percent": ("CPUUtilization", "Average"),
+    "io_balance_percent": ("EBSIOBalance%", "Minimum"),
+    "byte_balance_percent": ("EBSByteBalance%", "Minimum"),
     "connections": ("DatabaseConnections", "Maximum"),
     "free_bytes": ("FreeStorageSpace", "Minimum"),
     "write_latency_s": ("WriteLatency", "Average"),

@@ -176,6 +176,7 @@ from typing import TYPE_CHECKING, Any
 from ansible_collections.daily_emr.ops.plugins.module_utils._database_findings import facts, judged, observe
 from ansible_collections.daily_emr.ops.plugins.module_utils._database_options import DATABASE_HEALTH_SPEC
 from ansible_collections.daily_emr.ops.plugins.module_utils._database_readings import read_all
+from ansible_collections.daily_emr.ops.plugins.module_utils._errors import Refused
 from ansible_collections.daily_emr.ops.plugins.module_utils._health_evidence import healthy
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import Entry, read_entry, run_module
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import iso
@@ -184,11 +185,19 @@ if TYPE_CHECKING:
     from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clients
     from ansible_collections.daily_emr.ops.plugins.module_utils._modules import Context, Params, Progress
 
+# Below it the way to the database, not the database, would be what is measured.
+LEAST_MS = 100
+
 
 def read_health(params: Params, clients: Clients, progress: Progress, *, keep: bool) -> dict[str, Any]:
     """One look at the database. keep: whether the row that is written stays."""
     at = str(iso(datetime.now(UTC)))
     database, thresholds = params["database"], params["thresholds"]
+    for name in ("database_slow_ms", "write_latency_ms"):
+        if thresholds[name] < LEAST_MS:
+            raise Refused(
+                f"{name} is {thresholds[name]} ms, and every network is slow by that: set {LEAST_MS} or more."
+            )
     readings = read_all(clients, database, params["service"], thresholds, keep=keep)
     evidence = observe(readings, database, thresholds, at, time_factor=clients.environment.time_factor)
     state = healthy(judged(evidence))

@@ -98,6 +98,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes
 
 CLIENT = "client backend"
 GONE = "gone"
+IDLE = "idle in transaction"
 # Real seconds: the work of ten minutes takes somebody ten minutes to do again, in every environment.
 MUCH_WORK_S = 600
 # One that has never run a statement has no query_start; work ends with the last statement, not with what idles after.
@@ -169,6 +170,8 @@ class DatabaseSession(DatabaseChange):
                 f"It has written for {found['work_s'] / 60:.0f} minutes, and all of that would be rolled back: decide "
                 "with the owner of the session."
             )
+        if self.params["action"] == "terminate" and not str(found["state"]).startswith(IDLE):
+            reasons.append(f"The session is {found['state']}, so it works again: cancel its statement first.")
         if self.params["action"] == "cancel" and found["state"] != "active":
             reasons.append(f"The session is {found['state']}, so there is no statement to cancel: terminate it.")
         return reasons

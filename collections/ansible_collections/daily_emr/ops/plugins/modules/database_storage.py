@@ -91,6 +91,8 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes
 )
 
 LEAST_PERCENT = 10
+# Half as much again ends an incident; more is a decision for the day.
+MOST_PERCENT = 50
 COOLING_OFF_S = 6 * 3600
 COOLING_OFF_MINUTES = 420  # what DescribeEvents is asked for, an hour more
 GROWS = ("available", "storage-full")
@@ -139,6 +141,11 @@ class Storage(DatabaseChange):
         context, wanted = before["context"], self.wanted(before)["gib"]
         instance = context["instance"]
         reasons = unread(context)
+        if self.params["grow_percent"] > MOST_PERCENT:
+            reasons.append(
+                f"{self.params['grow_percent']} % more can never be taken back: set grow_percent to {MOST_PERCENT} or "
+                "less."
+            )
         if self.params["grow_percent"] < LEAST_PERCENT:
             reasons.append(f"RDS grows storage by {LEAST_PERCENT} % or more: set grow_percent to at least that.")
         elif wanted * 100 < before["gib"] * (100 + LEAST_PERCENT):
