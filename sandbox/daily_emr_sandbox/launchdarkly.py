@@ -139,6 +139,10 @@ class LaunchDarkly:
         """Mutating requests, oldest first: {seq, at, flag, instructions, dry_run, status, fault}."""
         return list(self._book.log)
 
+    def changed_ms(self) -> int | None:
+        """When a flag was last changed, by anyone; milliseconds since the epoch, None when it never was."""
+        return max((entry["date"] for entry in self._book.audit), default=None)
+
     def add_fault(self, body: dict[str, Any]) -> dict[str, Any]:
         """Apply a fault to the next `count` mutating requests.
 

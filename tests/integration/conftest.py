@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.daily_emr.ops.plugins.module_utils._spike_readings import SUSPECT_BEFORE_S
 from daily_emr_sandbox.client import Sandbox
 from daily_emr_sandbox.loop import wait_until
 
@@ -157,6 +158,17 @@ def rested(sandbox: Sandbox) -> None:
         return bool(datetime.now(UTC) - newest > cooldown)
 
     wait_until(cool, "the last deployment is longer ago than the cool-down", PATIENT_S)
+
+
+def unsuspicious(sandbox: Sandbox) -> None:
+    """Wait until the last change of a flag (by an earlier test) is further back than what is suspected of an onset."""
+    suspected = timedelta(seconds=SUSPECT_BEFORE_S / TIME_FACTOR)
+
+    def older() -> bool:
+        changed_at = sandbox.flag_changed_at()
+        return changed_at is None or datetime.now(UTC) - changed_at > suspected
+
+    wait_until(older, "the last change of a flag is too long ago to be suspected", PATIENT_S)
 
 
 def trouble_is_older(sandbox: Sandbox, age: timedelta) -> bool:

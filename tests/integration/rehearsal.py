@@ -50,6 +50,12 @@ def recording(runbook: str) -> Iterator[Rows]:
         RECORDED.write_text(json.dumps(known | {runbook: rows}, indent=2) + "\n")
 
 
+def seen(record: dict[str, Any]) -> str:
+    """What was not as it should be, for the message of an assertion: the test's sandbox is gone when it is read."""
+    found = (item for item in record["observations"] if item["status"] != "ok")
+    return "\n".join(["", *(f"{item['name']} {item['status']}: {item['seen']}" for item in found)])
+
+
 def rehearse(operator: Operator, sandbox: Sandbox, fault: str, expected: Expected, recorded: Rows) -> dict[str, Any]:
     """Plan, run, run again; returns the record of the run. The fault is broken already."""
     if expected.plan:
@@ -57,7 +63,7 @@ def rehearse(operator: Operator, sandbox: Sandbox, fault: str, expected: Expecte
         plan = operator.playbook("--check", "--diff")
         assert witness.mutating() == [], "check mode sends no mutating call"
         planned = plan.record()
-        assert planned["decision"]["cause"] in expected.causes, plan.output
+        assert planned["decision"]["cause"] in expected.causes, plan.output + seen(planned)
         assert (plan.returncode == 0) == bool(expected.done), plan.output
         if expected.done:
             assert planned["outcome"] == "planned"
@@ -66,8 +72,8 @@ def rehearse(operator: Operator, sandbox: Sandbox, fault: str, expected: Expecte
     witness = Witness(sandbox)
     run = operator.playbook()
     record = run.record()
-    assert record["outcome"] == expected.outcome, run.output
-    assert record["decision"]["cause"] in expected.causes
+    assert record["outcome"] == expected.outcome, run.output + seen(record)
+    assert record["decision"]["cause"] in expected.causes, seen(record)
     assert [step["step"] for step in record["steps"] if step["outcome"] == "ok"] == expected.done
     assert (run.returncode == 0) == bool(expected.done)
     if expected.done:

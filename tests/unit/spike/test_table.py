@@ -35,3 +35,17 @@ def test_every_row_is_reached_by_its_own_support(row: dict[str, Any]) -> None:
     groups = [[entry] if isinstance(entry, str) else entry for entry in row["supported_by"]]
     causes = {decide(TABLE, observed(*findings), False).cause for findings in itertools.product(*groups)}
     assert row["cause"] in causes
+
+
+@pytest.mark.parametrize(
+    ("findings", "cause"),
+    [
+        (("unexplained", "deployment_near_onset"), "release_everywhere"),
+        (("unexplained", "deployment_near_onset", "flag_near_onset"), "flag_suspected"),
+        (("unexplained", "flag_near_onset"), "flag_suspected"),
+        (("unexplained", "flag_near_onset", "load_up"), "overload"),
+    ],
+)
+def test_no_release_is_rolled_back_where_a_flag_was_changed_as_well(findings: tuple[str, ...], cause: str) -> None:
+    """Both are near and nothing tells them apart: a person is told which two, and nothing is done."""
+    assert decide(TABLE, observed(*findings), False).cause == cause

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._errors import OpsError
+from ansible_collections.daily_emr.ops.plugins.module_utils._health_metrics import window
 from ansible_collections.daily_emr.ops.plugins.module_utils._http import Answer, probe
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import (
     Json,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _PAGE = 100  # DescribeTasks takes 100 tasks
 _CONNECT_S = 3.0
+_PEAK_VALUES = 5
 
 # What /readyz says when a dependency fails; everything else is an error.
 FAILURE_CLASSES = ("auth", "timeout", "refused")
@@ -152,8 +154,13 @@ def secret_changed_at(clients: Clients, name: str) -> str:
 
 
 def peak(clients: Clients, namespace: str, metric: str, statistic: str, now: str, **dimensions: str) -> float:
-    """The highest one-minute value of the last five minutes. Raises OpsError when there is none: no data is not 0."""
+    """The highest one-minute value of the last five minutes, at the pace of AWS.
+
+    Raises OpsError when there is none: no data is not 0.
+    """
     end = parse_utc(now)
+    period, shortest = window(clients.environment.time_factor)
+    back = max(_PEAK_VALUES * timedelta(seconds=period), shortest)
     query = {
         "Id": "m",
         "MetricStat": {
@@ -162,16 +169,16 @@ def peak(clients: Clients, namespace: str, metric: str, statistic: str, now: str
                 "MetricName": metric,
                 "Dimensions": [{"Name": name, "Value": value} for name, value in dimensions.items()],
             },
-            "Period": 60,
+            "Period": period,
             "Stat": statistic,
         },
     }
     answer = clients.read("cloudwatch").get_metric_data(
-        MetricDataQueries=[query], StartTime=end - timedelta(minutes=5), EndTime=end + timedelta(minutes=1)
+        MetricDataQueries=[query], StartTime=end - back, EndTime=end + timedelta(seconds=period)
     )
     values: list[float] = answer["MetricDataResults"][0]["Values"]
     if not values:
-        raise OpsError(f"{namespace} {metric} has no value in the last 5 minutes")
+        raise OpsError(f"{namespace} {metric} has no value in the last {back.total_seconds():.0f} s")
     return max(values)
 
 

@@ -51,7 +51,7 @@ _SHORTEST_WINDOW_S = 10.0
 # Of requests that WAF sampled; WAF samples in steps of its own.
 _COUNTED_WINDOW_S, _SHORTEST_SAMPLED_S = 300.0, 60.0
 # Metrics are late and clocks apart: a change may seem to come after what it caused, by two periods at least.
-_SUSPECT_BEFORE_S, _SUSPECT_AFTER_S = 3600.0, 300.0
+SUSPECT_BEFORE_S, _SUSPECT_AFTER_S = 3600.0, 300.0
 _LATE_PERIODS = 2
 # CloudTrail gives 50 events a page and takes two calls a second.
 _EVENT_PAGES = 3
@@ -106,7 +106,7 @@ class _Look(Chains):
         oldest = traffic.minutes[0].at if traffic and traffic.minutes else start
         seconds, began = self.clients.environment.seconds, onset.at if onset else start
         late_s = max(seconds(_SUSPECT_AFTER_S), _LATE_PERIODS * traffic.period_s if traffic else 0.0)
-        suspect_from = began - timedelta(seconds=seconds(_SUSPECT_BEFORE_S))
+        suspect_from = began - timedelta(seconds=seconds(SUSPECT_BEFORE_S))
         suspect_to = min(began + timedelta(seconds=late_s), self.now)
         found = Period(start, self.now, onset, min(oldest, start), suspect_from, suspect_to)
         self.readings.values["period"] = found
