@@ -22,7 +22,7 @@ SCENARIOS := $(filter-out default,$(patsubst molecule/%/molecule.yml,%,$(wildcar
 help: ## Show the verbs
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-$(READY): requirements.lock pyproject.toml bin/setup
+$(READY): requirements.lock package-lock.json pyproject.toml bin/setup
 	@bin/setup $(VENV) $(PYTHON)
 	@touch $@
 
@@ -78,7 +78,8 @@ docs: $(READY) ## Regenerate the generated parts of the documentation
 lock: $(READY) ## Resolve the dependencies anew
 	uv pip compile --quiet --universal --generate-hashes --all-extras --python-version 3.11 \
 	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" pyproject.toml -o requirements.lock
+	npm install --package-lock-only --ignore-scripts --no-audit --no-fund
 
 clean: ## Stop the default sandbox and remove what the verbs made
 	-@[ -x $(BIN)/runbook ] && runbook sandbox down
-	rm -rf $(VENV) .venv-newest .cache .sandbox .ansible .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .venv-newest node_modules .cache .sandbox .ansible .mypy_cache .ruff_cache .pytest_cache
