@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +34,32 @@ PORTS = (AWS_PORT, BALANCER_PORT, EDGE_PORT, LAUNCHDARKLY_PORT, CLAIMS_PORT, TAS
 address of the machine takes its port from all of them."""
 
 
+PARTS = ("queues", "claims", "telehealth")
+"""What a sandbox may go without; in the order in which they start."""
+NEEDS = {"claims": ("queues",)}
+CORE = "core"
+"""On a command line: none of them."""
+
+
+def chosen_parts(names: Iterable[str] | None) -> frozenset[str]:
+    """Parts of these names, and what they need; all of them where nothing is said.
+
+    Raises:
+        ValueError: no part of that name.
+    """
+    if names is None:
+        return frozenset(PARTS)
+    named = set(names)
+    if unknown := sorted(named - set(PARTS)):
+        raise ValueError(f"There is no part {unknown[0]!r}: use {', '.join(PARTS)}, or {CORE} for none of them.")
+    return frozenset(named.union(*(NEEDS.get(name, ()) for name in named)))
+
+
+def parts_from(text: str) -> frozenset[str]:
+    """Parts from a command line: names separated by commas, or "core"."""
+    return chosen_parts(() if text == CORE else [name.strip() for name in text.split(",")])
+
+
 @dataclass(frozen=True)
 class Settings:
     """One sandbox. Addresses and names are derived, so that two parts can never disagree about them."""
@@ -46,6 +73,8 @@ class Settings:
     region: str = REGION
     account_id: str = ACCOUNT_ID
     environment: str = "sandbox"
+    parts: frozenset[str] = frozenset(PARTS)
+    """Which of the optional parts it has."""
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"127\.\d{1,3}\.\d{1,3}", self.network):
