@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from daily_emr_sandbox.loop import LoopThread, wait_until
+from daily_emr_sandbox.loop import wait_until
 from daily_emr_sandbox.queues.group import QueueGroup
 from daily_emr_sandbox.queues.store import MEMORY
 
@@ -171,7 +171,7 @@ class Pair:
 
 
 @pytest.fixture(scope="module")
-def group(aws: Aws, loop: LoopThread) -> Iterator[QueueGroup]:
+def group(aws: Aws) -> Iterator[QueueGroup]:
     settings = aws.settings
     aws.client("elasticache").create_replication_group(
         ReplicationGroupId=settings.queue_group, ReplicationGroupDescription="test", Engine="valkey",
@@ -201,18 +201,18 @@ def messages(aws: Aws) -> list[str]:
     return [event["Message"] for event in aws.client("elasticache").describe_events(**asked)["Events"]]
 
 
-def test_the_group_has_the_endpoint_and_the_nodes_of_the_pair(aws: Aws, group: QueueGroup) -> None:
+@pytest.mark.usefixtures("group")
+def test_the_group_has_the_endpoint_and_the_nodes_of_the_pair(aws: Aws) -> None:
     shown, settings = described(aws), aws.settings
     (nodes,) = shown["NodeGroups"]
 
     assert shown["Status"] == "available"
     assert (shown["AutomaticFailover"], shown["MultiAZ"]) == ("enabled", "enabled")
     assert nodes["PrimaryEndpoint"] == {"Address": settings.queue_address, "Port": settings.queue_port}
-    places = [
-        (member["ReadEndpoint"]["Address"], member["ReadEndpoint"]["Port"]) for member in nodes["NodeGroupMembers"]
-    ]
+    members = nodes["NodeGroupMembers"]
+    places = [(member["ReadEndpoint"]["Address"], member["ReadEndpoint"]["Port"]) for member in members]
     assert places == list(settings.queue_nodes)
-    assert {member["PreferredAvailabilityZone"] for member in nodes["NodeGroupMembers"]} == set(settings.zones[:2])
+    assert {member["PreferredAvailabilityZone"] for member in members} == set(settings.zones[:2])
 
 
 def test_a_failover_changes_the_roles_and_is_an_event(aws: Aws, group: QueueGroup) -> None:
@@ -227,7 +227,10 @@ def test_a_failover_changes_the_roles_and_is_an_event(aws: Aws, group: QueueGrou
     assert messages(aws) == [], "an hour is what is told unless more is asked for"
 
 
-def test_a_node_type_is_changed_in_a_walk_and_gives_memory(aws: Aws, group: QueueGroup) -> None:
+def test_a_node_type_is_changed_in_a_walk_and_gives_memory(
+    aws: Aws, group: QueueGroup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daily_emr_sandbox.queues.group.RESIZING_S", 20.0)
     elasticache = aws.client("elasticache")
     wanted = {"ReplicationGroupId": aws.settings.queue_group, "CacheNodeType": "cache.t4g.medium"}
 
