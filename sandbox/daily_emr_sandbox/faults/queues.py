@@ -242,7 +242,7 @@ class ExportsDeadLetters(QueueFault):
         if missing > 0:
             self.queues.gateway.fail_exports(503)
             try:
-                self.queues.producer.exports.add(missing)
+                self.queues.exports.add(missing)
                 self.wait(lambda: self.queues.dead_letters() >= DEAD, "they are dead letters")
             finally:
                 self.queues.gateway.fail_exports(200)
@@ -260,7 +260,7 @@ class ExportsConsumerDead(QueueFault):
         self.wait(lambda: not self.queues.running("exports"), "nobody makes exports")
         missing = BACKLOG - self.queues.waiting_exports()
         if missing > 0:
-            self.queues.producer.exports.add(missing)
+            self.queues.exports.add(missing)
         self.wait(lambda: self.queues.waiting_exports() >= BACKLOG, "exports wait")
 
     def mend(self) -> None:

@@ -1,4 +1,4 @@
-"""The provider behind the workers: sends messages and stores exports as often as it is told, and knows every reference."""
+"""The provider behind the workers: sends messages and stores exports as often as it is told, and remembers them."""
 
 from __future__ import annotations
 

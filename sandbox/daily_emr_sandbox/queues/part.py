@@ -15,7 +15,7 @@ from .books import Books
 from .gateway import Gateway
 from .group import QueueGroup
 from .metrics import QueueMetrics
-from .producer import BULLMQ, PROGRAMS, Producer, node
+from .producer import BULLMQ, PROGRAMS, ExportsProducer, Producer, node
 from .seed import MAXIMUM, WORKERS
 from .store import RUNBOOK, QueueStore
 
@@ -39,7 +39,8 @@ class Queues:
         self.store = QueueStore(settings, world.loop)
         self.group = QueueGroup(settings, world.aws, self.store)
         self.gateway = Gateway(settings, world.loop)
-        self.producer = Producer(settings, world.aws)
+        self.producer = Producer(settings)
+        self.exports = ExportsProducer(settings, world.aws)
         self.metrics = QueueMetrics(settings, world.aws, self.store)
         self.books = Books(world, self)
         self._database = Proxy(settings.queue_address, settings.database_port, lambda: _serving(world))
@@ -54,6 +55,8 @@ class Queues:
         aws.queue_group = self.group
         self.gateway.start()
         self.producer.start(password)
+        self.producer.usual()
+        self.exports.start()
         self.metrics.start()
         for queue in WORKERS:
             family = self._settings.worker_service(queue)
@@ -68,6 +71,7 @@ class Queues:
 
     def stop(self) -> None:
         self.metrics.stop()
+        self.exports.stop()
         self.producer.stop()
         self.gateway.stop()
         self.group.stop()
@@ -111,6 +115,7 @@ class Queues:
 
     def plant(self, value: str) -> None:
         self.producer.plant(value)
+        self.exports.planted = value
 
     def describe(self) -> dict[str, Any]:
         settings = self._settings
