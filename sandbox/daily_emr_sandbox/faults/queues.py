@@ -25,7 +25,7 @@ POISONED, POISON_JOB, POISON_TEMPLATE = 40, "lab-result-ready", "lab-result-v2"
 THROTTLE = 1, 2000
 """One job in so many milliseconds."""
 DEAD = 40
-STALLS = 3
+STALLS = 2
 DATABASE_DELAY_S = 3.0
 LEFT_CONNECTIONS = 3
 """Connections of the database that its other clients leave to the workers."""
@@ -175,25 +175,24 @@ class WorkersDatabaseBound(QueueFault):
 
 class QueueFailover(QueueFault):
     name = "queue_failover"
-    summary = "a failover of the queues is over, and the workers stay with the old primary: READONLY"
+    summary = "a failover of the queues is over, and the workers take their jobs from the old primary: READONLY"
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
-        self._stuck = False
+        self._stuck: set[str] = set()
 
     def break_(self) -> None:
-        if not self._stuck:
-            self._stuck = True
+        if not self._stuck & {task.id for task in self.queues.running(QUEUE)}:
+            self._stuck = {task.id for queue in BULLMQ for task in self.queues.running(queue)}
             self.queues.group.fail_over()
-        self.wait(lambda: self.queues.workers(QUEUE) == 0, "no worker is at the new primary")
+        # Their blocking connections are at the new primary, so it knows them; those that take jobs are at the old one.
         self.wait_backlog()
 
     def mend(self) -> None:
-        if self._stuck:
-            for queue in BULLMQ:
-                if self.queues.workers(queue) < WORKERS[queue].desired:
-                    self.queues.recycle(queue)
-        self._stuck = False
+        for queue in BULLMQ if self._stuck else ():
+            if self._stuck & {task.id for task in self.queues.running(queue)}:
+                self.queues.recycle(queue)
+        self._stuck.clear()
 
 
 class QueueMemoryFull(QueueFault):
