@@ -39,6 +39,7 @@ class Stack:
         aws: Any = SimpleNamespace(mutex=contextlib.nullcontext(), backend=NoExports)
         self.books = Books(SimpleNamespace(settings=settings, database=self.database, aws=aws), parts)  # type: ignore[arg-type]
         self._workers: list[subprocess.Popen[bytes]] = []
+        self._started = 0
 
     @property
     def parts(self) -> list[Any]:
@@ -72,9 +73,10 @@ class Stack:
             "QUEUE_PREFIX": "bull",
             "QUEUE_USER": WORKER,
             "STALLED_MS": str(LOCK_MS),
-            "TASK_ID": f"task-{len(self._workers)}",
+            "TASK_ID": f"task-{self._started}",
         }
-        with (settings.logs_dir / f"worker-{len(self._workers)}.log").open("ab") as log:
+        self._started += 1
+        with (settings.logs_dir / f"worker-{self._started}.log").open("ab") as log:
             worker = subprocess.Popen(
                 [*node(), PROGRAMS / "main.mjs"], env=os.environ | environment, stdout=log, stderr=log
             )
@@ -94,6 +96,7 @@ class Stack:
             except subprocess.TimeoutExpired:
                 worker.kill()
                 worker.wait()
+        self._workers.clear()
 
     def stop(self) -> None:
         self.end_workers()
