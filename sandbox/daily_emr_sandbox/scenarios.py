@@ -159,8 +159,6 @@ class Scenarios:
             if name is None:
                 self._world.primitives.end()
                 self._world.web.restore_capacity()
-                for part in self._world.parts.values():
-                    part.restore()
                 for switch in (READ_ONLY, CLAIMS_CIRCUIT):
                     self._world.launchdarkly.turn(switch, on=False, by="release-manager")
             for fault in faults:
@@ -168,6 +166,9 @@ class Scenarios:
                 if fault.name in self._broken:
                     self._broken.remove(fault.name)
             if not self._broken:
+                # Last: what was broken elsewhere left its traces in them, such as jobs that failed.
+                for part in self._world.parts.values():
+                    part.restore()
                 self._world.instance.let_time_pass()
                 self._world.wait_healthy()
         return {"mended": [fault.name for fault in faults]}
