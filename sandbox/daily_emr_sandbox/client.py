@@ -23,7 +23,7 @@ import boto3
 import psutil
 
 from .daemon import process_state
-from .settings import DEFAULT_TIME_FACTOR, default_state_dir
+from .settings import CORE, DEFAULT_TIME_FACTOR, chosen_parts, default_state_dir
 
 UP_TIMEOUT_S = 90.0
 DOWN_TIMEOUT_S = 20.0
@@ -44,16 +44,31 @@ class Sandbox:
 
     # Up and down.
 
-    def up(self, *, name: str | None = None, time_factor: float = DEFAULT_TIME_FACTOR) -> dict[str, Any]:
+    def up(
+        self,
+        *,
+        name: str | None = None,
+        time_factor: float = DEFAULT_TIME_FACTOR,
+        parts: Iterable[str] | None = None,
+    ) -> dict[str, Any]:
         """Start the sandbox, or find it running, and return its status once it is healthy.
 
+        Args:
+            parts: the optional parts that it must have; None for all of them in a new one.
+
         Raises:
-            SandboxError: it did not start; says why and where the log is.
+            SandboxError: it did not start, and why, and where the log is; or one runs without these parts.
+            ValueError: no part of that name.
         """
+        chosen = chosen_parts(parts)
         self.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self._alone():
             if not self.running:
-                self._start(name or self.state_dir.name, time_factor)
+                self._start(name or self.state_dir.name, time_factor, chosen)
+            elif parts is not None and (missing := sorted(chosen - set(self.description["parts"]))):
+                raise SandboxError(
+                    f"The sandbox in {self.state_dir} runs without {', '.join(missing)}: take it down first."
+                )
         return self.status()
 
     def down(self) -> None:
@@ -126,6 +141,15 @@ class Sandbox:
         """What the synthetic users saw, and how many acknowledged writes are lost (must be 0)."""
         return self._call("GET", "/ledger")
 
+    def queue_ledger(self) -> dict[str, dict[str, int]]:
+        """By queue, what became of the acknowledged jobs: `lost` and `twice` must be 0."""
+        return self._call("GET", "/queues/ledger")
+
+    def queue_writes(self, since: int = 0) -> list[dict[str, Any]]:
+        """Write commands of the runbooks that the queues' servers executed, oldest first, without the first `since`."""
+        writes: list[dict[str, Any]] = self._call("GET", f"/queues/writes?since={since}")["writes"]
+        return writes
+
     def plant(self, value: str) -> None:
         """Put a synthetic patient value where real ones would be: notes and queries."""
         self._call("POST", "/plant", {"value": value})
@@ -184,13 +208,14 @@ class Sandbox:
             return None
         return pid
 
-    def _start(self, name: str, time_factor: float) -> None:
+    def _start(self, name: str, time_factor: float, parts: frozenset[str]) -> None:
         logs = self.state_dir / "logs"
         logs.mkdir(mode=0o700, exist_ok=True)
         self._file.unlink(missing_ok=True)
         reading, writing = os.pipe()
         with os.fdopen(reading, "rb") as report, (logs / "daemon.log").open("ab") as log:
             options = ["--state", self.state_dir, "--name", name, "--time-factor", time_factor, "--report", writing]
+            options += ["--parts", ",".join(sorted(parts)) or CORE]
             command = [sys.executable, "-m", "daily_emr_sandbox.daemon", *map(str, options)]
             try:
                 # The process that is waited for here only forks the daemon; that one belongs to nobody.

@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from .settings import DEFAULT_TIME_FACTOR, PORTS, Settings
+from .settings import CORE, DEFAULT_TIME_FACTOR, PORTS, Settings, parts_from
 
 logger = logging.getLogger("daily_emr_sandbox")
 
@@ -134,7 +134,8 @@ def serve(arguments: argparse.Namespace, report: int) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: end.set())
     with free_network() as network:
-        settings = Settings(arguments.state, network, arguments.name, arguments.time_factor)
+        parts = parts_from(arguments.parts)
+        settings = Settings(arguments.state, network, arguments.name, arguments.time_factor, parts=parts)
         world = World(settings)
         world.start()
         try:
@@ -156,6 +157,7 @@ def main() -> None:
     parser.add_argument("--state", type=Path, required=True, help="state folder; it must exist")
     parser.add_argument("--name", default="default")
     parser.add_argument("--time-factor", type=float, default=DEFAULT_TIME_FACTOR)
+    parser.add_argument("--parts", default=CORE, help="optional parts, separated by commas")
     parser.add_argument("--report", type=int, required=True, help="file descriptor that gets `ready` or a sentence")
     arguments = parser.parse_args()
     detach()

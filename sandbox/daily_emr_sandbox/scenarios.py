@@ -93,7 +93,7 @@ class Scenarios:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._faults = {fault.name: fault(world) for fault in FAULTS}
+        self._faults = {fault.name: fault(world) for fault in FAULTS if not fault.part or fault.part in world.parts}
         self._broken: list[str] = []
         self._turn = threading.Lock()
 
@@ -133,6 +133,8 @@ class Scenarios:
             if name is None:
                 self._world.primitives.end()
                 self._world.web.restore_capacity()
+                for part in self._world.parts.values():
+                    part.restore()
                 for switch in (READ_ONLY, CLAIMS_CIRCUIT):
                     self._world.launchdarkly.turn(switch, on=False, by="release-manager")
             for fault in faults:
@@ -158,8 +160,11 @@ class Scenarios:
         wait_until(lambda: traffic.age_s > enough_s, "there is usual traffic", enough_s + WAIT_S)
 
     def _named(self, name: str) -> Fault:
+        name = ALIASES.get(name, name)
+        if missing := [fault.part for fault in FAULTS if fault.name == name and name not in self._faults]:
+            raise LookupError(f"{name} needs a sandbox with {missing[0]}: take one up with --parts {missing[0]}.")
         try:
-            return self._faults[ALIASES.get(name, name)]
+            return self._faults[name]
         except KeyError:
             known = ", ".join([*sorted(self._faults), *Primitives.NAMES])
             raise LookupError(f"There is no fault {name!r}: use one of {known}.") from None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,9 +29,39 @@ def default_state_dir() -> Path:
 AWS_PORT, BALANCER_PORT, EDGE_PORT, LAUNCHDARKLY_PORT, TASK_PORT = 26080, 26081, 26082, 26083, 26090
 CLAIMS_PORT = 26084
 DATABASE_PORT, CACHE_PORT = 26100, 26200
-PORTS = (AWS_PORT, BALANCER_PORT, EDGE_PORT, LAUNCHDARKLY_PORT, CLAIMS_PORT, TASK_PORT, DATABASE_PORT, CACHE_PORT)
+QUEUE_PORT, QUEUE_NODE_PORTS, GATEWAY_PORT, PRODUCER_PORT = 26300, (26301, 26302), 26303, 26304
+PORTS = (
+    AWS_PORT, BALANCER_PORT, EDGE_PORT, LAUNCHDARKLY_PORT, CLAIMS_PORT, TASK_PORT, DATABASE_PORT, CACHE_PORT,
+    QUEUE_PORT, *QUEUE_NODE_PORTS, GATEWAY_PORT, PRODUCER_PORT,
+)  # fmt: skip
 """The same in every sandbox, because each has its own addresses; uncommon, because a program that listens on every
 address of the machine takes its port from all of them."""
+
+
+PARTS = ("queues", "claims", "telehealth")
+"""What a sandbox may go without; in the order in which they start."""
+NEEDS = {"claims": ("queues",)}
+CORE = "core"
+"""On a command line: none of them."""
+
+
+def chosen_parts(names: Iterable[str] | None) -> frozenset[str]:
+    """Parts of these names, and what they need; all of them where nothing is said.
+
+    Raises:
+        ValueError: no part of that name.
+    """
+    if names is None:
+        return frozenset(PARTS)
+    named = set(names)
+    if unknown := sorted(named - set(PARTS)):
+        raise ValueError(f"There is no part {unknown[0]!r}: use {', '.join(PARTS)}, or {CORE} for none of them.")
+    return frozenset(named.union(*(NEEDS.get(name, ()) for name in named)))
+
+
+def parts_from(text: str) -> frozenset[str]:
+    """Parts from a command line: names separated by commas, or "core"."""
+    return chosen_parts(() if text == CORE else [name.strip() for name in text.split(",")])
 
 
 @dataclass(frozen=True)
@@ -46,6 +77,8 @@ class Settings:
     region: str = REGION
     account_id: str = ACCOUNT_ID
     environment: str = "sandbox"
+    parts: frozenset[str] = frozenset(PARTS)
+    """Which of the optional parts it has."""
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"127\.\d{1,3}\.\d{1,3}", self.network):
@@ -97,6 +130,33 @@ class Settings:
     @property
     def session_secret(self) -> str:
         return f"daily-emr/{self.environment}/SESSION_PASSWORD"
+
+    @property
+    def queue_group(self) -> str:
+        """Replication group of the queues."""
+        return f"{self.prefix}-queues"
+
+    @property
+    def queue_secret(self) -> str:
+        return f"daily-emr/{self.environment}/QUEUE_PASSWORD"
+
+    @property
+    def exports_queue(self) -> str:
+        """Queue of the exports in SQS."""
+        return f"{self.prefix}-exports"
+
+    @property
+    def exports_dead_letters(self) -> str:
+        return f"{self.exports_queue}-dead-letters"
+
+    def worker_service(self, queue: str) -> str:
+        """Service, task family and end of the log group of the workers of a queue."""
+        return f"{self.prefix}-{queue}-worker"
+
+    @property
+    def max_connections(self) -> int:
+        """Of the database: the workers of queues come on top of the application."""
+        return 50 if "queues" in self.parts else 40
 
     # Addresses.
 
@@ -188,6 +248,29 @@ class Settings:
     def claims_url(self) -> str:
         return f"http://{self.claims_address}:{self.claims_port}"
 
+    @property
+    def queue_address(self) -> str:
+        """Endpoint of the queues, the same whichever node is primary; their gateway and producer are there too."""
+        return self.address(14)
+
+    @property
+    def queue_port(self) -> int:
+        return QUEUE_PORT
+
+    @property
+    def queue_nodes(self) -> tuple[tuple[str, int], tuple[str, int]]:
+        """Address and port of each node of the queues; they stay when the roles change."""
+        return (self.address(15), QUEUE_NODE_PORTS[0]), (self.address(16), QUEUE_NODE_PORTS[1])
+
+    @property
+    def gateway_address(self) -> tuple[str, int]:
+        """What sends the messages: the provider behind the queue of notifications."""
+        return self.address(14), GATEWAY_PORT
+
+    @property
+    def producer_address(self) -> tuple[str, int]:
+        return self.address(14), PRODUCER_PORT
+
     def zone_address(self, zone: str) -> str:
         """Near end of a zone's path to database and cache (what a subnet's routes are on AWS)."""
         return self.address(10 + self.zones.index(zone))
@@ -207,6 +290,11 @@ class Settings:
     def database_passfile(self) -> Path:
         """Password of the runbooks' role, in the format of libpq."""
         return self.state_dir / "database_passfile"
+
+    @property
+    def queue_passfile(self) -> Path:
+        """Password of the runbooks' user at the queues, and nothing else."""
+        return self.state_dir / "queue_passfile"
 
     @property
     def launchdarkly_token_file(self) -> Path:

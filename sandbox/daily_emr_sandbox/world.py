@@ -24,6 +24,7 @@ from .network.balancer import Balancer
 from .network.edge import Edge
 from .postgres import DatabasePair
 from .primitives import Primitives
+from .queues.part import Queues
 from .scenarios import Scenarios
 from .seed import seed
 from .settings import TASK_PORT
@@ -32,6 +33,7 @@ from .valkey import Cache
 from .web import CHART, CONNECTIONS_PER_TASK, Web, probe
 
 if TYPE_CHECKING:
+    from .parts import Part
     from .settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -64,6 +66,10 @@ class World:
         self.edge = Edge(settings, self.balancer)
         self.traffic = Traffic(settings, self.loop, self.database)
         self.instance = self.aws.database_instance = DatabaseInstance(settings, self.aws, self.database)
+        self.queues = Queues(self)
+        optional: dict[str, Part] = {"queues": self.queues}  # in the order in which they start
+        self.parts = {name: part for name, part in optional.items() if name in settings.parts}
+        """What this sandbox has of all that one may go without."""
         self.database_url = ""
         """The value of the secret DATABASE_URL that the database accepts."""
         self._started = ExitStack()
@@ -93,13 +99,15 @@ class World:
         self._take_secrets(started)
         run(self.instance)
         self.metrics = DatabaseMetrics(self.settings, self.aws, self.database, self.instance.storage)
-        for part in (self.metrics, self.launchdarkly, self.scheduler, self.balancer, self.edge):
+        for part in (self.metrics, self.launchdarkly, *self.parts.values(), self.scheduler, self.balancer, self.edge):
             run(part)
         self.web = Web(self)
         self.primitives = Primitives(self)
         self.scenarios = Scenarios(self)
         self._register_controls()
         wait_until(self.web.settled, "every target is healthy", HEALTHY_S)
+        for name, part in self.parts.items():
+            wait_until(part.healthy, f"the part {name} is healthy", HEALTHY_S)
         run(self.traffic)
         wait_until(lambda: self.traffic.acknowledged > 0, "the first write is acknowledged", HEALTHY_S)
         wait_until(lambda: self.scheduler.usage.reports_tasks, "the CPU of the tasks is reported", HEALTHY_S)
@@ -112,6 +120,11 @@ class World:
         self.database.admit_runbooks()
         started.callback(self.cache.stop)
         self.cache.start(secrets.get_secret_value(SecretId=self.settings.session_secret)["SecretString"])
+
+    def _plant(self, value: str) -> None:
+        self.traffic.plant(value)
+        for part in self.parts.values():
+            part.plant(value)
 
     def _environment_of_zone(self, zone: str) -> dict[str, str]:
         return {
@@ -130,6 +143,7 @@ class World:
             and all(_ok(self.web.ready(task)) for task in self.web.running())
             and probe(f"{self.settings.edge_url}{CHART}")[0] == HTTPStatus.OK
             and self.web.sessions() <= CONNECTIONS_PER_TASK * len(self.web.running())
+            and all(part.healthy() for part in self.parts.values())
         )
 
     def wait_healthy(self) -> None:
@@ -162,7 +176,8 @@ class World:
             },
             "cache": {"host": settings.cache_address, "port": settings.cache_port},
             "network": settings.network,
-        }
+            "parts": list(self.parts),
+        } | {name: facts for part in self.parts.values() for name, facts in part.describe().items()}
 
     def publish(self) -> None:
         """Write sandbox.json in one step: who reads it finds a whole and a ready sandbox."""
@@ -185,6 +200,7 @@ class World:
             "targets": self.web.target_states(),
             "tasks": [{name: getattr(task, name) for name in SHOWN_OF_A_TASK} for task in tasks],
             "pids": {"daemon": daemon.pid, **self.database.pids, **self.cache.pids}
+            | {name: pid for part in self.parts.values() for name, pid in part.pids.items()}
             | {f"task-{task.id}": task.pid for task in tasks if task.pid},
             "processes": len(processes),
             "rss_mb": round(sum(entry.rss for entry in memory) / MEGABYTE),
@@ -196,7 +212,7 @@ class World:
         for method, path, handler in (
             ("GET", "/status", self.status),
             ("GET", "/ledger", self.traffic.ledger),
-            ("POST", "/plant", self.traffic.plant),
+            ("POST", "/plant", self._plant),
             ("POST", "/break/{name}", scenarios.break_),
             ("POST", "/alarm/{name}", scenarios.await_alarm),
             ("POST", "/mend/{name}", scenarios.mend),

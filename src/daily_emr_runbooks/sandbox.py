@@ -59,12 +59,21 @@ def show_facts(console: Console, heading: str, facts: object) -> None:
 @app.command()
 def up(
     time_factor: Annotated[float | None, typer.Option(min=1, help="How many times faster than AWS.")] = None,
+    parts: Annotated[
+        str | None, typer.Option(help="Optional parts, separated by commas; core for none of them. All if not given.")
+    ] = None,
 ) -> None:
     """Start it, or say that it runs."""
     project, console = Project.find(), Console()
     sandbox = open_sandbox(project)
+    from daily_emr_sandbox.settings import DEFAULT_TIME_FACTOR, parts_from
+
+    try:
+        chosen = None if parts is None else parts_from(parts)
+    except ValueError as error:
+        raise CommandError(str(error)) from None
     with told(), console.status("Starting the sandbox"):
-        state = sandbox.up() if time_factor is None else sandbox.up(time_factor=time_factor)
+        state = sandbox.up(time_factor=time_factor or DEFAULT_TIME_FACTOR, parts=chosen)
     show_facts(console, "The sandbox is up", state)
 
 

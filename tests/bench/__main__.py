@@ -78,7 +78,7 @@ def main() -> None:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
     with tempfile.TemporaryDirectory() as folder:
         box = Sandbox(Path(folder) / "sandbox")
-        box.up()
+        box.up(parts=())
         try:
             compare(box, rounds, Path(folder) / "runs")
         finally:

@@ -111,7 +111,7 @@ class Operator:
 @pytest.fixture(scope="session")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     box = Sandbox(tmp_path_factory.mktemp("sandbox") / "state")
-    box.up(time_factor=TIME_FACTOR)
+    box.up(time_factor=TIME_FACTOR, parts=())
     try:
         yield box
     finally:

@@ -63,7 +63,7 @@ class Aws:
 def running_aws(state_dir: Path) -> Iterator[Aws]:
     """A started, empty AWS."""
     with free_network() as network:
-        settings = Settings(state_dir, network, time_factor=40)
+        settings = Settings(state_dir, network, time_factor=40, parts=frozenset())
         server = AwsServer(settings)
         server.start()
         try:

@@ -18,7 +18,7 @@ TIME_FACTOR = 40
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """A running sandbox. Tests that break it mend it."""
     box = Sandbox(tmp_path_factory.mktemp("sandbox") / "state")
-    box.up(time_factor=TIME_FACTOR)
+    box.up(time_factor=TIME_FACTOR, parts=())
     try:
         yield box
     finally:
@@ -29,7 +29,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """Addresses for parts that run without a daemon."""
     with free_network() as network:
-        yield Settings(tmp_path_factory.mktemp("parts"), network, time_factor=TIME_FACTOR)
+        yield Settings(tmp_path_factory.mktemp("parts"), network, time_factor=TIME_FACTOR, parts=frozenset())
 
 
 @pytest.fixture(scope="module")

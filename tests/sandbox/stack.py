@@ -183,7 +183,7 @@ class Stack:
 def running_stack(state_dir: Path, *, tasks: int | None = 2) -> Iterator[Stack]:
     """A started stack; with `tasks` the service runs release r1 and is steady."""
     with free_network() as network:
-        settings = Settings(state_dir=state_dir, network=network, time_factor=TIME_FACTOR)
+        settings = Settings(state_dir=state_dir, network=network, time_factor=TIME_FACTOR, parts=frozenset())
         aws = AwsServer(settings)
         scheduler = EcsScheduler(settings, aws, command=(APP,))
         balancer = Balancer(settings, aws)

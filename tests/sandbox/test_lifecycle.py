@@ -68,7 +68,7 @@ def test_the_idle_sandbox_is_small(sandbox: Sandbox) -> None:
 
 
 def test_two_sandboxes_do_not_touch_each_other(sandbox: Sandbox, own: Sandbox) -> None:
-    mine = own.up(time_factor=40)
+    mine = own.up(time_factor=40, parts=())
 
     assert mine["network"] != sandbox.description["network"]
     own.break_("database_down")
@@ -78,7 +78,7 @@ def test_two_sandboxes_do_not_touch_each_other(sandbox: Sandbox, own: Sandbox) -
 
 
 def test_down_leaves_no_process_and_can_be_repeated(own: Sandbox) -> None:
-    own.up(time_factor=40)
+    own.up(time_factor=40, parts=())
     ends = Ends(family(own))
     endpoint = own.description["endpoint_url"]
     assert len(ends.pids) > 6
@@ -92,11 +92,11 @@ def test_down_leaves_no_process_and_can_be_repeated(own: Sandbox) -> None:
     assert not (own.state_dir / "data").exists()
     assert own.status() == {"running": False}
     own.down()
-    assert own.up(time_factor=40)["healthy"] is True
+    assert own.up(time_factor=40, parts=())["healthy"] is True
 
 
 def test_a_killed_daemon_takes_everything_with_it(own: Sandbox) -> None:
-    own.up(time_factor=40)
+    own.up(time_factor=40, parts=())
     mine = family(own)
     ends = Ends(mine)
     assert shared_memory_of(mine), "PostgreSQL has some"
@@ -109,7 +109,7 @@ def test_a_killed_daemon_takes_everything_with_it(own: Sandbox) -> None:
     assert own.status() == {"running": False}
     with pytest.raises(SandboxError, match="does not answer"):
         own.ledger()
-    assert own.up(time_factor=40)["healthy"] is True
+    assert own.up(time_factor=40, parts=())["healthy"] is True
 
 
 def test_what_needs_a_running_sandbox_says_so(tmp_path: Path) -> None:

@@ -22,6 +22,8 @@ class Fault(ABC):
 
     name: ClassVar[str]
     summary: ClassVar[str]
+    part: ClassVar[str] = ""
+    """Of the sandbox that it breaks, where that is an optional one."""
     alarm_min: ClassVar[float] = 0.0
     """AWS minutes after which an alarm rings, where only the metrics of the traffic show it."""
 
