@@ -87,8 +87,13 @@ class Reply:
 
     @property
     def failing(self) -> bool:
-        """Not served, and neither for who asks nor for how often."""
-        return not (self.ok or self.refused or self.throttled)
+        """No answer, or one of 5xx: neither who asks nor what for is the reason."""
+        return self.status is None or self.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+
+    @property
+    def odd(self) -> bool:
+        """Neither served nor any of the reasons that we know."""
+        return not (self.ok or self.refused or self.throttled or self.failing)
 
     @property
     def seen(self) -> str:

@@ -41,6 +41,8 @@ SYMPTOMS = (
     "totals_differ",
     "duplicates_found",
 )
+# While eligibility is answered without the payer, and claims flow.
+WHILE_UNVERIFIED = ("eligibility_unverified",)
 # While claims are held on purpose these go on, and are no sign that holding them does not work.
 WHILE_HELD = (
     "api_down",
@@ -81,10 +83,10 @@ def judged(evidence: Evidence) -> list[Json]:
     return [item for item in evidence.observations if item["symptom"]]
 
 
-def held(readings: Readings) -> bool | None:
-    """Whether claims are kept back; None when nobody can say."""
-    flags = readings.values.get("flags")
-    return None if flags is None else bool(flags["circuit"]["on"])
+def switched(readings: Readings) -> tuple[bool, bool]:
+    """Whether claims are kept back, and whether eligibility is answered without the payer, as far as it was read."""
+    flags = readings.values.get("flags") or {"circuit": {"on": False}, "cached": {"on": False}}
+    return bool(flags["circuit"]["on"]), bool(flags["cached"]["on"])
 
 
 def facts(readings: Readings) -> Json:
@@ -151,13 +153,14 @@ def _answers_here(evidence: Evidence) -> None:
     def replies() -> list[Reply]:
         return [evidence.readings.values[name] for name in ("token", "facility") if name in evidence.readings.values]
 
-    def down() -> tuple[bool, str]:
+    def down() -> tuple[bool | None, str]:
         """Not for who asks nor for how often: those are not outages."""
         reach: Reach = read("reach")
         if reach.stage:
             return "certificate" not in reach.trouble, reach.seen
         bad = [reply for reply in replies() if reply.failing]
-        return bool(bad), (bad or replies())[-1].seen
+        odd = [reply for reply in replies() if reply.odd]
+        return True if bad else None if odd else False, (bad or odd or replies())[-1].seen
 
     evidence.look(
         "api_down",
@@ -379,16 +382,10 @@ def _of_switches(evidence: Evidence) -> None:
     )
 
 
-def not_contained(evidence: Evidence, sent_lately: int) -> tuple[list[str], list[str]]:
-    """While claims are held: what shows that they are not, and what could not be read."""
-    bad: list[str] = []
-    unread: list[str] = []
-    for item in judged(evidence):
-        if item["name"] not in WHILE_HELD and item["status"] != "ok":
-            (bad if item["status"] == "finding" else unread).append(f"{item['name']}: {item['seen']}")
-    if sent_lately:
-        bad.append(f"claims_sent: {plural(sent_lately, 'submission')} since the look before, though claims are held")
-    return bad, unread
+def not_contained(evidence: Evidence, *, claims_held: bool) -> list[Json]:
+    """The symptoms that must not be there while claims are held, or while eligibility is answered without the payer."""
+    allowed = WHILE_HELD if claims_held else WHILE_UNVERIFIED
+    return [item for item in judged(evidence) if item["name"] not in allowed]
 
 
 def few_accepted(ledger: Ledger, min_calls: int) -> str:

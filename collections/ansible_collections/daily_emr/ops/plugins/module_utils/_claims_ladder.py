@@ -3,8 +3,9 @@
 
 """How many claims each step of a half-open redrive lets go, how fast, and when it stops. Pure.
 
-One claim, then five, then 10, 25, 50 and 100 % of the normal rate for a while, then the rest (incident domain, A5.4,
-M7). Its bounds stand here and not among the inputs: a wish to be fast must not be able to flood the payer.
+One claim, then five, then 10, 25, 50 and 100 % of the normal rate for a while (incident domain, A5.4, M7). Then the
+breaker closes, because new claims take the normal rate again, and the rest goes out beside them at half of it. Its bounds stand here and not among the inputs: a wish to be fast must not be able
+to flood the payer.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ import math
 from dataclasses import dataclass
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._claims_ledger import (
+    AFTERWARDS,
     DEFERRED,
     FAILURES,
     OTHER,
+    OUTCOMES,
     READY,
     REJECTED,
     SENDING,
@@ -48,7 +51,7 @@ LADDER = (
     Rung(None, 0.25),
     Rung(None, 0.50),
     Rung(None, 1.00),
-    Rung(None, 1.00, rest=True),
+    Rung(None, 0.50, rest=True),
 )
 STEPS = range(1, len(LADDER) + 1)
 
@@ -87,7 +90,7 @@ def bound_refusals(step: int, normal_per_minute: float, step_minutes: int) -> li
 def stop_reasons(seen: Slice, normal_p95_ms: int) -> list[str]:
     """Why a redrive must stop at what is known of this step now. Claims under way count for neither side."""
     throttled = seen.count(outcomes=["throttled"])
-    tried = seen.count(outcomes=["acked", "rejected", "unauthorized", "throttled", "reconciled", OTHER, *FAILURES])
+    tried = seen.count(outcomes=[*OUTCOMES, *AFTERWARDS, OTHER])
     bad = {
         "failed": seen.count(outcomes=FAILURES),
         "refused for the credentials": seen.count(outcomes=["unauthorized"]),

@@ -28,6 +28,8 @@ STATES = ("draft", READY, SENDING, DEFERRED, ACKED, REJECTED, UNKNOWN)
 # Classes of answers to a submission. The last one says that not a byte was sent.
 FAILURES = ("server_error", "timeout", "connect")
 OUTCOMES = ("acked", "rejected", "unauthorized", "throttled", *FAILURES)
+# What is noted beside those: nobody answered the application, and somebody asked the payer.
+AFTERWARDS = ("abandoned", "reconciled")
 OTHER = "other"
 
 SUMMARY = """
@@ -40,6 +42,15 @@ TOTALS = "SELECT sent, accepted, rejected, unknown, unsent, duplicates FROM ops.
 IN_DOUBT = """
 SELECT claim, identifier, since FROM ops.claims_in_doubt(%(at_most)s, make_interval(secs => %(older_than_s)s))"""
 STEP = "SELECT state, outcome, claims, p95_ms FROM ops.claims_step(%(step)s)"
+
+
+# An answer takes as long as it takes, however fast the clock of the environment runs.
+LEAST_SETTLE_S = 5.0
+
+
+def settle_seconds(clients: Clients, settle_after_s: float) -> float:
+    """How long a claim must have been in doubt before the payer's word on it counts, in real seconds."""
+    return max(float(clients.environment.seconds(settle_after_s)), LEAST_SETTLE_S)
 
 
 @dataclass(frozen=True)
@@ -185,7 +196,7 @@ def _outcome(value: Any) -> str:
     """A class of answer that we know. What else stands there may hold anything."""
     if value is None:
         return ""
-    return str(value) if value in OUTCOMES else OTHER
+    return str(value) if value in (*OUTCOMES, *AFTERWARDS) else OTHER
 
 
 def _word(value: Any) -> str:

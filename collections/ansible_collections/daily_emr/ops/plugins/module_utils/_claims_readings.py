@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._chains import Chains
 from ansible_collections.daily_emr.ops.plugins.module_utils._claims_api import ClaimsApi, Reach, Reply
-from ansible_collections.daily_emr.ops.plugins.module_utils._claims_ledger import read_ledger
+from ansible_collections.daily_emr.ops.plugins.module_utils._claims_ledger import read_ledger, settle_seconds
 from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Secret, gather
 from ansible_collections.daily_emr.ops.plugins.module_utils._errors import OpsError
 from ansible_collections.daily_emr.ops.plugins.module_utils._health_readings import read_flags
@@ -110,7 +110,7 @@ class _Look(Chains):
         return tried(lambda: api.facility(token), lambda reply: not reply.failing, limit_s)
 
     def others(self) -> None:
-        settle_after_s = float(self.clients.environment.seconds(self.thresholds["settle_after_s"]))
+        settle_after_s = settle_seconds(self.clients, self.thresholds["settle_after_s"])
         self.take(
             ledger=lambda: read_ledger(
                 self.clients,

@@ -15,6 +15,11 @@ description:
   - Nothing is changed when no claim is ready. Refuses while claims flow as usual, because its breaker is off.
 author:
   - Daily EMR operations (@daily-emr)
+options:
+  held:
+    description: Whether the breaker will be on by then, for a plan of both.
+    type: bool
+    default: false
 extends_documentation_fragment:
   - daily_emr.ops.common
   - daily_emr.ops.common.change
@@ -91,6 +96,7 @@ class Deferral(ClaimsChange):
         "claims_api": CLAIMS_API_OPTION,
         "database": DATABASE_OPTION,
         "service": SERVICE_OPTION,
+        "held": {"type": "bool", "default": False},
     }
     # What the server said it had moved; None until it answered.
     _moved: int | None = None
@@ -117,7 +123,7 @@ class Deferral(ClaimsChange):
 
     def refusals(self, before: Json) -> list[str]:
         reasons = unread(before["context"])
-        if before["context"]["held"] is False:
+        if before["context"]["held"] is False and not self.params["held"]:
             reasons.append(
                 f"{self.claims_api['circuit_flag']} is off, so claims flow and those that are deferred would be "
                 "forgotten: turn it on first."

@@ -96,6 +96,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._claims_ledger impor
     WAITING,
     Ledger,
     read_ledger,
+    settle_seconds,
 )
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import read_entry, run_module
 from ansible_collections.daily_emr.ops.plugins.module_utils._postgres import DATABASE_OPTION
@@ -120,9 +121,12 @@ def told(ledger: Ledger) -> dict[str, Any]:
 
 
 def read(params: Params, clients: Clients, progress: Progress) -> dict[str, Any]:
-    settle_after_s = clients.environment.seconds(params["settle_after_s"])
     ledger = read_ledger(
-        clients, params["database"], window_s=1.0, due_hours=params["due_hours"], settle_after_s=settle_after_s
+        clients,
+        params["database"],
+        window_s=1.0,
+        due_hours=params["due_hours"],
+        settle_after_s=settle_seconds(clients, params["settle_after_s"]),
     )
     progress(ledger.totals.sentence)
     return told(ledger)

@@ -84,6 +84,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._claims_ledger impor
     LIMIT_S,
     SUMMARY,
     UNKNOWN,
+    settle_seconds,
     stamp,
     summed,
 )
@@ -134,7 +135,7 @@ class Reconciliation(ClaimsChange):
 
     def _in_doubt(self) -> Json:
         place = endpoint(self.clients, self.database)
-        older_than_s = self.aws_seconds(self.params["settle_after_s"])
+        older_than_s = settle_seconds(self.clients, self.params["settle_after_s"])
         with session(self.clients, self.database, place, limit_s=LIMIT_S) as found:
             states = summed(found.execute(SUMMARY, {"due_hours": DUE_HOURS}).fetchall())["states"]
             rows = found.execute(IN_DOUBT, {"at_most": MOST_IN_DOUBT, "older_than_s": older_than_s}).fetchall()

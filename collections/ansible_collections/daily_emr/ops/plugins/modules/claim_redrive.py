@@ -9,8 +9,8 @@ short_description: Let one step of the deferred claims go
 version_added: 0.1.0
 description:
   - Lets the claims of one step of a half-open redrive go, while the circuit breaker stays open for all others. The
-    steps are one claim, five claims, then 10, 25, 50 and 100 % of the normal rate for O(step_minutes) each, then the
-    rest.
+    steps are one claim, five claims, then 10, 25, 50 and 100 % of the normal rate for O(step_minutes) each, then
+    the rest at half of it, beside new claims.
   - The application sends them at the rate of the step, preauthorisations and inpatients first, then the oldest
     deadlines. A claim is never sent from here.
   - Nothing is changed when the step was taken in this run already, or when no claim is deferred.

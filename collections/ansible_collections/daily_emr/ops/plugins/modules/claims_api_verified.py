@@ -12,7 +12,8 @@ description:
     read, starts the count anew.
   - Where claims are sent, a look is good when no symptom of M(daily_emr.ops.claims_api_health) is found, our own
     facility can be read, and 98 % of the submissions of the last minutes were accepted, if there were enough to tell.
-  - Where claims are held, it is good when facilities are answered about eligibility and no claim goes out.
+  - Where claims are held, it is good when facilities are answered about eligibility and no claim goes out. Where only
+    eligibility is answered without the payer, claims must flow beside it.
   - In both cases sent = accepted + rejected + unknown must hold, and no claim may be with the payer twice.
   - Changes nothing and submits nothing.
   - When it cannot succeed any more before time is up it returns V(false) instead of failing, so that the runbook can go
@@ -123,10 +124,10 @@ from typing import TYPE_CHECKING, Any
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._claims_findings import (
     few_accepted,
-    held,
     judged,
     not_contained,
     observe,
+    switched,
 )
 from ansible_collections.daily_emr.ops.plugins.module_utils._claims_ledger import Ledger, read_ledger
 from ansible_collections.daily_emr.ops.plugins.module_utils._claims_options import CLAIMS_HEALTH_SPEC
@@ -139,7 +140,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._verification import
     until_verified,
     verified_entry,
 )
-from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Json, iso
+from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Json, iso, plural
 
 if TYPE_CHECKING:
     from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clients
@@ -150,10 +151,7 @@ sleep = time.sleep
 RECOVERED, CONTAINED = "recovered", "contained"
 REACHED = {
     RECOVERED: "claims and eligibility work again",
-    CONTAINED: (
-        "it is contained, not over: care goes on, claims are stored and none is sent; "
-        "run this again when the payer answers"
-    ),
+    CONTAINED: "it is contained, not over: care goes on and no claim is lost; run this again when the payer answers",
 }
 
 
@@ -171,21 +169,28 @@ class Watch:
         at, pace = str(iso(datetime.now(UTC))), clients.environment.time_factor
         evidence = observe(readings, claims_api, thresholds, at, time_factor=pace)
         self.ledger = readings.values.get("ledger")
-        if not held(readings):
+        claims_held, unverified = switched(readings)
+        if not claims_held and not unverified:
             self.goal = RECOVERED
             bad, unread = sort_out(judged(evidence))
             few = few_accepted(self.ledger, thresholds["min_calls"]) if self.ledger else ""
             return Look([*bad, *([few] if few else [])], unread)
         self.goal = CONTAINED
+        bad, unread = sort_out(not_contained(evidence, claims_held=claims_held))
+        return Look([*bad, *(self._sent(params, clients) if claims_held else [])], unread)
+
+    @staticmethod
+    def _sent(params: Params, clients: Clients) -> list[str]:
+        """What went out since the look before, although claims are held."""
         lately = read_ledger(
             clients,
             params["database"],
             window_s=clients.environment.seconds(params["interval"]),
-            due_hours=thresholds["due_hours"],
+            due_hours=params["thresholds"]["due_hours"],
             settle_after_s=0.0,
         )
-        # What is left of it was on its way when the breaker opened.
-        return Look(*not_contained(evidence, lately.calls()))
+        number = lately.calls()
+        return [f"claims_sent: {plural(number, 'submission')} since the look before"] if number else []
 
 
 def verify(params: Params, clients: Clients, progress: Progress) -> dict[str, Any]:
