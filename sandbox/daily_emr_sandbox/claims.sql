@@ -19,7 +19,11 @@ CREATE TABLE claims (
         CHECK (state IN ('draft', 'ready', 'sending', 'acked', 'rejected', 'unknown', 'deferred')),
     since timestamptz NOT NULL DEFAULT clock_timestamp(),
     attempts integer NOT NULL DEFAULT 0,
+    -- When its first byte may have gone out; NULL again when it is proven that the payer has nothing of it.
+    sent_at timestamptz,
     outcome text,
+    -- How many of it the payer has, by the payer's own word.
+    copies integer NOT NULL DEFAULT 1,
     response text CHECK (response ~ '^[A-Za-z0-9.-]{1,64}$'),
     queued_at timestamptz,
     -- Of the redrive that let it go; NULL for one that was sent as usual.
@@ -81,6 +85,11 @@ BEGIN
         RAISE EXCEPTION 'A claim does not go from % to %.', OLD.state, NEW.state USING ERRCODE = 'check_violation';
     END IF;
     NEW.since := clock_timestamp();
+    NEW.sent_at := CASE
+        WHEN NEW.state = 'sending' THEN NEW.since
+        WHEN NEW.state IN ('ready', 'deferred') THEN NULL
+        ELSE OLD.sent_at
+    END;
     INSERT INTO claim_moves (claim, before, after) VALUES (OLD.id, OLD.state, NEW.state);
     RETURN NEW;
 END
@@ -107,6 +116,19 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_te
     GROUP BY a.claim_type, a.outcome
 $$;
 
+-- The reconciliation. What was sent is counted by the mark of its first byte, not by the states that it must add up to.
+CREATE FUNCTION ops.claims_totals()
+RETURNS TABLE (sent bigint, accepted bigint, rejected bigint, unknown bigint, unsent bigint, duplicates bigint)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT count(c.sent_at),
+        count(*) FILTER (WHERE c.state = 'acked'),
+        count(*) FILTER (WHERE c.state = 'rejected'),
+        count(*) FILTER (WHERE c.state IN ('unknown', 'sending')),
+        count(*) FILTER (WHERE c.state IN ('draft', 'ready', 'deferred')),
+        count(*) FILTER (WHERE c.copies > 1)
+    FROM claims c
+$$;
+
 -- Unknown ones, and those that a worker left when it died. What is younger may still be under way.
 CREATE FUNCTION ops.claims_in_doubt(at_most integer DEFAULT 100, older_than interval DEFAULT '60 seconds')
 RETURNS TABLE (claim bigint, identifier text, state text, since timestamptz)
@@ -129,8 +151,9 @@ $$;
 
 -- What they may do. Each is one step, and the same call again does nothing.
 
-CREATE FUNCTION ops.claim_settle(claim bigint, since timestamptz, answer text, response text DEFAULT NULL)
-RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+CREATE FUNCTION ops.claim_settle(
+    claim bigint, since timestamptz, answer text, response text DEFAULT NULL, copies integer DEFAULT 1
+) RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     has text;
 BEGIN
@@ -141,7 +164,7 @@ BEGIN
     -- One that is absent at the payer waits for the redrive, which knows how fast it may be sent.
     UPDATE claims c
     SET state = CASE answer WHEN 'absent' THEN 'deferred' ELSE answer END,
-        response = claim_settle.response, outcome = 'reconciled'
+        response = claim_settle.response, copies = greatest(claim_settle.copies, 1), outcome = 'reconciled'
     WHERE c.id = claim AND c.since = claim_settle.since AND c.state IN ('unknown', 'sending');
     SELECT c.state INTO has FROM claims c WHERE c.id = claim;
     RETURN has;
@@ -153,7 +176,7 @@ RETURNS integer LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, publ
     WITH chosen AS (
         SELECT id FROM claims WHERE state = 'ready' ORDER BY id LIMIT at_most FOR UPDATE SKIP LOCKED
     ), moved AS (
-        UPDATE claims SET state = 'deferred' FROM chosen WHERE claims.id = chosen.id RETURNING 1
+        UPDATE claims SET state = 'deferred', step = NULL FROM chosen WHERE claims.id = chosen.id RETURNING 1
     )
     SELECT count(*)::integer FROM moved
 $$;

@@ -34,7 +34,6 @@ class Worker:
             "DATABASE": APPLICATION.replace("database:5432", f"{address}:{port}"),
             "CLAIMS_API_URL": settings.sha_url,
             "CLAIMS_API_CA_FILE": str(settings.sha_ca_file),
-            "CLAIMS_API_CLIENT_ID": settings.sha_facility,
             "CLAIMS_API_TIMEOUT_MS": str(TIMEOUT_MS),
             "SHA_API_KEY": key,
             "LAUNCHDARKLY_URL": settings.launchdarkly_url,

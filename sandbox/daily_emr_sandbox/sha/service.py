@@ -7,8 +7,10 @@ says that a submission is idempotent, so here it is not.
 from __future__ import annotations
 
 import asyncio
+import json
 import secrets
 import time
+from base64 import b64encode
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -28,7 +30,7 @@ TOKEN_S = 300
 """Not divided by the time factor: a token lasts as long as on the real API."""
 SILENT_S = 60.0
 """An answer that never comes: longer than anybody waits."""
-RUNBOOK_AGENT = "daily-emr-runbooks"
+RUNBOOK_AGENT = "daily-emr-runbook"
 FACILITIES = {f"FID-27-10421{number}-{number}": f"Synthetic facility {number}" for number in range(1, 9)}
 Answer = Awaitable[web.StreamResponse]
 
@@ -41,7 +43,7 @@ class Sha:
         self.certificates = Certificates(settings.claims_address)
         self.ledger = Ledger()
         self.behaviour = Behaviour()
-        self._key = key or secrets.token_urlsafe(24)
+        self._keys: tuple[str, ...] = (key or self.new_key(),)
         self._tokens: dict[str, float] = {}
         self._site: web.TCPSite | None = None
         self._runner: web.AppRunner | None = None
@@ -59,14 +61,18 @@ class Sha:
 
     @property
     def key(self) -> str:
-        """The client secret that it accepts."""
-        return self._key
+        """The value of SHA_API_KEY that it accepts; the newest where it accepts several."""
+        return self._keys[-1]
 
-    def take_key(self, key: str) -> None:
-        """From now on this key is ours; tokens that another one got end at once."""
-        if key != self._key:
-            self._key = key
+    def new_key(self) -> str:
+        """A key that it would give us. It is not accepted yet."""
+        return json.dumps({"key": self._settings.sha_facility, "secret": secrets.token_urlsafe(24)})
+
+    def accept_keys(self, *keys: str) -> None:
+        """From now on these are our keys; where one is not any more, the tokens end at once."""
+        if not set(self._keys) <= set(keys):
             self._tokens.clear()
+        self._keys = keys
 
     def expire_certificate(self) -> None:
         """The next handshakes show a certificate that ended; open connections are closed, as a restart does."""
@@ -89,9 +95,9 @@ class Sha:
         application = web.Application()
         application.add_routes(
             [
-                web.post("/oauth/token", self._token),
+                web.post("/v1/oauth2/token", self._token),
                 web.get("/v1/facility-search", self._behind_token("facility", self._facility)),
-                web.get("/v1/shr-med/ClaimResponse", self._behind_token("status", self._status)),
+                web.get("/fhir/ClaimResponse", self._behind_token("status", self._status)),
                 web.post("/v1/shr-med/bundle", self._behind_token("submit", self._submit)),
             ]
         )
@@ -118,12 +124,9 @@ class Sha:
     async def _token(self, request: web.Request) -> web.Response:
         seen = self._arrived("token", request)
         form = await request.post()
-        known = form.get("client_id") == self._settings.sha_facility and secrets.compare_digest(
-            str(form.get("client_secret", "")).encode(), self._key.encode()
-        )
         if form.get("grant_type") != "client_credentials":
             return _answer(seen, HTTPStatus.BAD_REQUEST, {"error": "unsupported_grant_type"})
-        if not known:
+        if request.headers.get("Authorization") not in {_basic(key) for key in self._keys}:
             return _answer(seen, HTTPStatus.UNAUTHORIZED, {"error": "invalid_client"})
         token = secrets.token_urlsafe(24)
         self._tokens[token] = time.monotonic() + TOKEN_S
@@ -159,10 +162,10 @@ class Sha:
         name = {self._settings.sha_facility: "Daily EMR test facility", **FACILITIES}.get(wanted)
         if name is None:
             return _answer(seen, HTTPStatus.NOT_FOUND, operation_outcome("not-found", "facility-unknown"))
-        return _answer(seen, HTTPStatus.OK, {"message": {"id": wanted, "facility_name": name, "active": True}})
+        return _answer(seen, HTTPStatus.OK, {"id": wanted, "facility_name": name, "active": True})
 
     async def _status(self, request: web.Request, seen: Request) -> web.StreamResponse:
-        system, _, identifier = request.query.get("request:identifier", "").partition("|")
+        system, _, identifier = request.query.get("request.identifier", "").partition("|")
         if system != IDENTIFIER or not identifier:
             return _answer(seen, HTTPStatus.BAD_REQUEST, operation_outcome("invalid", "identifier-missing"))
         return _answer(seen, HTTPStatus.OK, searchset(self.ledger.of(identifier)))
@@ -195,6 +198,12 @@ class Sha:
     def _arrived(self, operation: str, request: web.Request) -> Request:
         agent = request.headers.get("User-Agent", "")
         return self.ledger.arrived(operation, runbook=agent.startswith(RUNBOOK_AGENT))
+
+
+def _basic(key: str) -> str:
+    """What a client that has this key sends."""
+    found = json.loads(key)
+    return "Basic " + b64encode(f"{found['key']}:{found['secret']}".encode()).decode()
 
 
 def _answer(

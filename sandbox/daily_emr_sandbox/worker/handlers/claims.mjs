@@ -2,24 +2,24 @@
 // it is `sending` before the first byte goes out, and nothing but an answer of the payer makes it ready again after that.
 // A job holds the number of its claim and nothing else.
 //
-// Environment: CLAIMS_API_URL, CLAIMS_API_CA_FILE, CLAIMS_API_CLIENT_ID, CLAIMS_API_TIMEOUT_MS, SHA_API_KEY and
-// LAUNCHDARKLY_URL.
-import { bundleOf, issueOf } from './claims/fhir.mjs'
+// Environment: CLAIMS_API_URL, CLAIMS_API_CA_FILE, CLAIMS_API_TIMEOUT_MS, SHA_API_KEY and LAUNCHDARKLY_URL.
+import { bundleOf } from './claims/fhir.mjs'
 import { circuitOpen } from './claims/circuit.mjs'
 import { ClaimsApi } from './claims/api.mjs'
 import { handle as handleMessage } from './notifications.mjs'
 
 // The class of what happened, for the log of the worker and for the failed jobs; never a word of the payer.
 class ClaimError extends Error {
-  constructor(name, outcome) {
-    super(outcome)
+  constructor(name, { outcome, status }) {
+    super(status ? `${outcome}, status ${status}` : outcome)
     this.name = name
-    this.status = /\d{3}$/.exec(outcome)?.[0]
+    this.status = status
   }
 }
 
 const ABANDONED_S = 60
 const WRITES = 3
+const NOT_CARRIED_OUT = ['unauthorized', 'throttled']
 let api
 
 export async function handle(job, context) {
@@ -40,9 +40,9 @@ export async function handle(job, context) {
 
 async function send(pool, claim, paced) {
   const token = await api.token()
-  if (token.outcome) {
+  if (!token.value) {
     await back(pool, claim, 'ready', 0, token)
-    throw new ClaimError('ClaimNotSent', token.outcome)
+    throw new ClaimError('ClaimNotSent', token)
   }
   if (paced) await slot(pool)
   const taken = await pool.query(
@@ -52,16 +52,16 @@ async function send(pool, claim, paced) {
   if (taken.rowCount === 0) return 'taken'
   const row = taken.rows[0]
   const answer = await api.submit(token.value, bundleOf(row))
-  if (answer.status === 200 || answer.status === 201) return finish(pool, row, 'acked', 'acked', answer)
-  if (answer.status === 400 || answer.status === 422) {
-    return finish(pool, row, 'rejected', `rejected:${issueOf(answer.body)}`, answer)
+  if (answer.outcome === 'acked' || answer.outcome === 'rejected') {
+    await finish(pool, row, answer.outcome, answer)
+    return answer.outcome
   }
-  if (!answer.begun || [401, 403, 429].includes(answer.status)) {
+  if (!answer.begun || NOT_CARRIED_OUT.includes(answer.outcome)) {
     await back(pool, claim, 'sending', row.attempts, answer)
-    throw new ClaimError('ClaimNotSent', answer.outcome)
+    throw new ClaimError('ClaimNotSent', answer)
   }
-  await finish(pool, row, 'unknown', answer.outcome, answer)
-  throw new ClaimError('ClaimUnknown', answer.outcome)
+  await finish(pool, row, 'unknown', answer)
+  throw new ClaimError('ClaimUnknown', answer)
 }
 
 // Waits for the next place in the pace of the redrive. One row for all workers: places are handed out one after the
@@ -93,13 +93,12 @@ async function back(pool, claim, from, attempts, { outcome, ms }) {
   await write(pool, moved, [claim, outcome, ms, from, attempts])
 }
 
-async function finish(pool, row, state, outcome, { body, ms }) {
-  const response = state === 'acked' ? body?.id : null
+async function finish(pool, row, state, { body, outcome, ms }) {
+  const response = state === 'acked' ? (body?.id ?? null) : null
   const moved =
     'UPDATE claims SET outcome = $2, state = $4, response = $6' +
     " WHERE id = $1 AND state IN ('sending', 'unknown') AND attempts = $5"
   await write(pool, moved, [row.id, outcome, ms, state, row.attempts, response])
-  return state
 }
 
 // With the move of a claim goes the record of the try. Where it cannot be written the claim stays `sending`, which is

@@ -1,29 +1,25 @@
-// The claims API of the payer. Every call answers with {status?, body?, outcome, begun, ms} and throws nothing:
-// `begun` says whether anything of the request can have arrived, `outcome` is a class without a word of the payer.
+// The claims API of the payer. Every call answers with {status?, body?, outcome, begun, ms} and throws nothing: `begun`
+// says whether anything of the request can have arrived, `outcome` is a class and never a word of the payer.
 import { readFileSync } from 'node:fs'
 import { Agent, request } from 'node:https'
 
+const FHIR = 'application/fhir+json'
+const FORM = 'application/x-www-form-urlencoded'
 const EARLY_MS = 10_000 // a token is renewed before it ends
-const CLASSES = {
-  ECONNREFUSED: 'refused',
-  ECONNRESET: 'reset',
-  EHOSTUNREACH: 'unreachable',
-  ENETUNREACH: 'unreachable',
-  ENOTFOUND: 'unresolved',
-  EAI_AGAIN: 'unresolved',
-}
+const REFUSED = [401, 403]
 
-function classOf(error) {
-  if (error.late) return 'timeout'
-  if (error.code?.startsWith('CERT_') || error.code?.includes('SELF_SIGNED') || error.code?.includes('VERIFY')) {
-    return 'certificate'
-  }
-  return CLASSES[error.code] ?? 'failed'
+// Class of what came back, in the words of the application's records.
+function classOf({ status, begun, late }) {
+  if (!status) return !begun ? 'connect' : late ? 'timeout' : 'server_error'
+  if (status < 300) return 'acked'
+  if (REFUSED.includes(status)) return 'unauthorized'
+  if (status === 429) return 'throttled'
+  return status < 500 ? 'rejected' : 'server_error'
 }
 
 export class ClaimsApi {
   #url
-  #client
+  #basic
   #timeoutMs
   #agent
   #token = { value: '', until: 0 }
@@ -31,7 +27,8 @@ export class ClaimsApi {
 
   constructor(environment) {
     this.#url = environment.CLAIMS_API_URL
-    this.#client = { client_id: environment.CLAIMS_API_CLIENT_ID, client_secret: environment.SHA_API_KEY }
+    const { key, secret } = JSON.parse(environment.SHA_API_KEY)
+    this.#basic = Buffer.from(`${key}:${secret}`).toString('base64')
     this.#timeoutMs = Number(environment.CLAIMS_API_TIMEOUT_MS ?? 30_000)
     this.#agent = new Agent({ keepAlive: true, ca: readFileSync(environment.CLAIMS_API_CA_FILE), maxSockets: 8 })
   }
@@ -43,47 +40,49 @@ export class ClaimsApi {
   }
 
   async #logIn() {
-    const form = new URLSearchParams({ grant_type: 'client_credentials', ...this.#client }).toString()
-    const answer = await this.#call('/oauth/token', 'application/x-www-form-urlencoded', form)
-    if (answer.status !== 200) return { outcome: `token_${answer.status ?? answer.outcome}`, ms: answer.ms }
+    const answer = await this.#call('/v1/oauth2/token', FORM, 'grant_type=client_credentials', `Basic ${this.#basic}`)
+    if (answer.status !== 200) return answer
     this.#token = { value: answer.body.access_token, until: Date.now() + answer.body.expires_in * 1000 - EARLY_MS }
     return this.#token
   }
 
   async submit(token, bundle) {
-    const answer = await this.#call('/v1/shr-med/bundle', 'application/fhir+json', JSON.stringify(bundle), token)
+    const answer = await this.#call('/v1/shr-med/bundle', FHIR, JSON.stringify(bundle), `Bearer ${token}`)
     // Whoever holds the refused token asks for another; those who have that one already keep it.
     if (answer.status === 401 && this.#token.value === token) this.#token = { value: '', until: 0 }
     return answer
   }
 
-  async #call(path, type, body, token) {
+  async #call(path, type, body, authorization) {
     const started = Date.now()
-    const progress = { begun: false }
+    const found = { begun: false, late: false }
     try {
-      const { status, text } = await this.#exchange(path, type, body, token, progress)
-      return { status, body: parsed(text), outcome: `http_${status}`, begun: true, ms: Date.now() - started }
-    } catch (error) {
-      return { outcome: classOf(error), begun: progress.begun, ms: Date.now() - started }
+      const { status, text } = await this.#exchange(path, type, body, authorization, found)
+      Object.assign(found, { status, body: parsed(text), begun: true })
+    } catch {
+      // found says how far it got
     }
+    return { ...found, outcome: classOf(found), ms: Date.now() - started }
   }
 
-  #exchange(path, type, body, token, progress) {
+  #exchange(path, type, body, authorization, found) {
     return new Promise((resolve, reject) => {
-      const headers = { 'content-type': type, 'content-length': Buffer.byteLength(body) }
-      if (token) headers.authorization = `Bearer ${token}`
+      const headers = { 'content-type': type, 'content-length': Buffer.byteLength(body), authorization }
       const sent = request(this.#url + path, { method: 'POST', agent: this.#agent, headers }, (answer) => {
         const chunks = []
         answer.on('data', (chunk) => chunks.push(chunk))
         answer.on('error', reject)
         answer.on('end', () => resolve({ status: answer.statusCode, text: Buffer.concat(chunks).toString() }))
       })
-      const timer = setTimeout(() => sent.destroy(Object.assign(new Error('late'), { late: true })), this.#timeoutMs)
+      const timer = setTimeout(() => {
+        found.late = true
+        sent.destroy(new Error('late'))
+      }, this.#timeoutMs)
       sent.on('socket', (socket) => {
         // Until the handshake is over nothing of the request is on its way. Not `reusedSocket`: that is false for one
         // which waited for a connection and got one that is open.
-        progress.begun = !socket.secureConnecting
-        if (!progress.begun) socket.once('secureConnect', () => (progress.begun = true))
+        found.begun = !socket.secureConnecting
+        if (!found.begun) socket.once('secureConnect', () => (found.begun = true))
       })
       sent.on('error', reject)
       sent.on('close', () => clearTimeout(timer))

@@ -1,4 +1,4 @@
-// The transaction bundle of a claim, and what may be told of an OperationOutcome.
+// The transaction bundle of a claim.
 const IDENTIFIER = 'https://fhir.dha.go.ke/eclaims/Identifier/claim-number'
 
 export function bundleOf(row) {
@@ -17,10 +17,4 @@ export function bundleOf(row) {
     },
   ]
   return { resourceType: 'Bundle', type: 'transaction', entry: resources.map((resource) => ({ resource })) }
-}
-
-// The code of the first issue. Its text echoes what was sent.
-export function issueOf(body) {
-  const code = body?.issue?.[0]?.details?.coding?.[0]?.code
-  return /^[a-z0-9-]{1,40}$/.test(code) ? code : 'other'
 }
