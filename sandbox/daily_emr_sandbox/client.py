@@ -141,6 +141,15 @@ class Sandbox:
         """What the synthetic users saw, and how many acknowledged writes are lost (must be 0)."""
         return self._call("GET", "/ledger")
 
+    def queue_ledger(self) -> dict[str, dict[str, int]]:
+        """By queue, what became of the acknowledged jobs: `lost` and `twice` must be 0."""
+        return self._call("GET", "/queues/ledger")
+
+    def queue_writes(self, since: int = 0) -> list[dict[str, Any]]:
+        """Write commands of the runbooks that the queues' servers executed, oldest first, without the first `since`."""
+        writes: list[dict[str, Any]] = self._call("GET", f"/queues/writes?since={since}")["writes"]
+        return writes
+
     def plant(self, value: str) -> None:
         """Put a synthetic patient value where real ones would be: notes and queries."""
         self._call("POST", "/plant", {"value": value})

@@ -23,6 +23,10 @@ class Part(Protocol):
         """Take back what somebody else than a fault changed: a throttle, a scaled service, a switch."""
         ...
 
+    def plant(self, value: str) -> None:
+        """Put a synthetic patient value where real ones would be, so that tests can look where it must not be."""
+        ...
+
     def describe(self) -> dict[str, Any]:
         """What sandbox.json says about it to the outside."""
         ...

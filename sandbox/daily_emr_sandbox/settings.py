@@ -29,8 +29,10 @@ def default_state_dir() -> Path:
 AWS_PORT, BALANCER_PORT, EDGE_PORT, LAUNCHDARKLY_PORT, TASK_PORT = 26080, 26081, 26082, 26083, 26090
 CLAIMS_PORT, SHA_PORT = 26084, 26085
 DATABASE_PORT, CACHE_PORT = 26100, 26200
+QUEUE_PORT, QUEUE_NODE_PORTS, GATEWAY_PORT, PRODUCER_PORT = 26300, (26301, 26302), 26303, 26304
 PORTS = (
     AWS_PORT, BALANCER_PORT, EDGE_PORT, LAUNCHDARKLY_PORT, CLAIMS_PORT, SHA_PORT, TASK_PORT, DATABASE_PORT, CACHE_PORT,
+    QUEUE_PORT, *QUEUE_NODE_PORTS, GATEWAY_PORT, PRODUCER_PORT,
 )  # fmt: skip
 """The same in every sandbox, because each has its own addresses; uncommon, because a program that listens on every
 address of the machine takes its port from all of them."""
@@ -128,6 +130,33 @@ class Settings:
     @property
     def session_secret(self) -> str:
         return f"daily-emr/{self.environment}/SESSION_PASSWORD"
+
+    @property
+    def queue_group(self) -> str:
+        """Replication group of the queues."""
+        return f"{self.prefix}-queues"
+
+    @property
+    def queue_secret(self) -> str:
+        return f"daily-emr/{self.environment}/QUEUE_PASSWORD"
+
+    @property
+    def exports_queue(self) -> str:
+        """Queue of the exports in SQS."""
+        return f"{self.prefix}-exports"
+
+    @property
+    def exports_dead_letters(self) -> str:
+        return f"{self.exports_queue}-dead-letters"
+
+    def worker_service(self, queue: str) -> str:
+        """Service, task family and end of the log group of the workers of a queue."""
+        return f"{self.prefix}-{queue}-worker"
+
+    @property
+    def max_connections(self) -> int:
+        """Of the database: the workers of queues come on top of the application."""
+        return 50 if "queues" in self.parts else 40
 
     @property
     def sha_secret(self) -> str:
@@ -229,6 +258,29 @@ class Settings:
         return f"http://{self.claims_address}:{self.claims_port}"
 
     @property
+    def queue_address(self) -> str:
+        """Endpoint of the queues, the same whichever node is primary; their gateway and producer are there too."""
+        return self.address(14)
+
+    @property
+    def queue_port(self) -> int:
+        return QUEUE_PORT
+
+    @property
+    def queue_nodes(self) -> tuple[tuple[str, int], tuple[str, int]]:
+        """Address and port of each node of the queues; they stay when the roles change."""
+        return (self.address(15), QUEUE_NODE_PORTS[0]), (self.address(16), QUEUE_NODE_PORTS[1])
+
+    @property
+    def gateway_address(self) -> tuple[str, int]:
+        """What sends the messages: the provider behind the queue of notifications."""
+        return self.address(14), GATEWAY_PORT
+
+    @property
+    def producer_address(self) -> tuple[str, int]:
+        return self.address(14), PRODUCER_PORT
+
+    @property
     def sha_port(self) -> int:
         return SHA_PORT
 
@@ -256,6 +308,11 @@ class Settings:
     def database_passfile(self) -> Path:
         """Password of the runbooks' role, in the format of libpq."""
         return self.state_dir / "database_passfile"
+
+    @property
+    def queue_passfile(self) -> Path:
+        """Password of the runbooks' user at the queues, and nothing else."""
+        return self.state_dir / "queue_passfile"
 
     @property
     def launchdarkly_token_file(self) -> Path:

@@ -24,6 +24,7 @@ from .network.balancer import Balancer
 from .network.edge import Edge
 from .postgres import DatabasePair
 from .primitives import Primitives
+from .queues.part import Queues
 from .scenarios import Scenarios
 from .seed import seed
 from .settings import TASK_PORT
@@ -65,7 +66,8 @@ class World:
         self.edge = Edge(settings, self.balancer)
         self.traffic = Traffic(settings, self.loop, self.database)
         self.instance = self.aws.database_instance = DatabaseInstance(settings, self.aws, self.database)
-        optional: dict[str, Part] = {}  # in the order in which they start
+        self.queues = Queues(self)
+        optional: dict[str, Part] = {"queues": self.queues}  # in the order in which they start
         self.parts = {name: part for name, part in optional.items() if name in settings.parts}
         """What this sandbox has of all that one may go without."""
         self.database_url = ""
@@ -118,6 +120,11 @@ class World:
         self.database.admit_runbooks()
         started.callback(self.cache.stop)
         self.cache.start(secrets.get_secret_value(SecretId=self.settings.session_secret)["SecretString"])
+
+    def _plant(self, value: str) -> None:
+        self.traffic.plant(value)
+        for part in self.parts.values():
+            part.plant(value)
 
     def _environment_of_zone(self, zone: str) -> dict[str, str]:
         return {
@@ -205,7 +212,7 @@ class World:
         for method, path, handler in (
             ("GET", "/status", self.status),
             ("GET", "/ledger", self.traffic.ledger),
-            ("POST", "/plant", self.traffic.plant),
+            ("POST", "/plant", self._plant),
             ("POST", "/break/{name}", scenarios.break_),
             ("POST", "/alarm/{name}", scenarios.await_alarm),
             ("POST", "/mend/{name}", scenarios.mend),

@@ -15,7 +15,7 @@ CONNECT_TIMEOUT_S = 5
 Session = psycopg.Connection[tuple[Any, ...]]
 
 
-def connector(url: str, path: str) -> Callable[[], Session]:
+def connector(url: str, path: str, application_name: str = "emr-web") -> Callable[[], Session]:
     """How to reach the database: account from DATABASE_URL, address from the path of the task's zone (host:port)."""
     parts = urlsplit(url)
     host, port = path.rsplit(":", 1)
@@ -27,7 +27,7 @@ def connector(url: str, path: str) -> Callable[[], Session]:
             user=unquote(parts.username or ""),
             password=unquote(parts.password or ""),
             dbname=parts.path.lstrip("/"),
-            application_name="emr-web",
+            application_name=application_name,
             connect_timeout=CONNECT_TIMEOUT_S,
             autocommit=True,
         )

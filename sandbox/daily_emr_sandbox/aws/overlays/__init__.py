@@ -11,7 +11,7 @@ from typing import Any
 
 OVERLAYS = (
     "autoscaling", "cloudtrail", "cloudwatch", "dynamodb", "ecr", "elasticache", "logs", "rds", "secretsmanager",
-    "wafv2",
+    "sqs", "wafv2",
 )  # fmt: skip
 
 
