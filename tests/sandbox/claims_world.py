@@ -14,6 +14,7 @@ from typing import Any
 import psycopg
 from daily_emr_sandbox.launchdarkly import LaunchDarkly
 from daily_emr_sandbox.postgres import DatabasePair
+from daily_emr_sandbox.queues.producer import node
 from daily_emr_sandbox.settings import Settings
 from daily_emr_sandbox.sha import Sha
 
@@ -41,7 +42,7 @@ class Worker:
         self.log = log
         with log.open("ab") as errors:
             self.process = subprocess.Popen(
-                ["node", Path(__file__).with_name("claims_worker.mjs")],
+                [*node(), str(Path(__file__).with_name("claims_worker.mjs"))],
                 env=environ,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

@@ -1,7 +1,8 @@
-"""Stand-in of the Social Health Authority: its FHIR API over HTTPS, with an authority of its own for certificates."""
+"""The part `claims`: the API of the Social Health Authority, facilities that make claims, and the outbox between."""
 
 from __future__ import annotations
 
+from .part import ShaPart
 from .service import Sha
 
-__all__ = ["Sha"]
+__all__ = ["Sha", "ShaPart"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,17 +16,20 @@ accepted nor answered; accepted and the connection broken; accepted and 503."""
 
 @dataclass
 class RateLimit:
-    """One request at a time: what comes before the next is due is answered 429."""
+    """A bucket that holds what may come in a second: what comes when it is empty is answered 429."""
 
     per_second: float
     retry_after_s: int
-    _next: float = 0.0
+    _left: float = 0.0
+    _at: float = -math.inf
 
     def admits(self) -> bool:
         now = time.monotonic()
-        if now < self._next:
+        self._left = min(max(self.per_second, 1.0), self._left + (now - self._at) * self.per_second)
+        self._at = now
+        if self._left < 1:
             return False
-        self._next = now + 1 / self.per_second
+        self._left -= 1
         return True
 
 

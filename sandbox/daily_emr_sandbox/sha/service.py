@@ -20,6 +20,7 @@ from aiohttp import web
 from ..loop import LoopThread
 from .behaviour import Behaviour
 from .certificates import Certificates
+from .facilities import FACILITIES
 from .fhir import IDENTIFIER, Invalid, operation_outcome, read_bundle, searchset
 from .ledger import Ledger, Request
 
@@ -31,7 +32,6 @@ TOKEN_S = 300
 SILENT_S = 60.0
 """An answer that never comes: longer than anybody waits."""
 RUNBOOK_AGENT = "daily-emr-runbook"
-FACILITIES = {f"FID-27-10421{number}-{number}": f"Synthetic facility {number}" for number in range(1, 9)}
 Answer = Awaitable[web.StreamResponse]
 
 
@@ -64,6 +64,10 @@ class Sha:
         """The value of SHA_API_KEY that it accepts; the newest where it accepts several."""
         return self._keys[-1]
 
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return self._keys
+
     def new_key(self) -> str:
         """A key that it would give us. It is not accepted yet."""
         return json.dumps({"key": self._settings.sha_facility, "secret": secrets.token_urlsafe(24)})
@@ -82,6 +86,10 @@ class Sha:
     def refuse(self) -> None:
         """Nobody listens."""
         self._loop.run(self._close())
+
+    def accept(self) -> None:
+        """Somebody listens again."""
+        self._loop.run(self._open())
 
     def mend(self) -> None:
         """Everything works again; the ledger stays."""
