@@ -79,7 +79,15 @@ def save_claim(session: Session, claim: dict[str, Any], content: dict[str, Any],
         "INSERT INTO claims (payer, facility, encounter, claim_type, class, deadline, content, state)"
         " VALUES ('SHA', %s, %s, %s, %s, now() + make_interval(days => %s), %s, %s)"
         " ON CONFLICT (identifier) DO UPDATE SET identifier = excluded.identifier RETURNING identifier",
-        (claim["facility"], claim["encounter"], claim["type"], claim["class"], claim["days"], Jsonb(content), state),
+        (
+            claim["facility"],
+            claim["encounter"],
+            claim["type"],
+            claim["class"],
+            int(claim["days"]),
+            Jsonb(content),
+            state,
+        ),
     ).fetchall()
     return str(identifier)
 
