@@ -51,6 +51,8 @@ CREATE TABLE claim_moves (
     after text NOT NULL
 );
 
+CREATE INDEX claim_moves_claim ON claim_moves (claim);
+
 CREATE TABLE claim_steps (
     step text PRIMARY KEY,
     at timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -191,8 +193,11 @@ BEGIN
     IF FOUND THEN
         RETURN moved;
     END IF;
-    IF EXISTS (SELECT FROM claims WHERE state = 'unknown') THEN
-        RAISE EXCEPTION 'Claims are unknown: ask the payer for each of them before anything is sent again.'
+    IF EXISTS (
+        SELECT FROM claims WHERE state = 'unknown'
+        OR (state = 'sending' AND since < clock_timestamp() - interval '60 seconds')
+    ) THEN
+        RAISE EXCEPTION 'Claims are in doubt: ask the payer for each of them before anything is sent again.'
             USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
     UPDATE claim_pace SET per_second = claims_release.per_second;

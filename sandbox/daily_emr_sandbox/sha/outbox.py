@@ -31,7 +31,7 @@ LEFT = """
 SELECT count(*) FROM claims WHERE state IN ('unknown', 'deferred')
 OR (state IN ('ready', 'sending') AND since < clock_timestamp() - make_interval(secs => %s))"""
 DONE = """
-SELECT 'claim-' || id FROM claims WHERE state <> 'ready'
+SELECT 'claim-' || id FROM claims WHERE state <> 'ready' OR EXISTS (SELECT FROM claim_moves WHERE claim = claims.id)
 UNION ALL SELECT business_key FROM deliveries WHERE queue = 'claims' AND state = 'sent'"""
 
 Enqueue = Callable[[Sequence[dict[str, Any]]], bool]
