@@ -32,6 +32,7 @@ class Primitives:
         "fail_claims",
         "refuse_sha",
         "accept_sha",
+        "recover_sha",
         "set_traffic",
     )
 
@@ -122,6 +123,11 @@ class Primitives:
 
     def accept_sha(self) -> None:
         self._sha().accept()
+
+    def recover_sha(self) -> None:
+        """The payer is well again, and knows our newest key only; what the fault left behind stays for a runbook."""
+        self._sha().mend()
+        self._world.claims.mend()
 
     def set_traffic(self, rate: float) -> None:
         """Users send so many requests per second."""
