@@ -15,6 +15,7 @@ from daily_emr_sandbox.postgres import DatabasePair
 from daily_emr_sandbox.settings import Settings
 from daily_emr_sandbox.sha import Sha
 from daily_emr_sandbox.sha.behaviour import RateLimit
+from daily_emr_sandbox.sha.outbox import Outbox
 
 from tests.sandbox.claims_world import APPLICATION, CANARY, Claims, Worker
 
@@ -114,6 +115,7 @@ def test_two_workers_with_the_same_job_send_it_once(claims: Claims, running: Wor
         ("commit_reset", "ClaimUnknown", "server_error", 1),
         ("commit_unavailable", "ClaimUnknown-503", "server_error", 1),
         ("unavailable", "ClaimUnknown-503", "server_error", 0),
+        ("page", "ClaimUnknown-200", "server_error", 0),
     ],
 )
 def test_a_claim_without_an_answer_is_unknown_and_not_sent_again_by_itself(
@@ -335,6 +337,32 @@ def test_the_role_of_the_runbooks_counts_and_reads_no_claim(claims: Claims) -> N
     with claims.application() as session:
         who = session.execute("SELECT DISTINCT who, before, after FROM claim_moves").fetchall()
     assert who == [("emr_runbook", "ready", "deferred")]
+
+
+def test_the_relay_gives_each_ready_claim_to_the_queue_once_and_urgent_ones_first(claims: Claims) -> None:
+    """Also when the queue refuses them at first, and again when a redrive lets them go."""
+    rest, urgent = claims.new(2), claims.new(2, **{"class": "preauth"})
+    claims.new(1, state="draft")
+    given: list[int] = []
+    refusals = iter([False])
+
+    def enqueue(jobs: Any) -> bool:
+        taken = next(refusals, True)
+        given.extend(job["claim"] for job in jobs if taken)
+        return taken
+
+    outbox = Outbox(claims.database, enqueue, claims.sha.ledger)
+    outbox.start()
+    try:
+        wait_until(lambda: len(given) >= 4, "the relay has looked")
+        assert given == urgent + rest
+        with claims.runbook() as session:
+            session.execute("SELECT ops.claims_defer(10)")
+        assert release(claims, "again", 1, per_second=50) == 1
+        wait_until(lambda: len(given) > 4, "the relay has looked again")
+        assert given[4:] == urgent[:1]
+    finally:
+        outbox.stop()
 
 
 OUTAGE = ("answer", "commit_silent", "silent", "commit_reset", "answer", "unavailable", "commit_unavailable")

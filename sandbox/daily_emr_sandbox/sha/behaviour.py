@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-How = Literal["answer", "refuse", "unavailable", "commit_silent", "silent", "commit_reset", "commit_unavailable"]
+How = Literal[
+    "answer", "refuse", "unavailable", "commit_silent", "silent", "commit_reset", "commit_unavailable", "page"
+]
 """What becomes of a submission: accepted and answered; 422; 503 and not accepted; accepted and never answered; neither
-accepted nor answered; accepted and the connection broken; accepted and 503."""
+accepted nor answered; accepted and the connection broken; accepted and 503; 200 from a proxy that passed nothing on."""
 
 
 @dataclass

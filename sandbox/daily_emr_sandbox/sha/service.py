@@ -199,6 +199,9 @@ class Sha:
             request.transport.abort()
         if how.endswith("unavailable"):
             return _answer(seen, HTTPStatus.SERVICE_UNAVAILABLE, operation_outcome("transient", "unavailable"))
+        if how == "page":
+            seen.status = int(HTTPStatus.OK)
+            return web.Response(text="<html>The service is being looked after.</html>", content_type="text/html")
         if how == "answer":
             return _answer(seen, HTTPStatus.CREATED, response)
         return web.Response()

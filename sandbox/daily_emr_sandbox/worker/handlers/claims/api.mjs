@@ -7,6 +7,7 @@ const FHIR = 'application/fhir+json'
 const FORM = 'application/x-www-form-urlencoded'
 const EARLY_MS = 10_000 // a token is renewed before it ends
 const REFUSED = [401, 403]
+const REJECTED = [400, 422]
 
 // Class of what came back, in the words of the application's records.
 function classOf({ status, begun, late }) {
@@ -14,7 +15,7 @@ function classOf({ status, begun, late }) {
   if (status < 300) return 'acked'
   if (REFUSED.includes(status)) return 'unauthorized'
   if (status === 429) return 'throttled'
-  return status < 500 ? 'rejected' : 'server_error'
+  return REJECTED.includes(status) ? 'rejected' : 'server_error'
 }
 
 export class ClaimsApi {
@@ -41,7 +42,8 @@ export class ClaimsApi {
 
   async #logIn() {
     const answer = await this.#call('/v1/oauth2/token', FORM, 'grant_type=client_credentials', `Basic ${this.#basic}`)
-    if (answer.status !== 200) return answer
+    if (answer.outcome !== 'acked') return answer
+    if (!answer.body?.access_token) return { ...answer, outcome: 'server_error' }
     this.#token = { value: answer.body.access_token, until: Date.now() + answer.body.expires_in * 1000 - EARLY_MS }
     return this.#token
   }
@@ -50,7 +52,10 @@ export class ClaimsApi {
     const answer = await this.#call('/v1/shr-med/bundle', FHIR, JSON.stringify(bundle), `Bearer ${token}`)
     // Whoever holds the refused token asks for another; those who have that one already keep it.
     if (answer.status === 401 && this.#token.value === token) this.#token = { value: '', until: 0 }
-    return answer
+    if (answer.outcome !== 'acked') return answer
+    // A proxy says 200 too: only the payer's own word is an answer.
+    if (answer.body?.resourceType !== 'ClaimResponse') return { ...answer, outcome: 'server_error' }
+    return answer.body.outcome === 'error' ? { ...answer, outcome: 'rejected' } : answer
   }
 
   async #call(path, type, body, authorization) {
