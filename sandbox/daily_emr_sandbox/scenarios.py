@@ -20,6 +20,16 @@ from .faults.database import (
 from .faults.infrastructure import CacheDown, DatabaseDown, SlowDatabase, WedgedTasks, ZoneImpaired
 from .faults.releases import BadReleaseCrash, BadReleaseErrors, RollbackImageDeleted
 from .faults.sessions import IdleInTransaction, LockStorm
+from .faults.sha import (
+    ShaCertificateExpired,
+    ShaCommitsThenTimesOut,
+    ShaDown,
+    ShaKeyRevoked,
+    ShaRateLimited,
+    ShaSchemaRefused,
+    ShaSlow,
+    ShaTokenExpired,
+)
 from .faults.spike import (
     CanaryFails,
     FlagFails,
@@ -64,6 +74,14 @@ FAULTS: tuple[type[Fault], ...] = (
     OneRouteFails,
     OneTenantFails,
     SlowThirdParty,
+    ShaCertificateExpired,
+    ShaCommitsThenTimesOut,
+    ShaDown,
+    ShaKeyRevoked,
+    ShaRateLimited,
+    ShaSchemaRefused,
+    ShaSlow,
+    ShaTokenExpired,
     NightTraffic,
     MetricsMissing,
     CanaryFails,

@@ -11,6 +11,7 @@ import threading
 import urllib.error
 import urllib.request
 import uuid
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,6 +60,8 @@ class Producer:
         self._settings, self._aws = settings, aws
         self._process: subprocess.Popen[bytes] | None = None
         self.exports = ExportsProducer(settings, aws)
+        self.rates = dict(RATES)
+        """Jobs per second when nothing is wrong."""
 
     def start(self, password: str) -> None:
         """Start it, and wait until it answers."""
@@ -91,9 +94,18 @@ class Producer:
 
     def usual(self) -> None:
         """Jobs come as they do when nothing is wrong."""
-        for queue, rate in RATES.items():
+        for queue, rate in self.rates.items():
             self.produce(queue, rate)
         self.exports.kind = None
+
+    def stop_usual(self, queue: str) -> None:
+        """Somebody else makes the jobs of this queue, with `enqueue`."""
+        self.rates[queue] = 0.0
+        self.produce(queue, 0.0)
+
+    def enqueue(self, queue: str, name: str, jobs: Sequence[dict[str, Any]]) -> bool:
+        """Jobs with these data, which have their business key as `key`; whether all were acknowledged."""
+        return int(self._call("/enqueue", queue=queue, name=name, jobs=list(jobs))["added"]) == len(jobs)
 
     def produce(self, queue: str, rate: float, **what: str) -> None:
         """From now on so many jobs per second; `job` and `template` where they are not to be the usual ones."""
