@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: claim_deferral
 short_description: Put the claims aside that are ready to be sent
-version_added: 0.1.0
+version_added: 0.2.0
 description:
   - Defers every claim that is ready to be sent, so that it is neither tried nor failed while the payer does not answer.
     No attempt of a claim is used up, and no claim is lost. They are sent again by M(daily_emr.ops.claim_redrive).

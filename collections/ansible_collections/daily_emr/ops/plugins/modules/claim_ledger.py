@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: claim_ledger
 short_description: Count the claims of the outbox by state, and reconcile what was sent
-version_added: 0.1.0
+version_added: 0.2.0
 description:
   - Reads how many claims are in which state, how long the oldest has waited, how many are due or overdue, and how many
     have an unknown outcome; and whether what was sent is what was accepted, rejected or is unknown.

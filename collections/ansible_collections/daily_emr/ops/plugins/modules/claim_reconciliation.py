@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: claim_reconciliation
 short_description: Ask the payer what became of claims with an unknown outcome, and write it down
-version_added: 0.1.0
+version_added: 0.2.0
 description:
   - Asks the payer for each claim in doubt by our own identifier, at most one a second (at the pace of AWS), and writes
     the answers of one batch into the outbox with one statement. What the payer has becomes accepted or

@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: claim_redrive
 short_description: Let one step of the deferred claims go
-version_added: 0.1.0
+version_added: 0.2.0
 description:
   - Lets the claims of one step of a half-open redrive go, while the circuit breaker stays open for all others. The
     steps are one claim, five claims, then 10, 25, 50 and 100 % of the normal rate for O(step_minutes) each, then

@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: claim_redrive_settled
 short_description: Wait until the claims of one step of a redrive have their answers, or must be stopped
-version_added: 0.1.0
+version_added: 0.2.0
 description:
   - Looks at the claims of one step of M(daily_emr.ops.claim_redrive) until all of them have an answer, and says at once
     when the step goes badly. That is more than 5 % errors, an answer 429, an unknown outcome, or a P95 of more than

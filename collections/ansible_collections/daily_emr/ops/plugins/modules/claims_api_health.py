@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: claims_api_health
 short_description: Read the health of a claims API, from here and as the application's workers see it
-version_added: 0.1.0
+version_added: 0.2.0
 description:
   - Asks the API from here as far as each answer leads. A name, a connection, a TLS handshake with our own bundle of
     authorities, a token, and a harmless read of our own facility. A failure is tried three times.

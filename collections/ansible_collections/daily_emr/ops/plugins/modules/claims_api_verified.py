@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: claims_api_verified
 short_description: Verify that claims flow again, or that an outage of the payer is contained, and reconcile
-version_added: 0.1.0
+version_added: 0.2.0
 description:
   - Looks again and again until it was good O(passes) times in a row. One look that is not good, or that could not be
     read, starts the count anew.

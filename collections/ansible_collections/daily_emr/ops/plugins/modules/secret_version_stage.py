@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: secret_version_stage
 short_description: Make another version of the secret of a claims API the current one, once it is proved
-version_added: 0.1.0
+version_added: 0.2.0
 description:
   - Moves the label C(AWSCURRENT) of the secret to the version that has the label O(stage), with one call. Before that
     it asks the API for a token and for our own facility with that version.
