@@ -4,8 +4,8 @@
 """How many claims each step of a half-open redrive lets go, how fast, and when it stops. Pure.
 
 One claim, then five, then 10, 25, 50 and 100 % of the normal rate for a while (incident domain, A5.4, M7). Then the
-breaker closes, because new claims take the normal rate again, and the rest goes out beside them at half of it. Its bounds stand here and not among the inputs: a wish to be fast must not be able
-to flood the payer.
+breaker closes, because new claims take the normal rate again, and the rest goes out beside them at half of it. Its
+bounds stand here and not among the inputs: a wish to be fast must not be able to flood the payer.
 """
 
 from __future__ import annotations
