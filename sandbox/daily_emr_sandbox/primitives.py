@@ -33,6 +33,8 @@ class Primitives:
         "refuse_sha",
         "accept_sha",
         "recover_sha",
+        "delay_gateway",
+        "fail_gateway",
         "set_traffic",
     )
 
@@ -128,6 +130,14 @@ class Primitives:
         """The payer is well again, and knows our newest key only; what the fault left behind stays for a runbook."""
         self._sha().mend()
         self._world.claims.mend()
+
+    def delay_gateway(self, seconds: float) -> None:
+        """The provider of messages takes so many seconds for each; 0.4 is the usual."""
+        self._world.queues.gateway.slow(float(seconds))
+
+    def fail_gateway(self, status: int) -> None:
+        """The provider of messages refuses with this status; 200 ends it."""
+        self._world.queues.gateway.fail(int(status))
 
     def set_traffic(self, rate: float) -> None:
         """Users send so many requests per second."""

@@ -18,6 +18,20 @@ from .faults.database import (
     StandbyLagging,
 )
 from .faults.infrastructure import CacheDown, DatabaseDown, SlowDatabase, WedgedTasks, ZoneImpaired
+from .faults.queues import (
+    DownstreamSlow,
+    ExportsConsumerDead,
+    ExportsDeadLetters,
+    JobsStalled,
+    PoisonJobs,
+    QueueBurst,
+    QueueFailover,
+    QueueMemoryFull,
+    QueuePaused,
+    QueueThrottled,
+    WorkersDatabaseBound,
+    WorkersDead,
+)
 from .faults.releases import BadReleaseCrash, BadReleaseErrors, RollbackImageDeleted
 from .faults.sessions import IdleInTransaction, LockStorm
 from .faults.sha import (
@@ -98,6 +112,18 @@ FAULTS: tuple[type[Fault], ...] = (
     PoolsStuckHang,
     OneTaskErrors,
     LatencyWithoutErrors,
+    WorkersDatabaseBound,
+    DownstreamSlow,
+    QueuePaused,
+    QueueThrottled,
+    QueueMemoryFull,
+    QueueFailover,
+    WorkersDead,
+    JobsStalled,
+    PoisonJobs,
+    QueueBurst,
+    ExportsConsumerDead,
+    ExportsDeadLetters,
 )
 ALIASES = {"bad_release": "bad_release_errors", "credentials_rotated": "broken_secret"}
 

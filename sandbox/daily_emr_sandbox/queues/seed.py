@@ -121,7 +121,7 @@ class QueueSeed:
             "CONCURRENCY": str(workers.concurrency),
             "POOL_SIZE": str(workers.pool_size),
             "LOCK_MS": lock_ms,
-            "STALLED_MS": lock_ms,
+            "STALLED_MS": str(int(lock_ms) // 2),
         } | ({"BULLMQ": BULLMQ[queue]} if queue in BULLMQ else {})
         role = f"arn:aws:iam::{settings.account_id}:role/{name}"
         definition = ecs.register_task_definition(
