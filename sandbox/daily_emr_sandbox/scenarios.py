@@ -34,6 +34,16 @@ from .faults.queues import (
 )
 from .faults.releases import BadReleaseCrash, BadReleaseErrors, RollbackImageDeleted
 from .faults.sessions import IdleInTransaction, LockStorm
+from .faults.sha import (
+    ShaCertificateExpired,
+    ShaCommitsThenTimesOut,
+    ShaDown,
+    ShaKeyRevoked,
+    ShaRateLimited,
+    ShaSchemaRefused,
+    ShaSlow,
+    ShaTokenExpired,
+)
 from .faults.spike import (
     CanaryFails,
     FlagFails,
@@ -78,6 +88,14 @@ FAULTS: tuple[type[Fault], ...] = (
     OneRouteFails,
     OneTenantFails,
     SlowThirdParty,
+    ShaCertificateExpired,
+    ShaCommitsThenTimesOut,
+    ShaDown,
+    ShaKeyRevoked,
+    ShaRateLimited,
+    ShaSchemaRefused,
+    ShaSlow,
+    ShaTokenExpired,
     NightTraffic,
     MetricsMissing,
     CanaryFails,

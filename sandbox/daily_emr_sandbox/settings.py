@@ -27,11 +27,11 @@ def default_state_dir() -> Path:
 
 
 AWS_PORT, BALANCER_PORT, EDGE_PORT, LAUNCHDARKLY_PORT, TASK_PORT = 26080, 26081, 26082, 26083, 26090
-CLAIMS_PORT = 26084
+CLAIMS_PORT, SHA_PORT = 26084, 26085
 DATABASE_PORT, CACHE_PORT = 26100, 26200
 QUEUE_PORT, QUEUE_NODE_PORTS, GATEWAY_PORT, PRODUCER_PORT = 26300, (26301, 26302), 26303, 26304
 PORTS = (
-    AWS_PORT, BALANCER_PORT, EDGE_PORT, LAUNCHDARKLY_PORT, CLAIMS_PORT, TASK_PORT, DATABASE_PORT, CACHE_PORT,
+    AWS_PORT, BALANCER_PORT, EDGE_PORT, LAUNCHDARKLY_PORT, CLAIMS_PORT, SHA_PORT, TASK_PORT, DATABASE_PORT, CACHE_PORT,
     QUEUE_PORT, *QUEUE_NODE_PORTS, GATEWAY_PORT, PRODUCER_PORT,
 )  # fmt: skip
 """The same in every sandbox, because each has its own addresses; uncommon, because a program that listens on every
@@ -158,6 +158,15 @@ class Settings:
         """Of the database: the workers of queues come on top of the application."""
         return 50 if "queues" in self.parts else 40
 
+    @property
+    def sha_secret(self) -> str:
+        return f"daily-emr/{self.environment}/SHA_API_KEY"
+
+    @property
+    def sha_facility(self) -> str:
+        """Our own number at the authority: the client id, and what a harmless question asks for."""
+        return "FID-27-104218-6"
+
     # Addresses.
 
     @property
@@ -271,6 +280,15 @@ class Settings:
     def producer_address(self) -> tuple[str, int]:
         return self.address(14), PRODUCER_PORT
 
+    @property
+    def sha_port(self) -> int:
+        return SHA_PORT
+
+    @property
+    def sha_url(self) -> str:
+        """Its FHIR API, at the same address as the plain eligibility service."""
+        return f"https://{self.claims_address}:{self.sha_port}"
+
     def zone_address(self, zone: str) -> str:
         """Near end of a zone's path to database and cache (what a subnet's routes are on AWS)."""
         return self.address(10 + self.zones.index(zone))
@@ -299,6 +317,11 @@ class Settings:
     @property
     def launchdarkly_token_file(self) -> Path:
         return self.state_dir / "launchdarkly_token"
+
+    @property
+    def sha_ca_file(self) -> Path:
+        """Certificate of the authority that signs those of the claims API."""
+        return self.state_dir / "sha_ca.pem"
 
     @property
     def logs_dir(self) -> Path:
