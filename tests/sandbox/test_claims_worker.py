@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg
 import pytest
+from ansible_collections.daily_emr.ops.plugins.module_utils._claims_api import ClaimsApi
+from ansible_collections.daily_emr.ops.plugins.module_utils._claims_ledger import stamp
+from ansible_collections.daily_emr.ops.plugins.module_utils._claims_reconciliation import ask_all
+from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Secret
+from ansible_collections.daily_emr.ops.plugins.module_utils._verification import Clock
+from ansible_collections.daily_emr.ops.plugins.modules.claim_reconciliation import SETTLE
 from daily_emr_sandbox.launchdarkly import LaunchDarkly
 from daily_emr_sandbox.loop import LoopThread, wait_until
 from daily_emr_sandbox.postgres import DatabasePair
 from daily_emr_sandbox.settings import Settings
 from daily_emr_sandbox.sha import Sha
 from daily_emr_sandbox.sha.behaviour import RateLimit
+from daily_emr_sandbox.sha.fhir import IDENTIFIER
 from daily_emr_sandbox.sha.outbox import Outbox
 
 from tests.sandbox.claims_world import APPLICATION, CANARY, Claims, Worker
@@ -61,12 +70,20 @@ def doubts(claims: Claims) -> list[Any]:
 
 
 def settle(claims: Claims) -> None:
-    """Ask the payer's books for each claim in doubt, as a reconciliation does."""
+    """What the runbooks do about claims in doubt: ask the payer over HTTPS for each of them, and write it down."""
+    settings = claims.settings
+    environment: Any = SimpleNamespace(name="sandbox", sandbox=True)
+    ours = {"base_url": settings.sha_url, "ca_file": str(settings.sha_ca_file), "facility_id": settings.sha_facility}
+    api = ClaimsApi(environment, {**ours, "identifier_system": IDENTIFIER}, timeout_s=5.0)
+    _reply, token = api.token(Secret(claims.sha.key))
+    in_doubt = [
+        {"claim": number, "identifier": identifier, "since": stamp(since)}
+        for number, identifier, _state, since in doubts(claims)
+    ]
+    asked = ask_all(in_doubt, lambda name: api.fate(token, name), Clock(time.monotonic, time.sleep), interval_s=0.0)
+    assert not asked.stopped
     with claims.runbook() as session:
-        for number, identifier, _, since in doubts(claims):
-            found = claims.sha.ledger.of(identifier)
-            answer = ("acked", found[0]["id"]) if found else ("absent", None)
-            session.execute("SELECT ops.claim_settle(%s, %s, %s, %s)", (number, since, *answer))
+        session.execute(SETTLE, {"answers": json.dumps(asked.answers)})
 
 
 def totals(claims: Claims) -> dict[str, int]:
