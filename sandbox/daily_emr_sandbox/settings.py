@@ -29,7 +29,11 @@ def default_state_dir() -> Path:
 AWS_PORT, BALANCER_PORT, EDGE_PORT, LAUNCHDARKLY_PORT, TASK_PORT = 26080, 26081, 26082, 26083, 26090
 CLAIMS_PORT = 26084
 DATABASE_PORT, CACHE_PORT = 26100, 26200
-PORTS = (AWS_PORT, BALANCER_PORT, EDGE_PORT, LAUNCHDARKLY_PORT, CLAIMS_PORT, TASK_PORT, DATABASE_PORT, CACHE_PORT)
+TELEHEALTH_PORT, TURN_PORT = 26400, 26478
+PORTS = (
+    AWS_PORT, BALANCER_PORT, EDGE_PORT, LAUNCHDARKLY_PORT, CLAIMS_PORT, TASK_PORT, DATABASE_PORT, CACHE_PORT,
+    TELEHEALTH_PORT, TURN_PORT,
+)  # fmt: skip
 """The same in every sandbox, because each has its own addresses; uncommon, because a program that listens on every
 address of the machine takes its port from all of them."""
 
@@ -217,6 +221,31 @@ class Settings:
     def claims_url(self) -> str:
         return f"http://{self.claims_address}:{self.claims_port}"
 
+    def telehealth_secret(self, provider: str) -> str:
+        """The key of the application at a telehealth provider."""
+        return f"daily-emr/{self.environment}/TELEHEALTH_{provider.upper()}_KEY"
+
+    @property
+    def telehealth_logs(self) -> str:
+        """Log group of joins, calls, webhooks and bookings."""
+        return f"/ecs/{self.prefix}-telehealth"
+
+    @property
+    def telehealth_topic(self) -> str:
+        """SNS topic that tells clinics of bookings by phone."""
+        return f"{self.prefix}-telehealth-notices"
+
+    def telehealth_address(self, provider: str) -> str:
+        return self.address({"primary": 17, "secondary": 18}[provider])
+
+    def telehealth_url(self, provider: str) -> str:
+        return f"http://{self.telehealth_address(provider)}:{TELEHEALTH_PORT}"
+
+    @property
+    def telehealth_webhook_url(self) -> str:
+        """Where the application takes the webhooks of the providers."""
+        return f"http://{self.address(19)}:{TELEHEALTH_PORT}"
+
     def zone_address(self, zone: str) -> str:
         """Near end of a zone's path to database and cache (what a subnet's routes are on AWS)."""
         return self.address(10 + self.zones.index(zone))
@@ -240,6 +269,11 @@ class Settings:
     @property
     def launchdarkly_token_file(self) -> Path:
         return self.state_dir / "launchdarkly_token"
+
+    @property
+    def telehealth_keys_file(self) -> Path:
+        """Keys of the runbooks at the telehealth providers: for tests only."""
+        return self.state_dir / "telehealth_keys"
 
     @property
     def logs_dir(self) -> Path:
