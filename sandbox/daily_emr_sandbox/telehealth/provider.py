@@ -33,7 +33,8 @@ REGIONS = ("af-south-1", "eu-west-1")
 """Media regions, each with its own TURN servers; the first one is near."""
 FAR_DELAY_S = 0.12
 """By how many real seconds the other region answers later."""
-MOST_TOKEN_S = 3600
+MOST_TOKEN_S, EMPTY_S = 3600.0, 60.0
+"""How long a token is good, at most, and how long a test room is kept unless told otherwise."""
 QUOTA = 250_000
 """Participant minutes of a month."""
 USED = 84_000
@@ -175,6 +176,8 @@ class Provider:
             answer = web.json_response(
                 {"code": refusal.code, "message": refusal.message}, status=refusal.status, headers=refusal.headers
             )
+        except web.HTTPException as error:
+            answer = web.json_response({"code": "invalid_request", "message": error.reason}, status=error.status)
         resource = request.match_info.route.resource
         self._requests.append(
             {
@@ -224,18 +227,18 @@ class Provider:
         self._check_quota()
         body = await _body(request)
         test, region = body.get("test") is True, _region(body)
-        room = body.get("room")
+        room = str(body.get("room"))
         if not test:
             self._only_application(request)
             if room not in self.rooms or self.rooms[room].closed_at is not None:
                 raise Refusal(404, "not_found", "There is no such room that is open")
         now = int(time.time())
-        end = now + min(int(body.get("ttl_s", MOST_TOKEN_S)), MOST_TOKEN_S)
+        end = now + int(min(_seconds(body, "ttl_s", MOST_TOKEN_S), MOST_TOKEN_S))
         username = f"{end}:{secrets.token_hex(4)}"
         server = self.turn[region]
         return web.json_response(
             {
-                "token": self._token({"room": room, "test": test, "nbf": now, "exp": end}),
+                "token": self._token({"room": None if test else room, "test": test, "nbf": now, "exp": end}),
                 "not_before": now,
                 "expires_at": end,
                 "region": region,
@@ -259,14 +262,14 @@ class Provider:
     async def _create_room(self, request: web.Request) -> web.Response:
         self._check_quota()
         body = await _body(request)
-        test, region = body.get("test") is True, _region(body)
+        test, region, empty_s = body.get("test") is True, _region(body), _seconds(body, "empty_timeout_s", EMPTY_S)
         if not test:
             self._only_application(request)
         room = Room(f"room-{secrets.token_hex(8)}", region, test, self._whose(request), time.time())
         self.rooms[room.name] = room
         self._forget()
         if test:  # nobody hangs up in a test
-            asyncio.get_running_loop().call_later(float(body.get("empty_timeout_s", 60)), self._close, room, "empty")
+            asyncio.get_running_loop().call_later(empty_s, self._close, room, "empty")
         else:
             self._happened("room.opened", room)
         return web.json_response({"room": room.name, "region": region}, status=HTTPStatus.CREATED)
@@ -349,6 +352,13 @@ def _region(body: dict[str, Any]) -> str:
     if region not in REGIONS:
         raise Refusal(400, "invalid_request", f"region must be one of {', '.join(REGIONS)}")
     return str(region)
+
+
+def _seconds(body: dict[str, Any], name: str, otherwise: float) -> float:
+    value = body.get(name, otherwise)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0:
+        raise Refusal(400, "invalid_request", f"{name} must be a number of seconds")
+    return float(value)
 
 
 async def _body(request: web.Request) -> dict[str, Any]:
