@@ -317,9 +317,7 @@ class LaunchDarkly:
     def _variation(flag: Flag, instruction: dict[str, Any]) -> int:
         known = {flag.variation_id(number): number for number in range(len(flag.variations))}
         if instruction.get("variationId") not in known:
-            raise Refusal(
-                400, "invalid_request", "variationId must be one of the flag; no rollouts here"
-            )
+            raise Refusal(400, "invalid_request", "variationId must be one of the flag; no rollouts here")
         return known[instruction["variationId"]]
 
     def _change(self, flag: Flag, *, on: bool, fallthrough: int, by: str, comment: str) -> None:

@@ -236,15 +236,20 @@ class Settings:
         return f"{self.prefix}-telehealth-notices"
 
     def telehealth_address(self, provider: str) -> str:
+        """Control API and TURN servers of a telehealth provider."""
         return self.address({"primary": 17, "secondary": 18}[provider])
 
     def telehealth_url(self, provider: str) -> str:
         return f"http://{self.telehealth_address(provider)}:{TELEHEALTH_PORT}"
 
     @property
-    def telehealth_webhook_url(self) -> str:
+    def telehealth_webhook_address(self) -> str:
         """Where the application takes the webhooks of the providers."""
-        return f"http://{self.address(19)}:{TELEHEALTH_PORT}"
+        return self.address(19)
+
+    @property
+    def telehealth_webhook_url(self) -> str:
+        return f"http://{self.telehealth_webhook_address}:{TELEHEALTH_PORT}"
 
     def zone_address(self, zone: str) -> str:
         """Near end of a zone's path to database and cache (what a subnet's routes are on AWS)."""

@@ -27,6 +27,7 @@ from .primitives import Primitives
 from .scenarios import Scenarios
 from .seed import seed
 from .settings import TASK_PORT
+from .telehealth.part import Telehealth
 from .traffic import Traffic
 from .valkey import Cache
 from .web import CHART, CONNECTIONS_PER_TASK, Web, probe
@@ -65,7 +66,8 @@ class World:
         self.edge = Edge(settings, self.balancer)
         self.traffic = Traffic(settings, self.loop, self.database)
         self.instance = self.aws.database_instance = DatabaseInstance(settings, self.aws, self.database)
-        optional: dict[str, Part] = {}  # in the order in which they start
+        self.telehealth = Telehealth(settings, self.loop, self.aws, self.database, self.launchdarkly)
+        optional: dict[str, Part] = {"telehealth": self.telehealth}  # in the order in which they start
         self.parts = {name: part for name, part in optional.items() if name in settings.parts}
         """What this sandbox has of all that one may go without."""
         self.database_url = ""

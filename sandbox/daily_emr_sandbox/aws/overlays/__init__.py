@@ -11,7 +11,7 @@ from typing import Any
 
 OVERLAYS = (
     "autoscaling", "cloudtrail", "cloudwatch", "dynamodb", "ecr", "elasticache", "logs", "rds", "secretsmanager",
-    "wafv2",
+    "sns", "wafv2",
 )  # fmt: skip
 
 
