@@ -84,13 +84,11 @@ class Relay:
         return b"" if answer is None else bytes(answer)
 
     def _serve_udp(self) -> None:
-        while not self._stop:
-            try:
+        with suppress(OSError):  # the socket is closed when the test is over
+            while not self._stop:
                 data, address = self.udp.recvfrom(2048)
-            except OSError:
-                return
-            if data and (answer := self._reply(data, "udp")):
-                self.udp.sendto(answer, address)
+                if data and (answer := self._reply(data, "udp")):
+                    self.udp.sendto(answer, address)
 
     def _serve_tcp(self) -> None:
         while not self._stop:

@@ -77,7 +77,7 @@ class ProviderLook:
     def over_quota(self) -> list[str]:
         """By an answer, or by the provider's own count."""
         used, limit = self.quota
-        full = [f"{used} of {limit} used"] if limit and used >= limit else []
+        full = [f"{used:.0f} of {limit:.0f} used"] if limit and used >= limit else []
         return self.refused(_QUOTA) + full
 
     @property

@@ -128,7 +128,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._verification import
     until_verified,
     verified_entry,
 )
-from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Json, iso
+from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Json, iso, plural
 
 if TYPE_CHECKING:
     from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clients
@@ -166,7 +166,7 @@ def booked(values: Json, least: int) -> tuple[list[str], list[str]]:
         return [], ["bookings: they could not be read"]
     online = sum(count for channel, count in found.items() if channel != "phone")
     if online:
-        return [f"bookings: {online} visits were booked online"], []
+        return [f"bookings: {plural(online, 'visit')} booked online"], []
     if found.get("phone", 0) < least:
         return [], [f"bookings: {found.get('phone', 0)} of the {least} that prove something"]
     return [], []
