@@ -34,7 +34,7 @@ MAY_BE_LOGGED = {
     "join": {*FACTS, "joined", "failure", "ms", "rtt_ms", "poor"},
     "call": {*FACTS, "minutes", "rtt_ms", "jitter_ms", "loss_pct"},
     "webhook": {"time", "event", "provider", "kind", "lag_ms"},
-    "booking": {"time", "event", "by"},
+    "booking": {"time", "event", "channel"},
 }
 
 
