@@ -128,9 +128,9 @@ class Desk:
     def _look(self) -> None:
         self._read_keys()
         by_phone = bool(self.sessions.flags.get(BY_PHONE, False))
-        for by, count in self._bookings.book(by_phone=by_phone).items():
+        for channel, count in self._bookings.book(by_phone=by_phone).items():
             for _ in range(count):
-                self.note(_line("booking", by=by))
+                self.note(_line("booking", channel=channel))
         lines = [self._lines.popleft() for _ in range(len(self._lines))]
         metrics = [self._metrics.popleft() for _ in range(len(self._metrics))] + self._gauges()
         events = [{"timestamp": line["time"], "message": json.dumps(line, separators=(",", ":"))} for line in lines]

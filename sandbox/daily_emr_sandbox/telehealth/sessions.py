@@ -33,7 +33,7 @@ FALLBACK = {PROVIDER: "primary", REGION: "af-south-1", RELAY_ONLY: False}
 JOINS_PER_S = 3.0
 IN_FLIGHT = 64
 API_TIMEOUT_S = 2.0
-ICE_TIMEOUT_S, LEAST_ICE_TIMEOUT_S = 15.0, 0.4
+ICE_TIMEOUT_S, LEAST_ICE_TIMEOUT_S = 15.0, 1.0
 """AWS seconds until a browser gives up, and the real seconds that this machine needs to be sure."""
 CONSULTATION_S = (420.0, 780.0)
 """AWS seconds that a consultation takes."""
