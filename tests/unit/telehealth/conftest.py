@@ -40,6 +40,8 @@ class TelehealthWorld(World):
         self.bookings: list[Json] = [{"channel": "video", "bookings": "12"}]
         # Minutes since which the bot has joined each provider once a minute, and those in which it failed.
         self.bot: dict[str, tuple[int, set[int]]] = {name: (70, set()) for name in PROVIDERS}
+        # How many consultations the application counted, each minute.
+        self.running = {"primary": [9.0, 11.0]}
         self.subscribers, self.limit, self.spent, self.published = 4, 100.0, [3.0], 0
         self.secrets |= {
             f"daily-emr/sandbox/TELEHEALTH_{name.upper()}_KEY": datetime(2026, 1, 1, tzinfo=UTC) for name in PROVIDERS
@@ -67,6 +69,9 @@ class TelehealthWorld(World):
             minutes, bad = self.bot[dimensions["Provider"]]
             ago = range(min(minutes, 62), -1, -1) if minutes >= 0 else []
             times, values = [now - n * MINUTE for n in ago], [0.0 if n in bad else 1.0 for n in ago]
+        elif metric["MetricName"] == "RunningConsultations":
+            counted = self.running.get(dimensions["Provider"], [])
+            times, values = [now - n * MINUTE for n in range(len(counted), 0, -1)], counted
         elif metric["MetricName"] == "SMSMonthToDateSpentUSD":
             assert params["StartTime"].day == 1 or now.day == 1
             values = self.spent

@@ -156,6 +156,9 @@ def test_consultations_stay_where_they_run(telehealth: Telehealth) -> None:
     assert predicted[1] == "The 14 consultations that run at primary stay there until they end."
     telehealth.down("primary")
     predicted = telehealth.run.plan(SETTING, SWITCH.args)["prediction"]
+    assert predicted[1] == "The 11 consultations that run at primary stay there until they end."
+    telehealth.world.running = {}
+    predicted = telehealth.run.plan(SETTING, SWITCH.args)["prediction"]
     assert predicted[1].startswith("How many consultations run at primary could not be read; all of them stay there")
 
 

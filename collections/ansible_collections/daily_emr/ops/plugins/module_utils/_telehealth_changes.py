@@ -59,8 +59,9 @@ def usable(context: Json, name: str) -> bool:
 
 
 def running(context: Json, name: str) -> str:
-    """How many consultations run at a provider, in a sentence's beginning."""
+    """How many consultations run at a provider, in a sentence's beginning: by the provider, else by the application."""
     look: ProviderLook | None = context.get(f"{name}_provider")
-    if look is None or look.sessions is None:
+    count = look.sessions if look is not None and look.sessions is not None else context.get("running_consultations")
+    if count is None:
         return f"How many consultations run at {name} could not be read; all of them"
-    return f"The {look.sessions} consultations that run at {name}"
+    return f"The {count} consultations that run at {name}"

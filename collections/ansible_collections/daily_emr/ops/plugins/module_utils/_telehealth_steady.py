@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clients
     from ansible_collections.daily_emr.ops.plugins.module_utils._environment import Environment
 
-NAMESPACE, METRIC, DIMENSION = "DailyEMR/Telehealth", "SyntheticJoin", "Provider"
+NAMESPACE, DIMENSION = "DailyEMR/Telehealth", "Provider"
+METRIC, RUNNING = "SyntheticJoin", "RunningConsultations"
 # A provider is used again when it was well for an hour, and no switch follows another within an hour (A6.4, M5). They
 # are no options: whoever is in a hurry at night must not shorten them.
 STEADY_MINUTES = 60
@@ -66,12 +67,28 @@ class Samples:
 
 def read_samples(clients: Clients, provider: str) -> Samples:
     """The samples of the last hour. None at all is an answer: nobody looked."""
+    joined, read_at = _read(clients, METRIC, provider, STEADY_MINUTES)
+    samples = tuple((at, value >= 1) for at, value in joined)
+    return Samples(samples, read_at, clients.environment.time_factor)
+
+
+def read_running(clients: Clients, provider: str) -> int | None:
+    """Consultations that run at a provider, as the application counts them; None when it has not done so lately.
+
+    A provider whose API is down does not say it any more.
+    """
+    counted, _read_at = _read(clients, RUNNING, provider, _FRESH_MINUTES)
+    return int(counted[-1][1]) if counted else None
+
+
+def _read(clients: Clients, name: str, provider: str, minutes: float) -> tuple[list[tuple[datetime, float]], datetime]:
+    """The least value of each period, oldest first, and when AWS was asked."""
     environment: Environment = clients.environment
     period, _back = window(environment.time_factor)
-    back = timedelta(seconds=environment.seconds(STEADY_MINUTES * 60) + 2 * period)
+    back = timedelta(seconds=environment.seconds(minutes * 60) + 2 * period)
     metric = {
         "Namespace": NAMESPACE,
-        "MetricName": METRIC,
+        "MetricName": name,
         "Dimensions": [{"Name": DIMENSION, "Value": provider}],
     }
     now = datetime.now(UTC)
@@ -82,9 +99,5 @@ def read_samples(clients: Clients, provider: str) -> Samples:
         ScanBy="TimestampAscending",
     )
     (found,) = answer["MetricDataResults"]
-    joined = sorted(zip(found.get("Timestamps", []), found["Values"], strict=False))
-    return Samples(
-        joined=tuple((at.astimezone(UTC), value >= 1) for at, value in joined),
-        read_at=answered_at(answer),
-        pace=environment.time_factor,
-    )
+    values = sorted(zip(found.get("Timestamps", []), found["Values"], strict=False))
+    return [(at.astimezone(UTC), float(value)) for at, value in values], answered_at(answer)

@@ -130,6 +130,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._telehealth_provider
 from ansible_collections.daily_emr.ops.plugins.module_utils._telehealth_steady import (
     FLAP_MINUTES,
     STEADY_MINUTES,
+    read_running,
     read_samples,
 )
 from ansible_collections.daily_emr.ops.plugins.module_utils._turn import Transport, probe
@@ -210,7 +211,11 @@ class TelehealthSetting(TelehealthChange):
     def _evidence(self) -> dict[str, Callable[[], Any]]:
         """What the change of this setting rests on, read in the same moment as the flag."""
         if self._setting == PROVIDER:
-            return {**self.provider_looks(), "samples_of_the_bot": partial(read_samples, self.clients, self._value)}
+            return {
+                **self.provider_looks(),
+                "samples_of_the_bot": partial(read_samples, self.clients, self._value),
+                "running_consultations": partial(read_running, self.clients, other(self._value)),
+            }
         if self._setting == REGION:
             return {**self.provider_looks(), "distance_of_the_regions": self._distances}
         return self.provider_looks() if self._setting in (RELAY, PHONE) else {}
