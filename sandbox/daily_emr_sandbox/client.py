@@ -185,6 +185,20 @@ class Sandbox:
         changed_ms = self._call("GET", "/launchdarkly/log")["changed_ms"]
         return None if changed_ms is None else datetime.fromtimestamp(changed_ms / 1000, UTC)
 
+    def telehealth_sessions(self) -> dict[str, Any]:
+        """What happened to consultations: {started, ended_normally, dropped, moved, running, failed, …}."""
+        return self._call("GET", "/telehealth/sessions")
+
+    def telehealth_requests(self, provider: str) -> list[dict[str, Any]]:
+        """Requests that a telehealth provider got, oldest first, with whose key each came."""
+        requests: list[dict[str, Any]] = self._call("GET", f"/telehealth/requests/{provider}")["requests"]
+        return requests
+
+    def notices(self) -> list[dict[str, Any]]:
+        """What was published to the clinics about their online visits, oldest first."""
+        notices: list[dict[str, Any]] = self._call("GET", "/telehealth/notices")["notices"]
+        return notices
+
     def boto(self, service: str, **options: Any) -> Any:
         """boto3 client of this sandbox, as an operator has it; `options` are those of boto3."""
         description = self.description

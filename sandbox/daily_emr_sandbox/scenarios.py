@@ -58,6 +58,17 @@ from .faults.spike import (
     SlowThirdParty,
 )
 from .faults.storage import OrphanedSlot, StorageFull
+from .faults.telehealth import (
+    TelehealthApiDown,
+    TelehealthAppVersion,
+    TelehealthBothDown,
+    TelehealthMediaDown,
+    TelehealthOneIsp,
+    TelehealthOurKey,
+    TelehealthQuota,
+    TelehealthUdpBlocked,
+    TelehealthWebhookSilent,
+)
 from .loop import wait_until
 from .primitives import Primitives
 from .web import WAIT_S
@@ -124,6 +135,15 @@ FAULTS: tuple[type[Fault], ...] = (
     QueueBurst,
     ExportsConsumerDead,
     ExportsDeadLetters,
+    TelehealthApiDown,
+    TelehealthAppVersion,
+    TelehealthBothDown,
+    TelehealthMediaDown,
+    TelehealthOneIsp,
+    TelehealthOurKey,
+    TelehealthQuota,
+    TelehealthUdpBlocked,
+    TelehealthWebhookSilent,
 )
 ALIASES = {"bad_release": "bad_release_errors", "credentials_rotated": "broken_secret"}
 
@@ -163,7 +183,7 @@ class Scenarios:
         with self._turn:
             if fault.name not in self._broken:
                 self._broken.append(fault.name)
-            if fault.alarm_min:
+            if fault.alarm_min and fault.against_usual:
                 self._wait_usual()
             fault.break_()
         return {"broken": fault.name, "summary": fault.summary}

@@ -29,6 +29,7 @@ from .scenarios import Scenarios
 from .seed import seed
 from .settings import TASK_PORT
 from .sha import ShaPart
+from .telehealth.part import Telehealth
 from .traffic import Traffic
 from .valkey import Cache
 from .web import CHART, CONNECTIONS_PER_TASK, Web, probe
@@ -69,7 +70,12 @@ class World:
         self.instance = self.aws.database_instance = DatabaseInstance(settings, self.aws, self.database)
         self.queues = Queues(self)
         self.sha = ShaPart(self)
-        optional: dict[str, Part] = {"queues": self.queues, "claims": self.sha}  # in the order in which they start
+        self.telehealth = Telehealth(settings, self.loop, self.aws, self.database, self.launchdarkly)
+        optional: dict[str, Part] = {  # in the order in which they start
+            "queues": self.queues,
+            "claims": self.sha,
+            "telehealth": self.telehealth,
+        }
         self.parts = {name: part for name, part in optional.items() if name in settings.parts}
         """What this sandbox has of all that one may go without."""
         self.database_url = ""

@@ -24,6 +24,7 @@ from tests.sandbox.spike_signs import SPIKE_SIGNS, Logs
 
 from .test_database_faults import NAMES
 from .test_queue_faults import SIGNS as QUEUE_SIGNS
+from .test_telehealth import SIGNS as TELEHEALTH_SIGNS
 
 CHART = "/api/charts/probe"
 CLUSTER, WEB = "daily-emr-sandbox", "daily-emr-sandbox-web"
@@ -109,7 +110,8 @@ SIGNS: dict[str, Callable[[Seen], None]] = {
 
 def test_every_fault_has_its_signs_or_a_whole_run() -> None:
     rehearsed = {*app_outage.FAULTS, *error_spike.FAULTS, *database_failover.FAULTS}
-    shown = {ALIASES.get(name, name) for name in {*SIGNS, *NAMES, *QUEUE_SIGNS, *rehearsed}}
+    signs = {*SIGNS, *NAMES, *QUEUE_SIGNS, *TELEHEALTH_SIGNS}
+    shown = {ALIASES.get(name, name) for name in {*signs, *rehearsed}}
     assert shown == {fault.name for fault in FAULTS}
 
 
