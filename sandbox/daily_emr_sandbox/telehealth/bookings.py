@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
     from ..settings import Settings
 
 CLINICS = traffic.TENANTS[:4]
-SLOT_S, AHEAD_S = 1800.0, 8 * 3600.0
-"""AWS seconds of a slot, and how far ahead visits are booked."""
+SLOT_S, AHEAD_S, ONE_EVERY_S = 1800.0, 8 * 3600.0, 20.0
+"""AWS seconds of a slot, how far ahead visits are booked, and in which time one more is."""
 VISITS = (5, 6, 7, 8)
 """Of a clinic in a slot, in turn: never so few that a count could point at somebody."""
 SCHEMA = """
@@ -43,6 +44,11 @@ FROM slots, generate_series(1, %(visits)s) AS number
 WHERE NOT EXISTS (SELECT FROM telehealth_bookings AS b WHERE b.clinic = %(clinic)s AND b.starts_at = slots.starts_at)
 """
 """Visits of a clinic in every slot that has none."""
+BOOK_ONE = """
+INSERT INTO telehealth_bookings
+SELECT clinic, starts_at, max(number) + 1, %(by_phone)s
+FROM telehealth_bookings WHERE starts_at > now() GROUP BY clinic, starts_at ORDER BY random() LIMIT 1
+"""
 CONVERT = "UPDATE telehealth_bookings SET by_phone = true WHERE starts_at > now() AND NOT by_phone"
 REOPEN = "UPDATE telehealth_bookings SET by_phone = false WHERE starts_at > now() AND by_phone"
 FORGET = "DELETE FROM telehealth_bookings WHERE starts_at < now() - interval '1 hour'"
@@ -55,6 +61,7 @@ class Bookings:
         self._database = database
         self._slot_s, self._slots = settings.scaled(SLOT_S), int(AHEAD_S // SLOT_S)
         self._visits = itertools.cycle(VISITS)
+        self._one_every_s, self._next_at = settings.scaled(ONE_EVERY_S), 0.0
 
     def create(self) -> None:
         with self._database.primary.connect() as session:
@@ -62,16 +69,20 @@ class Bookings:
         self.book(by_phone=False)
 
     def book(self, *, by_phone: bool) -> Counter[str]:
-        """Fill the slots of the next hours; how many visits were booked, by "video" or "phone". With `by_phone` also
-        those that are to come become calls.
+        """Fill the slots of the next hours, and book one visit more when it is time. With `by_phone` also those that are
+        to come become calls. How many were booked, by "video" or "phone".
         """
         booked: Counter[str] = Counter()
+        channel = "phone" if by_phone else "video"
         try:
             with self._database.primary.connect() as session:
                 for clinic in CLINICS:
                     slots = {"slot": self._slot_s, "slots": self._slots, "clinic": clinic, "by_phone": by_phone}
                     done = session.execute(BOOK, slots | {"visits": next(self._visits)})
-                    booked["phone" if by_phone else "video"] += done.rowcount
+                    booked[channel] += done.rowcount
+                if time.monotonic() >= self._next_at:
+                    self._next_at = time.monotonic() + self._one_every_s
+                    booked[channel] += session.execute(BOOK_ONE, {"by_phone": by_phone}).rowcount
                 if by_phone:
                     session.execute(CONVERT)
                 session.execute(FORGET)
