@@ -69,8 +69,8 @@ class Bookings:
         self.book(by_phone=False)
 
     def book(self, *, by_phone: bool) -> Counter[str]:
-        """Fill the slots of the next hours, and book one visit more when it is time. With `by_phone` also those that are
-        to come become calls. How many were booked, by "video" or "phone".
+        """Fill the slots of the next hours, and book one visit more when it is time; how many were booked, by "video"
+        or "phone". With `by_phone` also those that are to come become calls.
         """
         booked: Counter[str] = Counter()
         channel = "phone" if by_phone else "video"
