@@ -59,7 +59,7 @@ async def _within(timeout_s: float, path: Path, ask: Callable[[Channel], Awaitab
             return await ask(channel)
     except TimeoutError:
         raise IceError("no answer") from None
-    except OSError as error:
+    except (OSError, ValueError, KeyError) as error:  # refused, or an answer that is none
         raise IceError(type(error).__name__) from None
     finally:
         channel.close()
