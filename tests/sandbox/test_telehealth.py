@@ -394,7 +394,10 @@ def test_a_fault_shows_goes_away_and_drops_nobody(clinic: Clinic, name: str) -> 
 
 
 def test_the_log_holds_nothing_else(clinic: Clinic) -> None:
+    planted = "Wanjiru-29384756"
+    clinic.part.plant(planted)
     since = time.time() - 60
+    clinic.success(time.time(), "isp")
     wait_until(lambda: bool(clinic.rows("filter event = 'call' | limit 1", since)), "a consultation has ended")
 
     for kind, allowed in MAY_BE_LOGGED.items():
@@ -403,4 +406,7 @@ def test_the_log_holds_nothing_else(clinic: Clinic) -> None:
         ]
         assert lines
         assert {name for line in lines for name in line} <= allowed
-        assert not any("room-" in json.dumps(line) for line in lines)
+        assert not any(hidden in json.dumps(line) for line in lines for hidden in ("room-", planted))
+    asked = clinic.part.providers["primary"].requests()
+    assert asked
+    assert planted not in json.dumps([asked, clinic.part.sessions.ledger(), clinic.part.describe()])

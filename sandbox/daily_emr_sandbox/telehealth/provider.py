@@ -236,11 +236,12 @@ class Provider:
                 raise Refusal(404, "not_found", "There is no such room that is open")
         now = int(time.time())
         end = now + int(min(_seconds(body, "ttl_s", MOST_TOKEN_S), MOST_TOKEN_S))
+        claims = {"sub": body.get("identity"), "room": None if test else room, "nbf": now, "exp": end}
         username = f"{end}:{secrets.token_hex(4)}"
         server = self.turn[region]
         return web.json_response(
             {
-                "token": self._token({"room": None if test else room, "test": test, "nbf": now, "exp": end}),
+                "token": self._token(claims),
                 "not_before": now,
                 "expires_at": end,
                 "region": region,

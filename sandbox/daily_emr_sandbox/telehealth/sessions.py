@@ -82,6 +82,8 @@ class Sessions:
         self._settings, self._providers, self._keys = settings, providers, keys
         self._note, self._measured = note, measured
         self.patients = Patients(settings)
+        self.identity = "synthetic"
+        """Under which name patients are shown in a consultation: it is for the provider alone."""
         self.flags: dict[str, Any] = dict(FALLBACK)
         self._running: dict[str, Session] = {}
         self._counts: Counter[str] = Counter()
@@ -179,7 +181,7 @@ class Sessions:
         try:
             room = await self._ask(provider, "room", "/v1/rooms", {"region": region})
             session = Session(provider, room["room"], region, patient)
-            token = await self._ask(provider, "token", "/v1/tokens", {"room": session.room, "region": region})
+            token = await self._ask(provider, "token", "/v1/tokens", self._wish(session))
             light = self.flags[AUDIO_ONLY] or self.flags[BITRATE_CAP]
             thin_lines = 0.0 if light else self.patients.thin_lines
             session.line = line_of(patient, await self._find_path(patient, token["ice"]), thin_lines)
@@ -201,6 +203,9 @@ class Sessions:
             self._last_failed_at = time.time()
             if session is not None:
                 self._to_close[provider].put_nowait(session)
+
+    def _wish(self, session: Session) -> dict[str, Any]:
+        return {"room": session.room, "region": session.region, "identity": self.identity}
 
     async def _find_path(self, patient: Patient, ice: dict[str, Any]) -> float:
         """Seconds of a round trip.
