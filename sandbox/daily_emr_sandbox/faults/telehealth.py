@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from ..telehealth.part import PROVIDERS
 from ..telehealth.patients import CURRENT, ISPS, NEXT, OLDER, VERSIONS
-from ..telehealth.provider import nobody
+from ..telehealth.provider import REGIONS, nobody
 from .base import Fault
 
 if TYPE_CHECKING:
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 JOINS_MIN, SHARE_MIN, SILENCE_MIN = 5.0, 15.0, 11.0
 """Join success is looked at over 15 minutes: an outage shows soon, a share of the patients later. Webhooks are missed
 after ten minutes (incident domain, A6.1)."""
+
+DETOUR_S = 0.32
+"""Real seconds: more than a relay may be away (incident domain, A6.3)."""
+THIN = 0.5
 
 
 class TelehealthFault(Fault):
@@ -153,3 +157,28 @@ class TelehealthWebhookSilent(TelehealthFault):
 
     def mend(self) -> None:
         self.telehealth.desk.takes_webhooks = True
+
+
+class TelehealthFarRegion(TelehealthFault):
+    name = "telehealth_far_region"
+    summary = "what goes to the near media region of the primary telehealth provider takes a detour of 320 ms"
+    alarm_min = SHARE_MIN
+
+    def break_(self) -> None:
+        self.primary.turn[REGIONS[0]].delay_s = DETOUR_S
+        self.wait(lambda: self.telehealth.sessions.last_rtt_ms > 1000 * DETOUR_S, "a patient is far away")
+
+    def mend(self) -> None:
+        self.primary.turn[REGIONS[0]].delay_s = 0.0
+
+
+class TelehealthThinLines(TelehealthFault):
+    name = "telehealth_thin_lines"
+    summary = "half of the lines are too thin for a full picture; patients join as always"
+    alarm_min = SHARE_MIN
+
+    def break_(self) -> None:
+        self.telehealth.sessions.patients.thin_lines = THIN
+
+    def mend(self) -> None:
+        self.telehealth.sessions.patients.thin_lines = 0.0

@@ -59,7 +59,7 @@ async def _within(timeout_s: float, path: Path, ask: Callable[[Channel], Awaitab
             return await ask(channel)
     except TimeoutError:
         raise IceError("no answer") from None
-    except OSError as error:
+    except (OSError, ValueError, KeyError) as error:  # refused, or an answer that is none
         raise IceError(type(error).__name__) from None
     finally:
         channel.close()
@@ -78,17 +78,17 @@ async def _allocate(channel: Channel, username: str, credential: str) -> float:
     realm, nonce = challenge.attributes["REALM"], challenge.attributes["NONCE"]
     key = make_integrity_key(username, realm, credential)
 
-    async def ask_signed(method: stun.Method, **more: Any) -> stun.Message:
+    def signed(method: stun.Method, **more: Any) -> stun.Message:
         request = _request(method, USERNAME=username, REALM=realm, NONCE=nonce, **more)
         request.add_message_integrity(key)
-        return await channel.ask(request)
+        return request
 
     started = time.monotonic()
-    answer = await ask_signed(stun.Method.ALLOCATE)
+    answer = await channel.ask(signed(stun.Method.ALLOCATE))
     seconds = time.monotonic() - started
     if answer.message_class is not stun.Class.RESPONSE or not answer.check_message_integrity(key):
         raise IceError(f"the allocation was refused with {answer.error_code}", refused=True)
-    await ask_signed(stun.Method.REFRESH, LIFETIME=0)
+    channel.tell(signed(stun.Method.REFRESH, LIFETIME=0))
     return seconds
 
 
@@ -118,11 +118,15 @@ class Channel(TurnStreamMixin, asyncio.Protocol, asyncio.DatagramProtocol):
     async def ask(self, request: stun.Message) -> stun.Message:
         """The answer to a request; whoever asks bounds how long that may take."""
         self._answer = asyncio.get_running_loop().create_future()
-        self._send(bytes(request))
+        self.tell(request)
         answer = stun.parse_message(await self._answer)
         if answer.transaction_id != request.transaction_id:
             raise IceError("an answer to another question", refused=True)
         return answer
+
+    def tell(self, request: stun.Message) -> None:
+        """Send and wait for nothing."""
+        self._send(bytes(request))
 
     def close(self) -> None:
         if self._transport is not None:

@@ -73,6 +73,11 @@ class Telehealth:
         self.bookings.reopen()
         self.restore_key("primary")
 
+    def plant(self, value: str) -> None:
+        """Use a value wherever a patient would be named: among bookings, and in consultations."""
+        self.bookings.plant(value)
+        self.sessions.identity = value
+
     def describe(self) -> dict[str, Any]:
         settings = self._settings
         facts: dict[str, Any] = {

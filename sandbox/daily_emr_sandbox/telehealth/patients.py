@@ -42,7 +42,7 @@ NEEDS_RELAY = (True, False)
 LOSS_PCT, RTT_MS, JITTER_MS = 5, 400, 50
 """More than any of these makes a call poor (incident domain, A6.1)."""
 BAD_LINE = 0.02
-"""Share of calls with a line too bad for video."""
+"""Share of calls with a line too bad for anything."""
 
 
 @dataclass(frozen=True)
@@ -74,11 +74,13 @@ class Patients:
 
     Attributes:
         versions: deck of what browsers have loaded.
+        thin_lines: share of the lines that are too thin for a full picture, beside those that are bad anyway.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.versions: tuple[str, ...] = VERSIONS
+        self.thin_lines = 0.0
         self._isps = _dealt(lambda: [isp for isp in ISPS for _ in range(isp.share)])
         self._versions = _dealt(lambda: list(self.versions))
         self._transports = _dealt(lambda: list(TRANSPORTS))
@@ -95,10 +97,10 @@ class Patients:
         )
 
 
-def line_of(patient: Patient, measured_s: float) -> Line:
+def line_of(patient: Patient, measured_s: float, thin_lines: float) -> Line:
     """What of the last mile is made up comes on top of what was measured to the provider."""
-    if random.random() < BAD_LINE:
-        return Line(patient.isp.rtt_ms + 420, 70, 7.5)
+    if random.random() < BAD_LINE + thin_lines:
+        return Line(patient.isp.rtt_ms + 120, 70, 7.5)
     rtt_ms = patient.isp.rtt_ms + round(1000 * measured_s + random.uniform(0, 25))
     return Line(rtt_ms, round(random.uniform(4, 18)), round(random.uniform(0, 1.2), 1))
 

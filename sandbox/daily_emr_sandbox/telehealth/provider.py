@@ -40,7 +40,7 @@ QUOTA = 250_000
 USED = 84_000
 STATUS_LAG_S = 600.0
 """AWS seconds until a provider's status page knows what its customers know."""
-KEPT_REQUESTS, KEPT_EVENTS, KEPT_ROOMS = 5_000, 10_000, 20_000
+KEPT_REQUESTS, KEPT_EVENTS, KEPT_ROOMS = 2_000, 10_000, 20_000
 RETRY_S = 1.0
 WEBHOOK_TIMEOUT_S = 3.0
 
@@ -105,7 +105,8 @@ class Provider:
         for server in self.turn.values():
             server.silent = self._is_silent
         self.rooms: dict[str, Room] = {}
-        self._requests: deque[dict[str, Any]] = deque(maxlen=KEPT_REQUESTS)
+        # Those of the application are many, and must not displace those of others.
+        self._requests = {key: deque[dict[str, Any]](maxlen=KEPT_REQUESTS) for key in (APPLICATION, PROBE, NOBODY)}
         self._events: deque[dict[str, Any]] = deque(maxlen=KEPT_EVENTS)
         self._event_waits = asyncio.Event()
         self._last_event_at: float | None = None
@@ -152,7 +153,7 @@ class Provider:
 
     def requests(self) -> list[dict[str, Any]]:
         """The newest requests, oldest first: {at, method, path, status, key, agent}; the path is a template."""
-        return list(self._requests)
+        return sorted((entry for log in self._requests.values() for entry in list(log)), key=lambda entry: entry["at"])
 
     @property
     def waiting_events(self) -> int:
@@ -179,13 +180,14 @@ class Provider:
         except web.HTTPException as error:
             answer = web.json_response({"code": "invalid_request", "message": error.reason}, status=error.status)
         resource = request.match_info.route.resource
-        self._requests.append(
+        key = self._whose(request)
+        self._requests[key].append(
             {
                 "at": time.time(),
                 "method": request.method,
                 "path": resource.canonical if resource is not None else "other",
                 "status": answer.status,
-                "key": self._whose(request),
+                "key": key,
                 "agent": request.headers.get("User-Agent", "")[:80],
             }
         )
@@ -234,11 +236,12 @@ class Provider:
                 raise Refusal(404, "not_found", "There is no such room that is open")
         now = int(time.time())
         end = now + int(min(_seconds(body, "ttl_s", MOST_TOKEN_S), MOST_TOKEN_S))
+        claims = {"sub": body.get("identity"), "room": None if test else room, "nbf": now, "exp": end}
         username = f"{end}:{secrets.token_hex(4)}"
         server = self.turn[region]
         return web.json_response(
             {
-                "token": self._token({"room": None if test else room, "test": test, "nbf": now, "exp": end}),
+                "token": self._token(claims),
                 "not_before": now,
                 "expires_at": end,
                 "region": region,

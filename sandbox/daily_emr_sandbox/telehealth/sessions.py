@@ -28,12 +28,13 @@ if TYPE_CHECKING:
     from .provider import Provider
 
 PROVIDER, REGION, RELAY_ONLY = "telehealth-provider", "telehealth-media-region", "telehealth-relay-only"
-FALLBACK = {PROVIDER: "primary", REGION: "af-south-1", RELAY_ONLY: False}
+AUDIO_ONLY, BITRATE_CAP = "telehealth-audio-only", "telehealth-bitrate-cap"
+FALLBACK = {PROVIDER: "primary", REGION: "af-south-1", RELAY_ONLY: False, AUDIO_ONLY: False, BITRATE_CAP: False}
 """What the application takes while LaunchDarkly was never reached."""
 JOINS_PER_S = 3.0
 IN_FLIGHT = 64
 API_TIMEOUT_S = 2.0
-ICE_TIMEOUT_S, LEAST_ICE_TIMEOUT_S = 15.0, 1.0
+ICE_TIMEOUT_S, LEAST_ICE_TIMEOUT_S = 15.0, 1.5
 """AWS seconds until a browser gives up, and the real seconds that this machine needs to be sure."""
 CONSULTATION_S = (420.0, 780.0)
 """AWS seconds that a consultation takes."""
@@ -81,11 +82,15 @@ class Sessions:
         self._settings, self._providers, self._keys = settings, providers, keys
         self._note, self._measured = note, measured
         self.patients = Patients(settings)
+        self.identity = "synthetic"
+        """Under which name patients are shown in a consultation: it is for the provider alone."""
         self.flags: dict[str, Any] = dict(FALLBACK)
         self._running: dict[str, Session] = {}
         self._counts: Counter[str] = Counter()
         self._recent: deque[tuple[str, bool]] = deque(maxlen=RECENT)
         self._last_failed_at: float | None = None
+        self.last_rtt_ms = 0
+        """Of the last patient who got in."""
         self._to_close: dict[str, asyncio.Queue[Session]] = {}
         self._main: asyncio.Task[None] | None = None
         self._tasks: asyncio.TaskGroup
@@ -176,8 +181,10 @@ class Sessions:
         try:
             room = await self._ask(provider, "room", "/v1/rooms", {"region": region})
             session = Session(provider, room["room"], region, patient)
-            token = await self._ask(provider, "token", "/v1/tokens", {"room": session.room, "region": region})
-            session.line = line_of(patient, await self._find_path(patient, token["ice"]))
+            token = await self._ask(provider, "token", "/v1/tokens", self._wish(session))
+            light = self.flags[AUDIO_ONLY] or self.flags[BITRATE_CAP]
+            thin_lines = 0.0 if light else self.patients.thin_lines
+            session.line = line_of(patient, await self._find_path(patient, token["ice"]), thin_lines)
         except JoinFailed as failed:
             failure = str(failed)
         else:
@@ -186,6 +193,7 @@ class Sessions:
         self._recent.append((provider, not failure))
         if session is not None and session.line is not None:
             taken_ms = round(1000 * (time.monotonic() - started + random.uniform(*DEVICE_S)))
+            self.last_rtt_ms = session.line.rtt_ms
             self._note(facts | {"ms": taken_ms, "rtt_ms": session.line.rtt_ms, "poor": int(session.line.poor)})
             self._counts["moved"] += before not in {"", provider}
             self._talk(session)
@@ -195,6 +203,9 @@ class Sessions:
             self._last_failed_at = time.time()
             if session is not None:
                 self._to_close[provider].put_nowait(session)
+
+    def _wish(self, session: Session) -> dict[str, Any]:
+        return {"room": session.room, "region": session.region, "identity": self.identity}
 
     async def _find_path(self, patient: Patient, ice: dict[str, Any]) -> float:
         """Seconds of a round trip.

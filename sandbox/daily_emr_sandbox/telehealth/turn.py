@@ -53,6 +53,7 @@ class TurnServer:
     """`start`, `stop` and everything else here is for the event loop's thread.
 
     Attributes:
+        delay_s: how much later than at once it answers.
         silent: whether what arrives by a transport ("udp", "tcp") from an address is left without an answer.
     """
 
@@ -60,7 +61,8 @@ class TurnServer:
         self.place = (address, port)
         self.realm = realm
         self.silent: Callable[[str, str], bool] = lambda _transport, _address: False
-        self._secret, self._delay_s = secret, delay_s
+        self.delay_s = delay_s
+        self._secret = secret
         self._nonce = secrets.token_hex(8).encode()
         self._allocations: dict[tuple[str, Address], Allocation] = {}
         self._udp: asyncio.DatagramTransport | None = None
@@ -97,7 +99,7 @@ class TurnServer:
             return
         if request.message_class is stun.Class.REQUEST:
             answer = bytes(self._answer(request, transport, client))
-            asyncio.get_running_loop().call_later(self._delay_s, send, answer)
+            asyncio.get_running_loop().call_later(self.delay_s, send, answer)
 
     def opened(self, stream: asyncio.Transport) -> None:
         self._streams.add(stream)
