@@ -169,7 +169,7 @@ def stalled(seen: Seen) -> None:
 
 
 def database_bound(seen: Seen) -> None:
-    wait_until(lambda: (connections(seen) or 0) >= 40, "the metric shows the connections")
+    wait_until(lambda: (connections(seen) or 0) >= 30, "the metric shows the connections")
 
 
 def connections(seen: Seen) -> float | None:
