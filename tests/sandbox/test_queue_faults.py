@@ -189,6 +189,17 @@ def downstream_slow(seen: Seen) -> None:
     assert seen.length("active") == 4, "all that they may have"
 
 
+def downstream_fails(seen: Seen) -> None:
+    assert seen.length("failed") >= 10
+    assert "GatewayError-503" in seen.classes()
+
+
+def failed_jobs_left(seen: Seen) -> None:
+    assert seen.length("failed") >= 60
+    done = seen.sandbox.queue_ledger()["notifications"]["done"]
+    wait_until(lambda: seen.sandbox.queue_ledger()["notifications"]["done"] > done, "new jobs are done")
+
+
 def dead_letters(seen: Seen) -> None:
     assert seen.messages(f"{PREFIX}-exports-dead-letters") >= 40
 
@@ -209,6 +220,8 @@ SIGNS: dict[str, Callable[[Seen], None]] = {
     "poison_jobs": poisoned,
     "queue_burst": burst,
     "downstream_slow": downstream_slow,
+    "downstream_fails": downstream_fails,
+    "failed_jobs_left": failed_jobs_left,
     "exports_dead_letters": dead_letters,
     "exports_consumer_dead": consumer_dead,
 }
