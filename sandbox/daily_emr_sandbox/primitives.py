@@ -29,6 +29,8 @@ class Primitives:
         "start_cache",
         "delay_claims",
         "fail_claims",
+        "delay_gateway",
+        "fail_gateway",
         "set_traffic",
     )
 
@@ -110,6 +112,14 @@ class Primitives:
     def fail_claims(self, status: int) -> None:
         """The claims service answers with this status; 200 ends it."""
         self._world.claims.fail(int(status))
+
+    def delay_gateway(self, seconds: float) -> None:
+        """The provider of messages takes so many seconds for each; 0.4 is the usual."""
+        self._world.queues.gateway.slow(float(seconds))
+
+    def fail_gateway(self, status: int) -> None:
+        """The provider of messages refuses with this status; 200 ends it."""
+        self._world.queues.gateway.fail(int(status))
 
     def set_traffic(self, rate: float) -> None:
         """Users send so many requests per second."""

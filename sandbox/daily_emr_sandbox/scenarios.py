@@ -18,6 +18,20 @@ from .faults.database import (
     StandbyLagging,
 )
 from .faults.infrastructure import CacheDown, DatabaseDown, SlowDatabase, WedgedTasks, ZoneImpaired
+from .faults.queues import (
+    DownstreamSlow,
+    ExportsConsumerDead,
+    ExportsDeadLetters,
+    JobsStalled,
+    PoisonJobs,
+    QueueBurst,
+    QueueFailover,
+    QueueMemoryFull,
+    QueuePaused,
+    QueueThrottled,
+    WorkersDatabaseBound,
+    WorkersDead,
+)
 from .faults.releases import BadReleaseCrash, BadReleaseErrors, RollbackImageDeleted
 from .faults.sessions import IdleInTransaction, LockStorm
 from .faults.spike import (
@@ -80,6 +94,18 @@ FAULTS: tuple[type[Fault], ...] = (
     PoolsStuckHang,
     OneTaskErrors,
     LatencyWithoutErrors,
+    WorkersDatabaseBound,
+    DownstreamSlow,
+    QueuePaused,
+    QueueThrottled,
+    QueueMemoryFull,
+    QueueFailover,
+    WorkersDead,
+    JobsStalled,
+    PoisonJobs,
+    QueueBurst,
+    ExportsConsumerDead,
+    ExportsDeadLetters,
 )
 ALIASES = {"bad_release": "bad_release_errors", "credentials_rotated": "broken_secret"}
 
@@ -133,8 +159,6 @@ class Scenarios:
             if name is None:
                 self._world.primitives.end()
                 self._world.web.restore_capacity()
-                for part in self._world.parts.values():
-                    part.restore()
                 for switch in (READ_ONLY, CLAIMS_CIRCUIT):
                     self._world.launchdarkly.turn(switch, on=False, by="release-manager")
             for fault in faults:
@@ -142,6 +166,9 @@ class Scenarios:
                 if fault.name in self._broken:
                     self._broken.remove(fault.name)
             if not self._broken:
+                # Last: what was broken elsewhere left its traces in them, such as jobs that failed.
+                for part in self._world.parts.values():
+                    part.restore()
                 self._world.instance.let_time_pass()
                 self._world.wait_healthy()
         return {"mended": [fault.name for fault in faults]}

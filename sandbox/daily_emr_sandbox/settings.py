@@ -153,11 +153,6 @@ class Settings:
         """Service, task family and end of the log group of the workers of a queue."""
         return f"{self.prefix}-{queue}-worker"
 
-    @property
-    def max_connections(self) -> int:
-        """Of the database: the workers of queues come on top of the application."""
-        return 50 if "queues" in self.parts else 40
-
     # Addresses.
 
     @property

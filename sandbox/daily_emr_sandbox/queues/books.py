@@ -35,7 +35,7 @@ class Books:
     def ledger(self) -> dict[str, dict[str, int]]:
         """Counts by queue, `lost` and `twice` among them. "lost" is in no state, nor in another queue, nor done."""
         refused = self._queues.producer.refused()
-        acknowledged = self._queues.producer.acknowledged()
+        acknowledged = self._queues.producer.acknowledged() | {"exports": dict(self._queues.exports.acknowledged)}
         found = {}
         for queue, jobs in acknowledged.items():
             states = self._states(queue) if queue in BULLMQ else self._messages()
@@ -57,9 +57,14 @@ class Books:
     def forget(self) -> None:
         """Begin anew."""
         self._queues.producer.forget()
+        self._queues.exports.acknowledged.clear()
         self._queues.gateway.forget()
         with self._world.database.primary.connect() as session:
             session.execute("DELETE FROM deliveries")
+
+    def elsewhere(self, queue: str) -> int:
+        """How many jobs lie in queues that somebody made beside this one."""
+        return len(self._elsewhere(queue))
 
     def _states(self, queue: str) -> dict[str, str]:
         """State of every job of a BullMQ queue, by id."""

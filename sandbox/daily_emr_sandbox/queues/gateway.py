@@ -1,4 +1,4 @@
-"""The provider behind the notifications: sends what it is told, as often as it is told, and knows every reference."""
+"""The provider behind the workers: sends messages and stores exports as often as it is told, and remembers them."""
 
 from __future__ import annotations
 
@@ -46,9 +46,14 @@ class Gateway:
         """Each message is refused with this status; 200 ends it."""
         self.status = status
 
+    def fail_exports(self, status: int) -> None:
+        """Each export is refused with this status; 200 ends it."""
+        self.exports_status = status
+
     def mend(self) -> None:
         self.slow(USUAL_S)
         self.fail(200)
+        self.fail_exports(200)
 
     def twice(self, queue: str) -> int:
         """How many jobs of a queue were sent more than once."""
@@ -61,6 +66,7 @@ class Gateway:
     async def _start(self) -> None:
         application = web.Application()
         application.router.add_post("/messages", self._send)
+        application.router.add_post("/exports", self._store)
         application.router.add_get("/messages/{reference}", self._look_up)
         self._runner = web.AppRunner(application, access_log=None)
         await self._runner.setup()
@@ -75,6 +81,13 @@ class Gateway:
             return web.json_response({"error": "refused"}, status=status)
         self.sent[message["reference"]] += 1
         return web.json_response({"sent": True})
+
+    async def _store(self, request: web.Request) -> web.Response:
+        export, status = await request.json(), self.exports_status
+        if status != web.HTTPOk.status_code:
+            return web.json_response({"error": "refused"}, status=status)
+        self.sent[export["reference"]] += 1
+        return web.json_response({"stored": True})
 
     async def _look_up(self, request: web.Request) -> web.Response:
         known = request.match_info["reference"] in self.sent

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 # AWS seconds.
-PROMOTION_S, RECOVERY_S, RESIZING_S = 5.0, 60.0, 900.0
+PROMOTION_S, RECOVERY_S, RESIZING_S = 5.0, 60.0, 600.0
 SETTLED_S = 120.0
 """Real seconds for a walk to end, whatever it is."""
 LONG_AGO = dt.timedelta(days=1)

@@ -9,20 +9,21 @@ from typing import TYPE_CHECKING, Any
 import valkey
 
 from ..loop import wait_until
+from ..proxy import Proxy
 from ..web import WAIT_S
 from .books import Books
 from .gateway import Gateway
 from .group import QueueGroup
 from .metrics import QueueMetrics
-from .producer import BULLMQ, PROGRAMS, Producer, node
+from .producer import BULLMQ, PROGRAMS, ExportsProducer, Producer, node
 from .seed import MAXIMUM, WORKERS
 from .store import RUNBOOK, QueueStore
 
 if TYPE_CHECKING:
     from ..world import World
 
-CALM = 20
-"""Waiting jobs of a queue that nothing is wrong with, at most."""
+CALM, FEW = 20, 3
+"""Waiting and failed jobs of a queue that nothing is wrong with, at most: something may just have been mended."""
 LOOK = """
 return {redis.call('LLEN', KEYS[1]) + redis.call('LLEN', KEYS[2]) + redis.call('ZCARD', KEYS[3]),
         redis.call('ZCARD', KEYS[4]), redis.call('HEXISTS', KEYS[5], 'paused') == 1 and 1 or 0,
@@ -38,18 +39,24 @@ class Queues:
         self.store = QueueStore(settings, world.loop)
         self.group = QueueGroup(settings, world.aws, self.store)
         self.gateway = Gateway(settings, world.loop)
-        self.producer = Producer(settings, world.aws)
+        self.producer = Producer(settings)
+        self.exports = ExportsProducer(settings, world.aws)
         self.metrics = QueueMetrics(settings, world.aws, self.store)
         self.books = Books(world, self)
+        self._database = Proxy(settings.queue_address, settings.database_port, lambda: _serving(world))
+        """The workers' own path to the database."""
 
     def start(self) -> None:
         aws, scheduler = self._world.aws, self._world.scheduler
         secrets = aws.boto("secretsmanager")
         password = secrets.get_secret_value(SecretId=self._settings.queue_secret)["SecretString"]
         self.store.start(password)
+        self._world.loop.run(self._database.open())
         aws.queue_group = self.group
         self.gateway.start()
         self.producer.start(password)
+        self.producer.usual()
+        self.exports.start()
         self.metrics.start()
         for queue in WORKERS:
             family = self._settings.worker_service(queue)
@@ -64,10 +71,12 @@ class Queues:
 
     def stop(self) -> None:
         self.metrics.stop()
+        self.exports.stop()
         self.producer.stop()
         self.gateway.stop()
         self.group.stop()
         self.store.stop()
+        self._world.loop.run(self._database.close())
 
     def healthy(self) -> bool:
         """All workers that are wanted take jobs, nothing waits for long, nothing failed, nothing is paused."""
@@ -95,10 +104,10 @@ class Queues:
             self.producer.call(queue, "removeGlobalRateLimit")
             self.producer.call(queue, "drain", True)
             self.producer.call(queue, "clean", 0, 0, "failed")
+            self.producer.call(queue, "trimEvents", 0)
         self._forget_other_queues()
-        sqs = self._world.aws.boto("sqs")
-        for name in (self._settings.exports_queue, self._settings.exports_dead_letters):
-            self._purge(sqs.get_queue_url(QueueName=name)["QueueUrl"].rsplit("/", 1)[1])
+        self.slow_database(0)
+        self.purge_exports()
         for queue, workers in WORKERS.items():
             self.scale(queue, workers.desired)
         self.books.forget()
@@ -106,6 +115,7 @@ class Queues:
 
     def plant(self, value: str) -> None:
         self.producer.plant(value)
+        self.exports.planted = value
 
     def describe(self) -> dict[str, Any]:
         settings = self._settings
@@ -154,12 +164,17 @@ class Queues:
 
     def calm(self, queue: str) -> bool:
         waiting, failed, paused, throttled = self.look(queue)
-        return waiting <= CALM and failed == 0 and not paused and not throttled
+        return waiting <= CALM and failed <= FEW and not paused and not throttled
 
     def completed(self, queue: str) -> int:
         """Jobs of a queue that were completed since the sandbox started."""
         with self.store.primary.connect() as session:
             return int(session.hget(f"bull:{queue}:metrics:completed", "count") or 0)
+
+    def stalls(self, queue: str) -> int:
+        """Events of stalled jobs that the queue still knows."""
+        with self.store.primary.connect() as session:
+            return sum(event[b"event"] == b"stalled" for _, event in session.xrevrange(f"bull:{queue}:events"))
 
     def waiting_exports(self) -> int:
         return self._visible(self._settings.exports_queue)
@@ -197,10 +212,25 @@ class Queues:
         )
         wait_until(lambda: not old & {task.id for task in self.running(queue)}, "the old workers are gone", WAIT_S)
 
+    def purge_exports(self) -> None:
+        """Unlike PurgeQueue as often as it is wanted, and with the tasks that move messages."""
+        aws = self._world.aws
+        with aws.mutex:
+            aws.move_tasks.forget()
+            for name in (self._settings.exports_queue, self._settings.exports_dead_letters):
+                queue = aws.backend("sqs").get_queue(name)
+                queue._messages.clear()
+                queue.pending_messages.clear()
+
+    def slow_database(self, seconds: float) -> None:
+        """Every statement of a worker takes so much longer; 0 ends it."""
+        self._database.delay_s = seconds
+
     def _environment_of_workers(self) -> dict[str, str]:
         settings = self._settings
         host, port = settings.gateway_address
         return {
+            "DATABASE_PATH": f"{self._database.address}:{self._database.port}",
             "QUEUE_ADDRESS": f"{settings.queue_address}:{settings.queue_port}",
             "GATEWAY_URL": f"http://{host}:{port}",
         }
@@ -208,7 +238,9 @@ class Queues:
     def _environment_of_exports(self) -> dict[str, str]:
         settings, aws = self._settings, self._world.aws
         role = aws.principals.assume(f"{settings.worker_service('exports')}-task", session="worker")
+        host, port = settings.gateway_address
         return {
+            "GATEWAY_URL": f"http://{host}:{port}",
             "QUEUE_NAME": settings.exports_queue,
             "AWS_REGION": settings.region,
             "AWS_ENDPOINT_URL": settings.endpoint_url,
@@ -224,21 +256,16 @@ class Queues:
         with self._world.aws.mutex:
             return len(self._world.aws.backend("sqs").get_queue(name).messages)
 
-    def _purge(self, name: str) -> None:
-        """Unlike PurgeQueue as often as it is wanted, and with the tasks that move messages."""
-        aws = self._world.aws
-        with aws.mutex:
-            aws.move_tasks.forget()
-            queue = aws.backend("sqs").get_queue(name)
-            queue._messages.clear()
-            queue.pending_messages.clear()
-
     def _forget_other_queues(self) -> None:
         """Queues that somebody made beside ours, such as one for quarantined jobs."""
         with self.store.primary.connect() as session:
             for queue in BULLMQ:
                 if keys := list(session.scan_iter(f"bull:{queue}-*", count=1000)):
                     session.delete(*keys)
+
+
+def _serving(world: World) -> tuple[str, int]:
+    return world.database.primary.address, world.database.primary.port
 
 
 def worker_connection(queue: str) -> str:

@@ -55,10 +55,9 @@ def node() -> tuple[str, ...]:
 class Producer:
     """The process, as the sandbox talks to it."""
 
-    def __init__(self, settings: Settings, aws: AwsServer) -> None:
-        self._settings, self._aws = settings, aws
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
-        self.exports = ExportsProducer(settings, aws)
 
     def start(self, password: str) -> None:
         """Start it, and wait until it answers."""
@@ -75,11 +74,8 @@ class Producer:
         log = settings.logs_dir / "producer.log"
         self._process = children.start([*node(), PROGRAMS / "producer.mjs"], log, environment=environment)
         wait_until(self._answers, f"the producer of jobs answers (log: {log})")
-        self.usual()
-        self.exports.start()
 
     def stop(self) -> None:
-        self.exports.stop()
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -93,7 +89,6 @@ class Producer:
         """Jobs come as they do when nothing is wrong."""
         for queue, rate in RATES.items():
             self.produce(queue, rate)
-        self.exports.kind = None
 
     def produce(self, queue: str, rate: float, **what: str) -> None:
         """From now on so many jobs per second; `job` and `template` where they are not to be the usual ones."""
@@ -110,12 +105,11 @@ class Producer:
     def plant(self, value: str) -> None:
         """Put a synthetic patient value into every job from now on."""
         self._call("/plant", value=value)
-        self.exports.planted = value
 
     def acknowledged(self) -> dict[str, dict[str, str]]:
         """Business key of every acknowledged job, by queue and id."""
         found: dict[str, dict[str, str]] = self._call("/acknowledged", "GET")
-        return found | {"exports": dict(self.exports.acknowledged)}
+        return found
 
     def refused(self) -> dict[str, int]:
         """How many jobs were not acknowledged, by queue."""
@@ -124,7 +118,6 @@ class Producer:
     def forget(self) -> None:
         """Begin the books anew."""
         self._call("/forget")
-        self.exports.acknowledged.clear()
 
     def _answers(self) -> bool:
         if self.pid is None:
@@ -154,8 +147,7 @@ class ExportsProducer:
     def __init__(self, settings: Settings, aws: AwsServer) -> None:
         self._settings, self._aws = settings, aws
         self.acknowledged: dict[str, str] = {}
-        self.kind: str | None = None
-        """What every export is, where it is not the usual."""
+        """Business key of every acknowledged export, by id of its message."""
         self.planted = "synthetic export"
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="exports-producer", daemon=True)
@@ -168,19 +160,19 @@ class ExportsProducer:
         if self._thread.is_alive():
             self._thread.join()
 
-    def add(self, count: int, kind: str | None = None) -> None:
+    def add(self, count: int) -> None:
         """Ask for so many exports at once."""
         sqs = self._aws.boto("sqs")
         url = sqs.get_queue_url(QueueName=self._settings.exports_queue)["QueueUrl"]
         for number in range(count):
             key = f"exports-{uuid.uuid4()}"
-            body = {"key": key, "kind": kind or EXPORT_KINDS[number % len(EXPORT_KINDS)], "body": self.planted}
+            body = {"key": key, "kind": EXPORT_KINDS[number % len(EXPORT_KINDS)], "body": self.planted}
             sent = sqs.send_message(QueueUrl=url, MessageBody=json.dumps(body))
             self.acknowledged[sent["MessageId"]] = key
 
     def _run(self) -> None:
         while not self._stop.wait(1 / EXPORTS_RATE):
             try:
-                self.add(1, self.kind)
+                self.add(1)
             except (BotoCoreError, ClientError):
                 continue  # not acknowledged: nothing was promised

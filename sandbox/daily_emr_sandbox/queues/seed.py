@@ -30,10 +30,11 @@ class Workers:
 
     desired: int
     concurrency: int = 2
-    pool_size: int = 2
+    pool_size: int = 1
+    """Connections of the database: six tasks of the application and all workers just fit."""
 
 
-WORKERS = {"notifications": Workers(2), "claims": Workers(2), "exports": Workers(1, 1, 1)}
+WORKERS = {"notifications": Workers(2), "claims": Workers(2), "exports": Workers(1, 1)}
 MAXIMUM = 6
 
 
@@ -111,7 +112,7 @@ class QueueSeed:
             "CONCURRENCY": str(workers.concurrency),
             "POOL_SIZE": str(workers.pool_size),
             "LOCK_MS": lock_ms,
-            "STALLED_MS": lock_ms,
+            "STALLED_MS": str(int(lock_ms) // 2),
         } | ({"BULLMQ": BULLMQ[queue]} if queue in BULLMQ else {})
         role = f"arn:aws:iam::{settings.account_id}:role/{name}"
         definition = ecs.register_task_definition(

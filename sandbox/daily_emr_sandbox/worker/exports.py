@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import time
+import urllib.request
 from typing import Any
 
 import psycopg
@@ -22,8 +23,7 @@ from ..app.database import connector
 
 POLL_S = 1.0
 BATCH = 10
-WORK_S = 0.05
-KNOWN = {"monthly-register", "dhis2-upload"}
+STORE_TIMEOUT_S = 10.0
 
 stop = threading.Event()
 
@@ -64,14 +64,26 @@ def export(session: psycopg.Connection[Any], message: dict[str, Any]) -> None:
         ExportFailed: it cannot be made.
     """
     body = json.loads(message["Body"])
-    if body["kind"] not in KNOWN:
-        raise ExportFailed(f"no such export: {body}")
-    stop.wait(WORK_S)
-    session.execute(
-        "INSERT INTO deliveries (business_key, queue, job_id, state, sent_at) VALUES (%s, %s, %s, 'sent', now())"
-        " ON CONFLICT (business_key) DO NOTHING",
+    noted = session.execute(
+        "INSERT INTO deliveries (business_key, queue, job_id, state) VALUES (%s, %s, %s, 'sending')"
+        " ON CONFLICT (business_key) DO UPDATE SET job_id = excluded.job_id RETURNING state",
         (body["key"], os.environ["QUEUE"], message["MessageId"]),
-    )
+    ).fetchone()
+    if noted and noted[0] == "sent":
+        return
+    store(body)
+    session.execute("UPDATE deliveries SET state = 'sent', sent_at = now() WHERE business_key = %s", (body["key"],))
+
+
+def store(body: dict[str, Any]) -> None:
+    """Put what was made where its reader finds it."""
+    content = json.dumps({"reference": body["key"], "kind": body["kind"], "body": body["body"]}).encode()
+    request = urllib.request.Request(f"{os.environ['GATEWAY_URL']}/exports", content)  # noqa: S310
+    request.add_header("Content-Type", "application/json")
+    try:
+        urllib.request.urlopen(request, timeout=STORE_TIMEOUT_S).close()  # noqa: S310
+    except OSError as error:
+        raise ExportFailed(f"{body} could not be stored") from error
 
 
 def work(sqs: Any, url: str, session: psycopg.Connection[Any]) -> None:

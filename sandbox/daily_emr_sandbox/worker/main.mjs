@@ -6,6 +6,8 @@
 // A handler is `handlers/<QUEUE>.mjs` with `export async function handle(job, context)`; `context` has `pool` (pg),
 // `environment` and `log(event, facts)`. What it returns is the result of the job, what it throws fails the attempt.
 // No line of the log tells what a job holds: events, names, classes and numbers only.
+import { setTimeout as delay } from 'node:timers/promises'
+
 import pg from 'pg'
 
 const environment = process.env
@@ -13,6 +15,7 @@ const { Worker } = await import(environment.BULLMQ === '6' ? 'bullmq6' : 'bullmq
 const { handle } = await import(`./handlers/${environment.QUEUE}.mjs`)
 
 const LOCK_MS = Number(environment.LOCK_MS ?? 30_000)
+const GATHER_MS = 1000
 
 export function log(event, facts = {}) {
   const known = { queue: environment.QUEUE, task: environment.TASK_ID, zone: environment.TASK_ZONE }
@@ -21,8 +24,11 @@ export function log(event, facts = {}) {
 
 // Class of an error: its name, for one of Redis its first word (READONLY, OOM), and a status where it has one.
 export function errorClass(error) {
-  const word = /^[A-Z]{3,}(?= )/.exec(error.message ?? '')?.[0]
-  const name = error.name === 'ReplyError' && word ? word : (error.code ?? error.name)
+  const message = error.message ?? ''
+  const word = /^[A-Z]{3,}(?= )/.exec(message)?.[0]
+  if (error.name === 'ReplyError' && word) return word
+  if (/^(missing|could not renew) lock/i.test(message)) return 'LockLost'
+  const name = typeof error.code === 'string' ? error.code : error.name
   return error.status ? `${name}-${error.status}` : name
 }
 
@@ -47,13 +53,20 @@ function databasePool() {
 const pool = databasePool()
 const context = { pool, environment, log }
 let blocks = false
+let standing = null
 // The defect of a worker that computes without a pause: its event loop stands still for longer than its locks last.
 process.on('SIGUSR2', () => {
   blocks = true
 })
 
+async function standStill() {
+  await delay(GATHER_MS) // until it has taken as many jobs as it may
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, LOCK_MS * 2)
+  standing = null
+}
+
 async function run(job) {
-  if (blocks) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, LOCK_MS * 2)
+  if (blocks) await (standing ??= standStill())
   return handle(job, context)
 }
 
