@@ -10,8 +10,8 @@ version_added: 0.2.0
 description:
   - Looks at a queue of BullMQ or SQS twice and tells its depth by state, the age of the oldest job, how many jobs
     arrive and are done a second, what fails by class, jobs without their lock, workers, switches and limits, and how
-    long it takes to drain; at the ElastiCache replication group behind it or its dead-letter queue; and at the workers and the
-    database they use, all at once.
+    long it takes to drain. Looks at the ElastiCache replication group behind it or at its dead-letter queue, and at
+    the workers and the database they use, all at once.
   - Returns observations. Each is V(ok), V(finding) or, when something could not be read, V(unknown), which is never
     taken for V(ok), with what was expected, what was seen, when and by which call.
   - Of a job its name, its times, its attempts and the class of its failure are seen. What it holds, what it returned,
