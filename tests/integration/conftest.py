@@ -185,7 +185,7 @@ def trouble_is_older(sandbox: Sandbox, age: timedelta) -> bool:
 
 
 class Witness:
-    """What changed since it was made, as the sandbox saw it: AWS calls, requests to LaunchDarkly, writes into queues."""
+    """What changed since it was made, as the sandbox saw it: calls of AWS and LaunchDarkly, writes into queues."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,12 @@ def test_metrics_tell_of_the_nodes_and_of_the_exports(seen: Seen) -> None:
     for queue in ("exports", "exports-dead-letters"):
         name = "ApproximateNumberOfMessagesVisible"
         assert seen.metric("AWS/SQS", name, QueueName=f"{PREFIX}-{queue}") is not None
+    for name in ("NumberOfMessagesSent", "NumberOfMessagesDeleted"):
+        wait_until(partial(counts_exports, seen, name), f"{name} counts")
+
+
+def counts_exports(seen: Seen, name: str) -> bool:
+    return bool(seen.metric("AWS/SQS", name, QueueName=f"{PREFIX}-exports"))
 
 
 def test_workers_leave_no_trace_in_what_witnesses_a_run(seen: Seen) -> None:
