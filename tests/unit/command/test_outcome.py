@@ -89,6 +89,17 @@ def test_a_record_that_contradicts_itself_is_unknown(tmp_path: Path, change: dic
     assert verdict(tmp_path, ended(), RECORD | change) == ("unknown", 7)
 
 
+def test_a_step_that_was_looked_at_first_and_then_done_is_success(tmp_path: Path) -> None:
+    """As a failover, whose preconditions are read before writes are stopped."""
+    (done,) = RECORD["steps"]
+    looked = done | {"outcome": "planned", "name": "roll_back_release: service/web would be changed."}
+
+    assert verdict(tmp_path, ended(), RECORD | {"steps": [looked, done]}) == ("succeeded", 0)
+    for other in ({"target": "service/other"}, {"step": "stop_task"}, {"outcome": "noop"}):
+        assert verdict(tmp_path, ended(), RECORD | {"steps": [looked, done | other]}) == ("unknown", 7)
+    assert verdict(tmp_path, ended(), RECORD | {"steps": [done, looked]}) == ("unknown", 7)
+
+
 def test_a_component_without_a_record_is_not_success(tmp_path: Path) -> None:
     assert verdict(tmp_path, ended(), planned=("emr-web", "emr-other")) == ("unknown", 7)
 
