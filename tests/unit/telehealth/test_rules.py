@@ -8,7 +8,14 @@ import pytest
 from ansible_collections.daily_emr.ops.plugins.module_utils._health_evidence import healthy as state_of
 from ansible_collections.daily_emr.ops.plugins.module_utils._telehealth_evidence import SYMPTOMS, TelehealthEvidence
 from ansible_collections.daily_emr.ops.plugins.module_utils._telehealth_findings import facts, judged, observe
-from ansible_collections.daily_emr.ops.plugins.module_utils._telehealth_flags import PHONE, PROVIDER, REGION, RELAY
+from ansible_collections.daily_emr.ops.plugins.module_utils._telehealth_flags import (
+    AUDIO,
+    BITRATE,
+    PHONE,
+    PROVIDER,
+    REGION,
+    RELAY,
+)
 from ansible_collections.daily_emr.ops.plugins.module_utils._telehealth_joins import Pace, culprit, joins_of
 from ansible_collections.daily_emr.ops.plugins.module_utils._turn import Transport
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import iso
@@ -250,6 +257,11 @@ TABLE: dict[str, tuple[list[Spoil], list[Spoil], list[Spoil]]] = {
         [flag(PHONE, "on")],
         [lambda readings: (flag(PHONE, "on")(readings), putting("primary_samples", samples(3))(readings))],
         [lost("bookings_by_phone_flag"), lost("primary_samples")],
+    ),
+    "settings_reduced": (
+        [flag(RELAY, "on"), flag(AUDIO, "on"), flag(BITRATE, "on")],
+        [flag(PHONE, "on")],
+        [lost("relay_only_flag"), lost("audio_only_flag")],
     ),
     "bookings_by_phone": ([flag(PHONE, "on")], [flag(PHONE, "off")], [lost("bookings_by_phone_flag")]),
 }

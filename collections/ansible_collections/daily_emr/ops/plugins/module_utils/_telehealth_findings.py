@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 from ansible_collections.daily_emr.ops.plugins.module_utils._health_evidence import plain_all
 from ansible_collections.daily_emr.ops.plugins.module_utils._telehealth_evidence import TelehealthEvidence
 from ansible_collections.daily_emr.ops.plugins.module_utils._telehealth_flags import (
+    AUDIO,
+    BITRATE,
     ON,
     PHONE,
     PROVIDER,
@@ -46,6 +48,9 @@ if TYPE_CHECKING:
 _KEY = re.compile(r"(token|room)_40[13]")
 _QUOTA = re.compile(r"(token|room)_4(02|29)")
 _API = re.compile(r"(token|room)_(5\d\d|timeout|refused|error)")
+
+# Settings with which consultations are held, and worse than they could be.
+_REDUCING = (RELAY, BITRATE, AUDIO)
 
 
 def observe(
@@ -296,6 +301,11 @@ def _left(evidence: TelehealthEvidence) -> None:
         samples: Samples = evidence.read("active_samples")
         return samples.steady()
 
+    def reduced() -> tuple[bool, str]:
+        """Nobody turns these off by itself: whether networks and lines are good again is not seen while they are on."""
+        left = [flag for flag in map(evidence.flag, _REDUCING) if flag.value == ON]
+        return bool(left), ", ".join(f"{flag.key} since {flag.changed_at}" for flag in left) or "nothing is reduced"
+
     def by_phone() -> tuple[bool, str]:
         flag = evidence.flag(PHONE)
         return flag.value == ON, f"{flag.key} is {flag.value}, since {flag.changed_at}"
@@ -314,6 +324,13 @@ def _left(evidence: TelehealthEvidence) -> None:
         reopening,
         expected=f"visits are booked online when a provider was well for {STEADY_MINUTES} min",
         call=f"{call}, cloudwatch:GetMetricData",
+    )
+    evidence.look(
+        "settings_reduced",
+        tuple(f"{name}_flag" for name in _REDUCING),
+        reduced,
+        expected="consultations have their own way, and full pictures",
+        call=call,
     )
     evidence.look("bookings_by_phone", (f"{PHONE}_flag",), by_phone, expected="online visits are booked", call=call)
 
