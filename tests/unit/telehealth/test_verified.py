@@ -37,7 +37,7 @@ def test_good_joins_are_verified_after_all_passes(telehealth: Telehealth, clock:
     result = verify(telehealth)
     assert (result["verified"], result["passes"], result["looks"]) == (True, 3, 3), result["failing"]
     assert clock.slept == pytest.approx([300, 300])
-    assert result["goal"] == ""
+    assert result["reached"] == ""
     assert telehealth.sent() == []
 
 
@@ -51,7 +51,7 @@ def test_joins_from_before_the_first_look_do_not_count(telehealth: Telehealth) -
 
 def test_check_mode_does_not_look(telehealth: Telehealth) -> None:
     result = telehealth.read("telehealth_verified", check=True, **GOAL, passes=3, interval=1, timeout=9)
-    assert (result["verified"], result["looks"], result["goal"]) == (None, 0, "")
+    assert (result["verified"], result["looks"], result["reached"]) == (None, 0, "")
     assert telehealth.primary.requests == []
 
 
@@ -130,7 +130,7 @@ def by_phone(telehealth: Telehealth) -> Telehealth:
 @pytest.mark.usefixtures("clock")
 def test_visits_by_phone_are_a_goal_of_their_own(by_phone: Telehealth) -> None:
     result = verify(by_phone)
-    assert (result["verified"], result["goal"]) == (True, telehealth_verified.BY_PHONE)
+    assert (result["verified"], result["reached"]) == (True, telehealth_verified.BY_PHONE)
 
 
 @pytest.mark.parametrize(
@@ -151,14 +151,14 @@ def test_bookings_must_come_and_none_online(
     assert why in result["failing"][0]
 
 
-@pytest.mark.parametrize(("goal", "end"), [("", "it is healthy again"), (telehealth_verified.BY_PHONE, "by phone")])
-def test_a_run_says_what_was_reached(goal: str, end: str) -> None:
+@pytest.mark.parametrize(("reached", "end"), [("", "it is healthy again"), (telehealth_verified.BY_PHONE, "by phone")])
+def test_a_run_says_what_was_reached(reached: str, end: str) -> None:
     """Two providers that are down are not health, whatever was done about the visits."""
     lines = [
         {"kind": "outcome", "outcome": "ok", "step": "s", "target": "t", "seq": 1},
-        {"kind": "verified", "verified": True, "goal": goal, "seq": 2},
+        {"kind": "verified", "verified": True, "reached": reached, "seq": 2},
     ]
     outcome, sentence = judge(lines, "", check_mode=False)
     assert outcome is RunOutcome.SUCCEEDED
     assert end in sentence
-    assert ("healthy" in sentence) == (not goal)
+    assert ("healthy" in sentence) == (not reached)

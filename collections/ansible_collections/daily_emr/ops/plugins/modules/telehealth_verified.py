@@ -78,7 +78,7 @@ verified:
   returned: success
   type: bool
   sample: true
-goal:
+reached:
   description: What was proven where it is not that patients are seen online; empty otherwise.
   returned: success
   type: str
@@ -207,7 +207,7 @@ def verify(params: Params, clients: Clients, progress: Progress) -> dict[str, An
     found = until_verified(
         params, clients, progress, look=looks.look, clock=Clock(monotonic, sleep), proof="real joins or bookings"
     )
-    return {**found, "goal": BY_PHONE if looks.by_phone else ""}
+    return {**found, "reached": BY_PHONE if looks.by_phone else ""}
 
 
 _ENTRY = verified_entry(
@@ -222,7 +222,7 @@ _ENTRY = verified_entry(
 
 
 def run(params: Params, context: Context) -> dict[str, Any]:
-    return {"goal": "", **_ENTRY.run(params, context)}
+    return {"reached": "", **_ENTRY.run(params, context)}
 
 
 ENTRY = replace(_ENTRY, run=run)
