@@ -100,3 +100,22 @@ def test_a_fault_is_named_and_mended_or_handed_over(
         stays_down(operator, sandbox)
     # Users of charts feel nothing of telehealth: what counts is when the last patient could not join.
     recorded[-1]["seconds"] = after["last_failed_at"] - broken_at if expected.again and expected.done else None
+
+
+@pytest.mark.skipif(not os.environ.get("UPDATE_FAULTS"), reason="takes an hour of AWS, and is tried in tests/unit")
+def test_new_sessions_go_back_only_after_a_healthy_hour(operator: Operator, sandbox: Sandbox) -> None:
+    sandbox.break_("telehealth_api_down")
+    sandbox.await_alarm("telehealth_api_down")
+    assert operator.playbook().record()["outcome"] == "succeeded"
+    before, well_at = sandbox.telehealth_sessions(), time.time()
+    sandbox.mend("telehealth_api_down")
+
+    witness, soon = Witness(sandbox), operator.playbook().record()
+    assert (soon["outcome"], witness.mutating()) == ("noop", []), "the primary is well, and not for long enough"
+
+    hour_s = 3600 / TIME_FACTOR
+    wait_until(lambda: time.time() - well_at > hour_s + 5, "the primary was well for an hour", 2 * hour_s)
+    later = operator.playbook().record()
+    assert (later["outcome"], later["decision"]["cause"]) == ("succeeded", "primary_recovered")
+    after = sandbox.telehealth_sessions()
+    assert (after["dropped"], after["moved"]) == (before["dropped"], before["moved"])
