@@ -41,8 +41,7 @@ class DatabasePair:
         self._settings, self._loop = settings, loop
         folder, logs = settings.data_dir / "postgres", settings.logs_dir
         first, second = settings.database_node_addresses
-        limit = {"max_connections": str(settings.max_connections)}
-        self.primary = Node("primary", folder / "primary", first, PRIMARY_PORT, logs / "postgres-primary.log", **limit)
+        self.primary = Node("primary", folder / "primary", first, PRIMARY_PORT, logs / "postgres-primary.log")
         self.standby = Node(
             "standby",
             folder / "standby",
@@ -50,7 +49,6 @@ class DatabasePair:
             STANDBY_PORT,
             logs / "postgres-standby.log",
             primary_conninfo=f"host={first} port={PRIMARY_PORT} user=postgres",
-            **limit,
         )
         self._endpoint = self._proxy(settings.database_address)
         self._paths = {zone: self._proxy(settings.zone_address(zone)) for zone in settings.zones}

@@ -19,9 +19,11 @@ from .faults.database import (
 )
 from .faults.infrastructure import CacheDown, DatabaseDown, SlowDatabase, WedgedTasks, ZoneImpaired
 from .faults.queues import (
+    DownstreamFails,
     DownstreamSlow,
     ExportsConsumerDead,
     ExportsDeadLetters,
+    FailedJobsLeft,
     JobsStalled,
     PoisonJobs,
     QueueBurst,
@@ -114,6 +116,8 @@ FAULTS: tuple[type[Fault], ...] = (
     LatencyWithoutErrors,
     WorkersDatabaseBound,
     DownstreamSlow,
+    DownstreamFails,
+    FailedJobsLeft,
     QueuePaused,
     QueueThrottled,
     QueueMemoryFull,
@@ -177,8 +181,6 @@ class Scenarios:
             if name is None:
                 self._world.primitives.end()
                 self._world.web.restore_capacity()
-                for part in self._world.parts.values():
-                    part.restore()
                 for switch in (READ_ONLY, CLAIMS_CIRCUIT):
                     self._world.launchdarkly.turn(switch, on=False, by="release-manager")
             for fault in faults:
@@ -186,6 +188,9 @@ class Scenarios:
                 if fault.name in self._broken:
                     self._broken.remove(fault.name)
             if not self._broken:
+                # Last: what was broken elsewhere left its traces in them, such as jobs that failed.
+                for part in self._world.parts.values():
+                    part.restore()
                 self._world.instance.let_time_pass()
                 self._world.wait_healthy()
         return {"mended": [fault.name for fault in faults]}

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .compute import Past, ecs_api, seed_history
-from .postgres_node import DATABASE
+from .postgres_node import DATABASE, PARAMETERS
 from .queues.seed import QueueSeed
 from .seed_watch import seed_alarms, seed_web_acl
 from .settings import TASK_PORT
@@ -138,7 +138,7 @@ class Seed:
             Description="Daily EMR",
             Tags=self._tag_list(),
         )
-        limit = {"ParameterName": "max_connections", "ParameterValue": str(settings.max_connections)}
+        limit = {"ParameterName": "max_connections", "ParameterValue": PARAMETERS["max_connections"]}
         rds.modify_db_parameter_group(DBParameterGroupName=name, Parameters=[limit | {"ApplyMethod": "pending-reboot"}])
         rds.create_db_instance(
             DBInstanceIdentifier=name, DBInstanceClass="db.m6g.large", Engine="postgres", EngineVersion="18.1",

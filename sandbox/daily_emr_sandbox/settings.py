@@ -154,11 +154,6 @@ class Settings:
         return f"{self.prefix}-{queue}-worker"
 
     @property
-    def max_connections(self) -> int:
-        """Of the database: the workers of queues come on top of the application."""
-        return 50 if "queues" in self.parts else 40
-
-    @property
     def sha_secret(self) -> str:
         return f"daily-emr/{self.environment}/SHA_API_KEY"
 

@@ -39,6 +39,7 @@ class Stack:
         aws: Any = SimpleNamespace(mutex=contextlib.nullcontext(), backend=NoExports)
         self.books = Books(SimpleNamespace(settings=settings, database=self.database, aws=aws), parts)  # type: ignore[arg-type]
         self._workers: list[subprocess.Popen[bytes]] = []
+        self._started = 0
 
     @property
     def parts(self) -> list[Any]:
@@ -50,6 +51,7 @@ class Stack:
         self.url = f"postgresql://emr_application:{DATABASE_PASSWORD}@{address}/emr"
         self.database.grant(self.url)
         self.store.start(WORKER_PASSWORD)
+        self.store.resize("cache.m6g.large")  # thousands of jobs
         self.gateway.start()
         self.gateway.slow(0)
         self.producer.start(WORKER_PASSWORD)
@@ -72,9 +74,10 @@ class Stack:
             "QUEUE_PREFIX": "bull",
             "QUEUE_USER": WORKER,
             "STALLED_MS": str(LOCK_MS),
-            "TASK_ID": f"task-{len(self._workers)}",
+            "TASK_ID": f"task-{self._started}",
         }
-        with (settings.logs_dir / f"worker-{len(self._workers)}.log").open("ab") as log:
+        self._started += 1
+        with (settings.logs_dir / f"worker-{self._started}.log").open("ab") as log:
             worker = subprocess.Popen(
                 [*node(), PROGRAMS / "main.mjs"], env=os.environ | environment, stdout=log, stderr=log
             )
@@ -94,6 +97,7 @@ class Stack:
             except subprocess.TimeoutExpired:
                 worker.kill()
                 worker.wait()
+        self._workers.clear()
 
     def stop(self) -> None:
         self.end_workers()

@@ -23,6 +23,7 @@ from tests.integration import test_error_spike as error_spike
 from tests.sandbox.spike_signs import SPIKE_SIGNS, Logs
 
 from .test_database_faults import NAMES
+from .test_queue_faults import SIGNS as QUEUE_SIGNS
 
 CHART = "/api/charts/probe"
 CLUSTER, WEB = "daily-emr-sandbox", "daily-emr-sandbox-web"
@@ -108,7 +109,7 @@ SIGNS: dict[str, Callable[[Seen], None]] = {
 
 def test_every_fault_has_its_signs_or_a_whole_run() -> None:
     rehearsed = {*app_outage.FAULTS, *error_spike.FAULTS, *database_failover.FAULTS}
-    shown = {ALIASES.get(name, name) for name in {*SIGNS, *NAMES, *rehearsed}}
+    shown = {ALIASES.get(name, name) for name in {*SIGNS, *NAMES, *QUEUE_SIGNS, *rehearsed}}
     assert shown == {fault.name for fault in FAULTS}
 
 

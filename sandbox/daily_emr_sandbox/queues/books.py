@@ -62,6 +62,10 @@ class Books:
         with self._world.database.primary.connect() as session:
             session.execute("DELETE FROM deliveries")
 
+    def elsewhere(self, queue: str) -> int:
+        """How many jobs lie in queues that somebody made beside this one."""
+        return len(self._elsewhere(queue))
+
     def _states(self, queue: str) -> dict[str, str]:
         """State of every job of a BullMQ queue, by id."""
         with self._queues.store.primary.connect() as session, session.pipeline() as pipe:

@@ -22,8 +22,8 @@ from .store import RUNBOOK, QueueStore
 if TYPE_CHECKING:
     from ..world import World
 
-CALM = 20
-"""Waiting jobs of a queue that nothing is wrong with, at most."""
+CALM, FEW = 20, 3
+"""Waiting and failed jobs of a queue that nothing is wrong with, at most: something may just have been mended."""
 LOOK = """
 return {redis.call('LLEN', KEYS[1]) + redis.call('LLEN', KEYS[2]) + redis.call('ZCARD', KEYS[3]),
         redis.call('ZCARD', KEYS[4]), redis.call('HEXISTS', KEYS[5], 'paused') == 1 and 1 or 0,
@@ -164,7 +164,7 @@ class Queues:
 
     def calm(self, queue: str) -> bool:
         waiting, failed, paused, throttled = self.look(queue)
-        return waiting <= CALM and failed == 0 and not paused and not throttled
+        return waiting <= CALM and failed <= FEW and not paused and not throttled
 
     def completed(self, queue: str) -> int:
         """Jobs of a queue that were completed since the sandbox started."""

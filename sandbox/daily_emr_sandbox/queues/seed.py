@@ -30,10 +30,11 @@ class Workers:
 
     desired: int
     concurrency: int = 2
-    pool_size: int = 2
+    pool_size: int = 1
+    """Connections of the database: six tasks of the application and all workers just fit."""
 
 
-WORKERS = {"notifications": Workers(2), "claims": Workers(2), "exports": Workers(1, 1, 1)}
+WORKERS = {"notifications": Workers(2), "claims": Workers(2), "exports": Workers(1, 1)}
 MAXIMUM = 6
 
 

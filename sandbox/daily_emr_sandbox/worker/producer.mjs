@@ -34,7 +34,8 @@ async function open(name) {
     username: environment.QUEUE_USER,
     password: environment.QUEUE_PASSWORD,
     maxRetriesPerRequest: 1,
-    reconnectOnError: (error) => (error.message.startsWith('READONLY') ? 1 : false),
+    // What was refused for this was not done: it goes to the new primary.
+    reconnectOnError: (error) => (error.message.startsWith('READONLY') ? 2 : false),
   })
   const queue = new Queue(name, { prefix, connection })
   queue.on('error', () => {}) // the books tell what was refused

@@ -8,6 +8,7 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import { fileURLToPath } from 'node:url'
 
 const require = createRequire(import.meta.url)
 
@@ -520,8 +521,7 @@ async function each(items, act) {
 
 const reads = { look, brief, failed, judge, counters: (client, request) => counters(client, request.queue) }
 
-async function main() {
-  const request = JSON.parse(readFileSync(0, 'utf8'))
+async function perform(request) {
   const act = reads[request.command] ?? changes[request.command]
   if (!act) throw new Trouble('unknown command')
   const client = connect(request)
@@ -533,10 +533,15 @@ async function main() {
   }
 }
 
-let answer
-try {
-  answer = { ok: true, result: await main() }
-} catch (error) {
-  answer = { ok: false, trouble: wordOf(error), sent: error instanceof Trouble && error.sent }
+export async function answer(request) {
+  try {
+    return { ok: true, result: await perform(request) }
+  } catch (error) {
+    return { ok: false, trouble: wordOf(error), sent: error instanceof Trouble && error.sent }
+  }
 }
-process.stdout.write(JSON.stringify(answer), () => process.exit(0))
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const said = await answer(JSON.parse(readFileSync(0, 'utf8')))
+  process.stdout.write(JSON.stringify(said), () => process.exit(0))
+}

@@ -145,7 +145,7 @@ def _token(clients: Clients, group: str, user: str) -> str:
 def ask(clients: Clients, queue: Json, place: Json, command: str, *, limit_s: float = LIMIT_S, **more: Any) -> Json:
     """Read something of the queue. Raises QueueFailed when it cannot be read."""
     clients.prove()
-    answer = _run(queue, place, command, limit_s, more)
+    answer = run_program(_request(queue, place, command, more), limit_s)
     if answer is None:
         raise QueueFailed(f"Reading the queue {queue['name']}", "timeout")
     if not answer["ok"]:
@@ -163,7 +163,7 @@ def send(clients: Clients, queue: Json, place: Json, command: str, *, limit_s: f
     """
     runtime()
     clients.declare("bullmq", command)
-    answer = _run(queue, place, command, limit_s, more)
+    answer = run_program(_request(queue, place, command, more), limit_s)
     what = f"bullmq:{command} on {queue['name']}"
     if answer is None:
         raise QueueUnknown(what, "timeout")
@@ -187,9 +187,8 @@ def runtime() -> str:
     return node
 
 
-def _run(queue: Json, place: Json, command: str, limit_s: float, more: Json) -> Json | None:
-    """The answer of the program; None when none came in time. The password goes by standard input, seen by nobody."""
-    request = {
+def _request(queue: Json, place: Json, command: str, more: Json) -> Json:
+    return {
         "queue": {"name": queue["name"], "prefix": queue["prefix"]},
         "place": place,
         "client": CLIENT,
@@ -198,6 +197,10 @@ def _run(queue: Json, place: Json, command: str, limit_s: float, more: Json) -> 
         "command": command,
         **more,
     }
+
+
+def run_program(request: Json, limit_s: float) -> Json | None:
+    """The answer of the program; None when none came in time. The password goes by standard input, seen by nobody."""
     node = runtime()
     try:
         done = subprocess.run(  # noqa: S603  # our own program; nothing of a request is on its command line
