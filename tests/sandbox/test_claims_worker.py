@@ -70,12 +70,20 @@ def doubts(claims: Claims) -> list[Any]:
 
 
 def settle(claims: Claims) -> None:
-    """Ask the payer's books for each claim in doubt, as a reconciliation does."""
+    """What the runbooks do about claims in doubt: ask the payer over HTTPS for each of them, and write it down."""
+    settings = claims.settings
+    environment: Any = SimpleNamespace(name="sandbox", sandbox=True)
+    ours = {"base_url": settings.sha_url, "ca_file": str(settings.sha_ca_file), "facility_id": settings.sha_facility}
+    api = ClaimsApi(environment, {**ours, "identifier_system": IDENTIFIER}, timeout_s=5.0)
+    _reply, token = api.token(Secret(claims.sha.key))
+    in_doubt = [
+        {"claim": number, "identifier": identifier, "since": stamp(since)}
+        for number, identifier, _state, since in doubts(claims)
+    ]
+    asked = ask_all(in_doubt, lambda name: api.fate(token, name), Clock(time.monotonic, time.sleep), interval_s=0.0)
+    assert not asked.stopped
     with claims.runbook() as session:
-        for number, identifier, _, since in doubts(claims):
-            found = claims.sha.ledger.of(identifier)
-            answer = ("acked", found[0]["id"]) if found else ("absent", None)
-            session.execute("SELECT ops.claim_settle(%s, %s, %s, %s)", (number, since, *answer))
+        session.execute(SETTLE, {"answers": json.dumps(asked.answers)})
 
 
 def totals(claims: Claims) -> dict[str, int]:

@@ -157,8 +157,8 @@ def test_a_database_that_is_away_changes_nothing(claims: Claims, case_of: Case) 
 
 # Module -> the refusal, and what brings it about in the world where the change was planned.
 REFUSALS: list[tuple[int, str, Callable[[Claims], Any], Json]] = [
-    (0, "unknown outcome or under way", lambda c: c.outbox.add("unknown"), {}),
-    (0, "unknown outcome or under way", lambda c: c.outbox.add("sending"), {}),
+    (0, "with an unknown outcome", lambda c: c.outbox.add("unknown"), {}),
+    (0, "with an unknown outcome", lambda c: c.outbox.add("sending"), {}),
     (0, "does not answer a harmless read (503", lambda c: c.sha.statuses.update(facility=503), {}),
     (0, "does not answer a harmless read (401", lambda c: setattr(c.sha, "keys", []), {}),
     (0, "does not answer a harmless read (429", lambda c: c.sha.statuses.update(facility=429), {}),

@@ -8,7 +8,12 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._claims_api import ClaimsApi
-from ansible_collections.daily_emr.ops.plugins.module_utils._claims_ledger import LIMIT_S, Ledger, read_ledger
+from ansible_collections.daily_emr.ops.plugins.module_utils._claims_ledger import (
+    LIMIT_S,
+    Ledger,
+    read_ledger,
+    settle_seconds,
+)
 from ansible_collections.daily_emr.ops.plugins.module_utils._database_changes import DatabaseChange
 from ansible_collections.daily_emr.ops.plugins.module_utils._errors import CallFailed
 from ansible_collections.daily_emr.ops.plugins.module_utils._postgres import endpoint, session
@@ -36,9 +41,8 @@ class ClaimsChange(DatabaseChange):
         return ClaimsApi(self.clients.environment, self.claims_api, PROBE_TIMEOUT_S)
 
     def ledger(self, settle_after_s: float = 0.0) -> Ledger:
-        return read_ledger(
-            self.clients, self.database, window_s=1.0, due_hours=DUE_HOURS, settle_after_s=settle_after_s
-        )
+        settle_s = settle_seconds(self.clients, settle_after_s)
+        return read_ledger(self.clients, self.database, window_s=1.0, due_hours=DUE_HOURS, settle_after_s=settle_s)
 
     def call(self, function: str, statement: str, **values: Any) -> list[Json]:
         """Send the one statement that changes something, and return its rows.

@@ -82,6 +82,21 @@ reconciliation:
     unsent: 31
     duplicates: 0
     add_up: true
+settled:
+  description: Whether the payer may be asked about every claim whose outcome is unknown.
+  returned: success
+  type: bool
+  sample: true
+seen:
+  description: The same as RV(sentence).
+  returned: success
+  type: str
+  sample: 1210 sent = 1204 accepted + 4 rejected + 2 unknown; 0 duplicates; 31 not sent yet
+seconds:
+  description: How long was waited, which is not at all.
+  returned: success
+  type: float
+  sample: 0.0
 sentence:
   description: The reconciliation in one sentence.
   returned: success
@@ -117,6 +132,10 @@ def told(ledger: Ledger) -> dict[str, Any]:
         "askable": ledger.askable,
         "reconciliation": ledger.totals.as_result(),
         "sentence": ledger.totals.sentence,
+        # For the timeline, where this stands as a wait.
+        "settled": ledger.askable >= ledger.count(UNKNOWN),
+        "seen": ledger.totals.sentence,
+        "seconds": 0.0,
     }
 
 

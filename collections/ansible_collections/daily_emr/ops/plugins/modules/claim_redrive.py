@@ -90,7 +90,6 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._claims_ladder impor
 )
 from ansible_collections.daily_emr.ops.plugins.module_utils._claims_ledger import (
     DEFERRED,
-    SENDING,
     UNKNOWN,
     Slice,
     read_slice,
@@ -108,6 +107,8 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes
     unread,
 )
 
+# As long as a worker waits for an answer, and more.
+ABANDONED_S = 120
 RELEASE = "SELECT ops.claims_release(%(step)s, %(at_most)s, %(per_second)s) AS released"
 
 
@@ -142,7 +143,7 @@ class Redrive(ClaimsChange):
         step, run = self.params["step"], (self.params.get("incident") or {}).get("run") or "no run"
         readings = Readings()
         readings.take(
-            claim_ledger=self.ledger,
+            claim_ledger=lambda: self.ledger(ABANDONED_S),
             step=lambda: read_slice(self.clients, self.database, self._name),
             step_before=lambda: read_slice(self.clients, self.database, step_name(run, step - 1)),
             circuit=lambda: read_switch(
@@ -153,7 +154,8 @@ class Redrive(ClaimsChange):
         ledger, taken = readings.need("claim_ledger"), readings.need("step")
         context = {
             "waiting": ledger.count(DEFERRED),
-            "unknown": ledger.count(UNKNOWN, SENDING),
+            # One that is on its way for too long was left by a worker that died.
+            "unknown": max(ledger.count(UNKNOWN), ledger.askable),
             "before": readings.values.get("step_before", Slice()),
             "held": readings.values.get("circuit", {}).get("on"),
             "api": readings.values.get("claims_api"),
@@ -189,7 +191,7 @@ class Redrive(ClaimsChange):
         reasons = unread(context)
         if context["unknown"]:
             reasons.append(
-                f"{plural(context['unknown'], 'claim')} with an unknown outcome or under way: ask the payer for each "
+                f"{plural(context['unknown'], 'claim')} with an unknown outcome: ask the payer for each "
                 "of them first, a claim that is sent again may be a second one."
             )
         if context["api"] is not None and not context["api"].ok:

@@ -67,6 +67,11 @@ counts:
   type: dict
   sample:
     acked: 5
+seen:
+  description: The same without the time, for the timeline.
+  returned: success
+  type: str
+  sample: step 2, 5 acked
 sentence:
   description: The result in one sentence.
   returned: success
@@ -135,6 +140,7 @@ def result(step: int, seen: Slice, stop: list[str], passed: float) -> dict[str, 
         "settled": not stop,
         "stop": stop,
         "counts": by_state(seen),
+        "seen": f"step {step}, {described(seen)}{why}",
         "sentence": f"Step {step}: {described(seen)}, after {passed:.0f} s{why}.",
         "seconds": round(passed, 1),
     }
@@ -150,7 +156,8 @@ def described(seen: Slice) -> str:
 
 def plan(_params: Params, _clients: Clients, _progress: Progress) -> dict[str, Any]:
     """Nothing was let go, so there is nothing to wait for."""
-    return {"settled": True, "stop": [], "counts": {}, "sentence": "Nothing was let go.", "seconds": 0.0}
+    nothing = "Nothing was let go."
+    return {"settled": True, "stop": [], "counts": {}, "seen": nothing, "sentence": nothing, "seconds": 0.0}
 
 
 SPEC: dict[str, Any] = {

@@ -140,7 +140,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._verification import
     until_verified,
     verified_entry,
 )
-from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Json, iso, plural
+from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Json, Readings, iso, plural
 
 if TYPE_CHECKING:
     from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clients
@@ -177,20 +177,24 @@ class Watch:
             return Look([*bad, *([few] if few else [])], unread)
         self.goal = CONTAINED
         bad, unread = sort_out(not_contained(evidence, claims_held=claims_held))
-        return Look([*bad, *(self._sent(params, clients) if claims_held else [])], unread)
+        if claims_held:
+            lately = self._sent_lately(params, clients)
+            unread += [f"claims_sent: {why}" for why in lately.unread.values()]
+            if number := lately.values.get("calls"):
+                bad.append(f"claims_sent: {plural(number, 'submission')} since the look before")
+        return Look(bad, unread)
 
     @staticmethod
-    def _sent(params: Params, clients: Clients) -> list[str]:
-        """What went out since the look before, although claims are held."""
-        lately = read_ledger(
-            clients,
-            params["database"],
-            window_s=clients.environment.seconds(params["interval"]),
-            due_hours=params["thresholds"]["due_hours"],
-            settle_after_s=0.0,
+    def _sent_lately(params: Params, clients: Clients) -> Readings:
+        """How many submissions went out since the look before, although claims are held."""
+        window_s = clients.environment.seconds(params["interval"])
+        hours, readings = params["thresholds"]["due_hours"], Readings()
+        readings.take(
+            calls=lambda: read_ledger(
+                clients, params["database"], window_s=window_s, due_hours=hours, settle_after_s=0.0
+            ).calls()
         )
-        number = lately.calls()
-        return [f"claims_sent: {plural(number, 'submission')} since the look before"] if number else []
+        return readings
 
 
 def verify(params: Params, clients: Clients, progress: Progress) -> dict[str, Any]:
