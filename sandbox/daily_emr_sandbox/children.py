@@ -7,7 +7,7 @@ import pwd
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -33,13 +33,18 @@ def hand_over(path: Path) -> None:
 
 
 def start(
-    command: Sequence[str | Path], log: Path, death_signal: signal.Signals = signal.SIGKILL
+    command: Sequence[str | Path],
+    log: Path,
+    death_signal: signal.Signals = signal.SIGKILL,
+    environment: Mapping[str, str] | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start a server in its own session; its output is appended to `log`."""
-    return _spawner.submit(_start, [str(part) for part in command], log, death_signal).result()
+    return _spawner.submit(_start, [str(part) for part in command], log, death_signal, environment or {}).result()
 
 
-def _start(command: list[str], log: Path, death_signal: signal.Signals) -> subprocess.Popen[bytes]:
+def _start(
+    command: list[str], log: Path, death_signal: signal.Signals, environment: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
     log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     become = [sys.executable, "-I", "-S", str(BECOME), str(os.getpid()), str(int(death_signal)), account() or "-"]
     with log.open("ab") as output:
@@ -49,7 +54,7 @@ def _start(command: list[str], log: Path, death_signal: signal.Signals) -> subpr
             stdout=output,
             stderr=output,
             cwd="/",
-            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
+            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", **environment},
             start_new_session=True,
         )
 

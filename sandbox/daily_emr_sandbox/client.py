@@ -141,6 +141,28 @@ class Sandbox:
         """What the synthetic users saw, and how many acknowledged writes are lost (must be 0)."""
         return self._call("GET", "/ledger")
 
+    def queue_ledger(self) -> dict[str, dict[str, int]]:
+        """By queue, what became of the acknowledged jobs: `lost` and `twice` must be 0."""
+        return self._call("GET", "/queues/ledger")
+
+    def queue_writes(self, since: int = 0) -> list[dict[str, Any]]:
+        """Write commands of the runbooks that the queues' servers executed, oldest first, without the first `since`."""
+        writes: list[dict[str, Any]] = self._call("GET", f"/queues/writes?since={since}")["writes"]
+        return writes
+
+    def claims(self) -> dict[str, Any]:
+        """Claims by state, acknowledged ones that are lost (must be 0), and how many moves the runbooks made."""
+        return self._call("GET", "/claims")
+
+    def sha_ledger(self) -> dict[str, int]:
+        """What the claims API accepted and rejected, and how many claims it accepted twice (must be 0)."""
+        return self._call("GET", "/sha/ledger")
+
+    def sha_requests(self) -> list[dict[str, Any]]:
+        """Requests that the claims API got, oldest first: {at, operation, runbook, status}; 0 was never answered."""
+        requests: list[dict[str, Any]] = self._call("GET", "/sha/requests")["requests"]
+        return requests
+
     def plant(self, value: str) -> None:
         """Put a synthetic patient value where real ones would be: notes and queries."""
         self._call("POST", "/plant", {"value": value})

@@ -37,6 +37,8 @@ SEEDED_FLAGS = {
     "allergy-interlock": (["safety", "route:/api/charts"], True, 90),
     "read-only": (["mode"], False, 200),
     "claims-circuit": (["circuit:claims", "route:/api/claims"], False, 150),
+    "claims-eligibility-cached": (["mode"], False, 150),
+    "claims-submit-queue-only": (["circuit:sha"], False, 150),
     "reports-off": (["shed"], False, 150),
     "telehealth-audio-only": (["telehealth:running"], False, 150),
     "telehealth-bitrate-cap": (["telehealth:running"], False, 150),

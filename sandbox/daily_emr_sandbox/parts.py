@@ -20,7 +20,11 @@ class Part(Protocol):
         ...
 
     def restore(self) -> None:
-        """Take back what somebody else than a fault changed: a throttle, a scaled service, a switch."""
+        """Take back what is left when no fault is: a throttle of somebody, a scaled service, a switch, failed jobs."""
+        ...
+
+    def plant(self, value: str) -> None:
+        """Put a synthetic patient value where real ones would be, so that tests can look where it must not be."""
         ...
 
     def describe(self) -> dict[str, Any]:

@@ -9,11 +9,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
-from typing import cast
+from typing import Protocol, cast
 
 CHUNK = 65536
 LOG_IN = b"\x00p"
 """First bytes of what a client of PostgreSQL sends before its session begins: a start-up packet, a password."""
+
+
+class Tap(Protocol):
+    """Sees what clients send, before the server does."""
+
+    async def sent(self, server: asyncio.StreamWriter, chunk: bytes) -> None: ...
+
+    def ended(self, server: asyncio.StreamWriter) -> None: ...
 
 
 class Proxy:
@@ -25,6 +33,7 @@ class Proxy:
         port: int,
         target: Callable[[], tuple[str, int]],
         host_delay_s: Callable[[], float] = lambda: 0.0,
+        tap: Tap | None = None,
     ) -> None:
         self.address, self.port = address, port
         self.delay_s = 0.0
@@ -32,6 +41,7 @@ class Proxy:
         self._target = target
         self._host_delay_s = host_delay_s
         """What the host of the target adds to each statement. A log-in touches no disk: it takes as long as ever."""
+        self._tap = tap
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
         self._flowing = asyncio.Event()
@@ -104,6 +114,8 @@ class Proxy:
             for writer in writers:
                 writer.transport.abort()
         finally:
+            if self._tap is not None and len(writers) > 1:
+                self._tap.ended(writers[1])
             for writer in writers:
                 writer.close()
 
@@ -113,6 +125,8 @@ class Proxy:
                 if delayed and (delay_s := self._delay_s_of(chunk)):
                     await asyncio.sleep(delay_s)
                 await self._flowing.wait()
+                if delayed and self._tap is not None:
+                    await self._tap.sent(writer, chunk)
                 writer.write(chunk)
                 await writer.drain()
 

@@ -18,8 +18,34 @@ from .faults.database import (
     StandbyLagging,
 )
 from .faults.infrastructure import CacheDown, DatabaseDown, SlowDatabase, WedgedTasks, ZoneImpaired
+from .faults.queues import (
+    DownstreamFails,
+    DownstreamSlow,
+    ExportsConsumerDead,
+    ExportsDeadLetters,
+    FailedJobsLeft,
+    JobsStalled,
+    PoisonJobs,
+    QueueBurst,
+    QueueFailover,
+    QueueMemoryFull,
+    QueuePaused,
+    QueueThrottled,
+    WorkersDatabaseBound,
+    WorkersDead,
+)
 from .faults.releases import BadReleaseCrash, BadReleaseErrors, RollbackImageDeleted
 from .faults.sessions import IdleInTransaction, LockStorm
+from .faults.sha import (
+    ShaCertificateExpired,
+    ShaCommitsThenTimesOut,
+    ShaDown,
+    ShaKeyRevoked,
+    ShaRateLimited,
+    ShaSchemaRefused,
+    ShaSlow,
+    ShaTokenExpired,
+)
 from .faults.spike import (
     CanaryFails,
     FlagFails,
@@ -77,6 +103,14 @@ FAULTS: tuple[type[Fault], ...] = (
     OneRouteFails,
     OneTenantFails,
     SlowThirdParty,
+    ShaCertificateExpired,
+    ShaCommitsThenTimesOut,
+    ShaDown,
+    ShaKeyRevoked,
+    ShaRateLimited,
+    ShaSchemaRefused,
+    ShaSlow,
+    ShaTokenExpired,
     NightTraffic,
     MetricsMissing,
     CanaryFails,
@@ -104,6 +138,20 @@ FAULTS: tuple[type[Fault], ...] = (
     TelehealthThinLines,
     TelehealthUdpBlocked,
     TelehealthWebhookSilent,
+    WorkersDatabaseBound,
+    DownstreamSlow,
+    DownstreamFails,
+    FailedJobsLeft,
+    QueuePaused,
+    QueueThrottled,
+    QueueMemoryFull,
+    QueueFailover,
+    WorkersDead,
+    JobsStalled,
+    PoisonJobs,
+    QueueBurst,
+    ExportsConsumerDead,
+    ExportsDeadLetters,
 )
 ALIASES = {"bad_release": "bad_release_errors", "credentials_rotated": "broken_secret"}
 
@@ -157,8 +205,6 @@ class Scenarios:
             if name is None:
                 self._world.primitives.end()
                 self._world.web.restore_capacity()
-                for part in self._world.parts.values():
-                    part.restore()
                 for switch in (READ_ONLY, CLAIMS_CIRCUIT):
                     self._world.launchdarkly.turn(switch, on=False, by="release-manager")
             for fault in faults:
@@ -166,6 +212,9 @@ class Scenarios:
                 if fault.name in self._broken:
                     self._broken.remove(fault.name)
             if not self._broken:
+                # Last: what was broken elsewhere left its traces in them, such as jobs that failed.
+                for part in self._world.parts.values():
+                    part.restore()
                 self._world.instance.let_time_pass()
                 self._world.wait_healthy()
         return {"mended": [fault.name for fault in faults]}

@@ -28,12 +28,23 @@ INSERT INTO appointments SELECT 'facility-' || number, now() FROM generate_serie
 CREATE TABLE reports (month date PRIMARY KEY, visits integer NOT NULL, days integer NOT NULL);
 INSERT INTO reports VALUES ('2026-09-01', 6120, 22), ('2026-10-01', 6340, 21);
 
+-- What workers of the queues did: the row of a business key decides, because a queue may deliver a job again.
+CREATE TABLE deliveries (
+    business_key text PRIMARY KEY,
+    queue text NOT NULL,
+    job_id text NOT NULL,
+    state text NOT NULL CHECK (state IN ('sending', 'sent')),
+    noted_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    sent_at timestamptz
+);
+
 -- Gets its name and its password from the secret DATABASE_URL at each start.
 CREATE ROLE emr_application;
 GRANT USAGE ON SCHEMA ops TO emr_application;
 GRANT SELECT ON ops.schema_version TO emr_application;
 -- Its migrations change the tables, so they are its own.
 ALTER TABLE charts OWNER TO emr_application;
+ALTER TABLE deliveries OWNER TO emr_application;
 
 -- The role of the runbooks: it looks after sessions and slots, writes the heartbeat, and reads no chart. It gets its
 -- password at each start. REPLICATION is what rds_replication gives on RDS: it may drop a slot.

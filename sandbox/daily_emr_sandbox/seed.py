@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from .compute import Past, ecs_api, seed_history
 from .postgres_node import DATABASE, PARAMETERS
+from .queues.seed import QueueSeed
 from .seed_watch import seed_alarms, seed_web_acl
 from .settings import TASK_PORT
 
@@ -56,6 +57,7 @@ class Seed:
 
     def __init__(self, settings: Settings, aws: AwsServer) -> None:
         self._settings, self._aws = settings, aws
+        self._queues = "queues" in settings.parts
         self._tags = {"app": "daily-emr", "Environment": settings.environment}
 
     def build(self) -> None:
@@ -66,6 +68,9 @@ class Seed:
         arns = self._secrets()
         definitions = [self._release(release, arns) for release in RELEASES]
         self._service(definitions, subnets, group, targets)
+        if self._queues:
+            network = self._network_of_tasks(subnets, group)
+            QueueSeed(settings, self._aws, self._tags).build(network, arns["DATABASE_URL"])
         self._scaling()
         self._runbooks()
         seed_web_acl(settings, self._aws, balancer, self._tag_list())
@@ -143,11 +148,18 @@ class Seed:
             BackupRetentionPeriod=7, DeletionProtection=True, Tags=self._tag_list(schema_version=SCHEMA_VERSION),
         )  # fmt: skip
         elasticache = self._aws.boto("elasticache")
-        for name in (settings.cache_name, f"{settings.prefix}-queues"):
+        one = {"NumCacheClusters": 1, "Port": settings.cache_port, "AutomaticFailoverEnabled": False}
+        pair = {
+            "ReplicasPerNodeGroup": 1,
+            "Port": settings.queue_port,
+            "AutomaticFailoverEnabled": True,
+            "MultiAZEnabled": True,
+        }
+        for name, kind in ((settings.cache_name, one), (settings.queue_group, pair if self._queues else one)):
             elasticache.create_replication_group(
-                ReplicationGroupId=name, ReplicationGroupDescription="Daily EMR",
-                Engine="valkey", CacheNodeType="cache.t4g.small", NumCacheClusters=1, Port=settings.cache_port,
-                PreferredCacheClusterAZs=[settings.zones[0]], AutomaticFailoverEnabled=False, Tags=self._tag_list(),
+                ReplicationGroupId=name, ReplicationGroupDescription="Daily EMR", Engine="valkey",
+                CacheNodeType="cache.t4g.small", PreferredCacheClusterAZs=list(settings.zones[:2]),
+                Tags=self._tag_list(), **kind,
             )  # fmt: skip
 
     def _secrets(self) -> dict[str, str]:
@@ -214,11 +226,10 @@ class Seed:
     def _service(self, definitions: list[str], subnets: list[str], group: str, targets: str) -> None:
         """The service on the newest release, with all of them in its past."""
         settings = self._settings
-        network = {"subnets": subnets, "securityGroups": [group], "assignPublicIp": "DISABLED"}
         self._aws.boto("ecs").create_service(
             cluster=settings.prefix, serviceName=settings.web, taskDefinition=definitions[-1], desiredCount=DESIRED,
             launchType="FARGATE", healthCheckGracePeriodSeconds=60,
-            networkConfiguration={"awsvpcConfiguration": network},
+            networkConfiguration=self._network_of_tasks(subnets, group),
             loadBalancers=[{"targetGroupArn": targets, "containerName": CONTAINER, "containerPort": TASK_PORT}],
             deploymentConfiguration={
                 "deploymentCircuitBreaker": {"enable": True, "rollback": True},
@@ -230,6 +241,10 @@ class Seed:
         pasts = [Past(arn, release.ago_s) for arn, release in zip(definitions, RELEASES, strict=True)]
         with self._aws.mutex:
             seed_history(self._aws, settings.prefix, settings.web, pasts)
+
+    @staticmethod
+    def _network_of_tasks(subnets: list[str], group: str) -> dict[str, Any]:
+        return {"awsvpcConfiguration": {"subnets": subnets, "securityGroups": [group], "assignPublicIp": "DISABLED"}}
 
     def _scaling(self) -> None:
         scaling = self._aws.boto("application-autoscaling")
@@ -276,12 +291,12 @@ class Seed:
         """Images, secrets and changes are as old as they would be; building the sandbox is no recent change."""
         settings, now = self._settings, dt.datetime.now(dt.UTC)
         with self._aws.mutex:
-            images = {image.image_tag: image for image in self._aws.backend("ecr").repositories[settings.web].images}
+            repositories = self._aws.backend("ecr").repositories
+            images = {image.image_tag: image for image in repositories[settings.web].images}
             for release in RELEASES:
                 images[release.name].image_pushed_at = int(now.timestamp() - release.ago_s)
             written = now.timestamp() - SECRETS_AGE_S
-            for name in (settings.database_secret, settings.session_secret):
-                secret = self._aws.backend("secretsmanager").secrets[name]
+            for secret in self._aws.backend("secretsmanager").secrets.values():
                 secret.created_date = secret.last_changed_date = written
                 for version in secret.versions.values():
                     version["createdate"] = written

@@ -27,12 +27,13 @@ def default_state_dir() -> Path:
 
 
 AWS_PORT, BALANCER_PORT, EDGE_PORT, LAUNCHDARKLY_PORT, TASK_PORT = 26080, 26081, 26082, 26083, 26090
-CLAIMS_PORT = 26084
+CLAIMS_PORT, SHA_PORT = 26084, 26085
 DATABASE_PORT, CACHE_PORT = 26100, 26200
+QUEUE_PORT, QUEUE_NODE_PORTS, GATEWAY_PORT, PRODUCER_PORT = 26300, (26301, 26302), 26303, 26304
 TELEHEALTH_PORT, TURN_PORT = 26400, 26478
 PORTS = (
-    AWS_PORT, BALANCER_PORT, EDGE_PORT, LAUNCHDARKLY_PORT, CLAIMS_PORT, TASK_PORT, DATABASE_PORT, CACHE_PORT,
-    TELEHEALTH_PORT, TURN_PORT,
+    AWS_PORT, BALANCER_PORT, EDGE_PORT, LAUNCHDARKLY_PORT, CLAIMS_PORT, SHA_PORT, TASK_PORT, DATABASE_PORT, CACHE_PORT,
+    QUEUE_PORT, *QUEUE_NODE_PORTS, GATEWAY_PORT, PRODUCER_PORT, TELEHEALTH_PORT, TURN_PORT,
 )  # fmt: skip
 """The same in every sandbox, because each has its own addresses; uncommon, because a program that listens on every
 address of the machine takes its port from all of them."""
@@ -130,6 +131,37 @@ class Settings:
     @property
     def session_secret(self) -> str:
         return f"daily-emr/{self.environment}/SESSION_PASSWORD"
+
+    @property
+    def queue_group(self) -> str:
+        """Replication group of the queues."""
+        return f"{self.prefix}-queues"
+
+    @property
+    def queue_secret(self) -> str:
+        return f"daily-emr/{self.environment}/QUEUE_PASSWORD"
+
+    @property
+    def exports_queue(self) -> str:
+        """Queue of the exports in SQS."""
+        return f"{self.prefix}-exports"
+
+    @property
+    def exports_dead_letters(self) -> str:
+        return f"{self.exports_queue}-dead-letters"
+
+    def worker_service(self, queue: str) -> str:
+        """Service, task family and end of the log group of the workers of a queue."""
+        return f"{self.prefix}-{queue}-worker"
+
+    @property
+    def sha_secret(self) -> str:
+        return f"daily-emr/{self.environment}/SHA_API_KEY"
+
+    @property
+    def sha_facility(self) -> str:
+        """Our own number at the authority: the client id, and what a harmless question asks for."""
+        return "FID-27-104218-6"
 
     # Addresses.
 
@@ -251,6 +283,38 @@ class Settings:
     def telehealth_webhook_url(self) -> str:
         return f"http://{self.telehealth_webhook_address}:{TELEHEALTH_PORT}"
 
+    @property
+    def queue_address(self) -> str:
+        """Endpoint of the queues, the same whichever node is primary; their gateway and producer are there too."""
+        return self.address(14)
+
+    @property
+    def queue_port(self) -> int:
+        return QUEUE_PORT
+
+    @property
+    def queue_nodes(self) -> tuple[tuple[str, int], tuple[str, int]]:
+        """Address and port of each node of the queues; they stay when the roles change."""
+        return (self.address(15), QUEUE_NODE_PORTS[0]), (self.address(16), QUEUE_NODE_PORTS[1])
+
+    @property
+    def gateway_address(self) -> tuple[str, int]:
+        """What sends the messages: the provider behind the queue of notifications."""
+        return self.address(14), GATEWAY_PORT
+
+    @property
+    def producer_address(self) -> tuple[str, int]:
+        return self.address(14), PRODUCER_PORT
+
+    @property
+    def sha_port(self) -> int:
+        return SHA_PORT
+
+    @property
+    def sha_url(self) -> str:
+        """Its FHIR API, at the same address as the plain eligibility service."""
+        return f"https://{self.claims_address}:{self.sha_port}"
+
     def zone_address(self, zone: str) -> str:
         """Near end of a zone's path to database and cache (what a subnet's routes are on AWS)."""
         return self.address(10 + self.zones.index(zone))
@@ -272,6 +336,11 @@ class Settings:
         return self.state_dir / "database_passfile"
 
     @property
+    def queue_passfile(self) -> Path:
+        """Password of the runbooks' user at the queues, and nothing else."""
+        return self.state_dir / "queue_passfile"
+
+    @property
     def launchdarkly_token_file(self) -> Path:
         return self.state_dir / "launchdarkly_token"
 
@@ -279,6 +348,11 @@ class Settings:
     def telehealth_keys_file(self) -> Path:
         """Keys of the runbooks at the telehealth providers: for tests only."""
         return self.state_dir / "telehealth_keys"
+
+    @property
+    def sha_ca_file(self) -> Path:
+        """Certificate of the authority that signs those of the claims API."""
+        return self.state_dir / "sha_ca.pem"
 
     @property
     def logs_dir(self) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import signal
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,9 +25,18 @@ PRIMARY_PORT, REPLICA_PORT = 26201, 26202
 class Node:
     """One Valkey server. Its password stands in a file: command lines can be read by everybody."""
 
-    def __init__(self, name: str, folder: Path, address: str, port: int, log: Path, replica_of: str = "") -> None:
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        address: str,
+        port: int,
+        log: Path,
+        replica_of: str = "",
+        options: Mapping[str, str] | None = None,
+    ) -> None:
         self.name, self.address, self.port = name, address, port
-        self._folder, self._log, self._replica_of = folder, log, replica_of
+        self._folder, self._log, self._replica_of, self._options = folder, log, replica_of, options or {}
         self._password = ""
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -45,6 +55,7 @@ class Node:
             "save": '""',
             "repl-diskless-sync-delay": "0",
             "maxmemory": "64mb",
+            **self._options,
         } | ({"replicaof": self._replica_of} if self._replica_of else {})
         file = self._folder / "valkey.conf"
         file.touch(mode=0o600)

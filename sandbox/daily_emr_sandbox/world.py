@@ -24,9 +24,11 @@ from .network.balancer import Balancer
 from .network.edge import Edge
 from .postgres import DatabasePair
 from .primitives import Primitives
+from .queues.part import Queues
 from .scenarios import Scenarios
 from .seed import seed
 from .settings import TASK_PORT
+from .sha import ShaPart
 from .telehealth.part import Telehealth
 from .traffic import Traffic
 from .valkey import Cache
@@ -66,8 +68,11 @@ class World:
         self.edge = Edge(settings, self.balancer)
         self.traffic = Traffic(settings, self.loop, self.database)
         self.instance = self.aws.database_instance = DatabaseInstance(settings, self.aws, self.database)
+        self.queues = Queues(self)
+        self.sha = ShaPart(self)
         self.telehealth = Telehealth(settings, self.loop, self.aws, self.database, self.launchdarkly)
-        optional: dict[str, Part] = {"telehealth": self.telehealth}  # in the order in which they start
+        optional: dict[str, Part] = {"queues": self.queues, "claims": self.sha, "telehealth": self.telehealth}
+        """In the order in which they start."""
         self.parts = {name: part for name, part in optional.items() if name in settings.parts}
         """What this sandbox has of all that one may go without."""
         self.database_url = ""
@@ -120,6 +125,11 @@ class World:
         self.database.admit_runbooks()
         started.callback(self.cache.stop)
         self.cache.start(secrets.get_secret_value(SecretId=self.settings.session_secret)["SecretString"])
+
+    def _plant(self, value: str) -> None:
+        self.traffic.plant(value)
+        for part in self.parts.values():
+            part.plant(value)
 
     def _environment_of_zone(self, zone: str) -> dict[str, str]:
         return {
@@ -207,7 +217,7 @@ class World:
         for method, path, handler in (
             ("GET", "/status", self.status),
             ("GET", "/ledger", self.traffic.ledger),
-            ("POST", "/plant", self.traffic.plant),
+            ("POST", "/plant", self._plant),
             ("POST", "/break/{name}", scenarios.break_),
             ("POST", "/alarm/{name}", scenarios.await_alarm),
             ("POST", "/mend/{name}", scenarios.mend),

@@ -200,7 +200,8 @@ def test_no_task_outlives_the_daemon(tmp_path):
     script = (
         "import sys, time; from pathlib import Path\n"
         "from daily_emr_sandbox.compute.processes import Processes\n"
-        "print(Processes((sys.argv[1],), Path(sys.argv[2])).start('t', {}), flush=True); time.sleep(600)\n"
+        "print(Processes(Path(sys.argv[2])).start('t', [sys.executable, sys.argv[1]], {}), flush=True)\n"
+        "time.sleep(600)\n"
     )
     sleeper = tmp_path / "sleeper.py"
     sleeper.write_text("import time, pathlib; pathlib.Path('up').touch(); time.sleep(600)\n")

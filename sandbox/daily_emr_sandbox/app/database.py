@@ -10,12 +10,13 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import psycopg
+from psycopg.types.json import Jsonb
 
 CONNECT_TIMEOUT_S = 5
 Session = psycopg.Connection[tuple[Any, ...]]
 
 
-def connector(url: str, path: str) -> Callable[[], Session]:
+def connector(url: str, path: str, application_name: str = "emr-web") -> Callable[[], Session]:
     """How to reach the database: account from DATABASE_URL, address from the path of the task's zone (host:port)."""
     parts = urlsplit(url)
     host, port = path.rsplit(":", 1)
@@ -27,7 +28,7 @@ def connector(url: str, path: str) -> Callable[[], Session]:
             user=unquote(parts.username or ""),
             password=unquote(parts.password or ""),
             dbname=parts.path.lstrip("/"),
-            application_name="emr-web",
+            application_name=application_name,
             connect_timeout=CONNECT_TIMEOUT_S,
             autocommit=True,
         )
@@ -70,6 +71,25 @@ def read_chart(session: Session, chart_id: str, tenant: str) -> Chart | None:
         (tenant, chart_id),
     ).fetchone()
     return None if row is None else Chart(row[0], row[1], row[2].isoformat(), row[3])
+
+
+def save_claim(session: Session, claim: dict[str, Any], content: dict[str, Any], state: str) -> str:
+    """Insert a claim and return its identifier; the same one a second time inserts nothing."""
+    [(identifier,)] = session.execute(
+        "INSERT INTO claims (payer, facility, encounter, claim_type, class, deadline, content, state)"
+        " VALUES ('SHA', %s, %s, %s, %s, now() + make_interval(days => %s), %s, %s)"
+        " ON CONFLICT (identifier) DO UPDATE SET identifier = excluded.identifier RETURNING identifier",
+        (
+            claim["facility"],
+            claim["encounter"],
+            claim["type"],
+            claim["class"],
+            int(claim["days"]),
+            Jsonb(content),
+            state,
+        ),
+    ).fetchall()
+    return str(identifier)
 
 
 def write_chart(session: Session, tenant: str, note: str, key: str) -> str:

@@ -18,7 +18,7 @@ RESOURCE_PARAMS = (
     "resourceIdentifier", "zonalShiftId", "ResourceId", "serviceDeploymentArn", "service", "task", "taskDefinition",
     "cluster", "TargetGroupArn", "ListenerArn", "LoadBalancerArn", "WebAclArn", "DBInstanceIdentifier",
     "ReplicationGroupId", "SecretId", "TableName", "repositoryName", "AlarmName", "Bucket", "TopicArn", "QueueUrl",
-    "RoleArn", "Name", "Id",
+    "SourceArn", "RoleArn", "Name", "Id",
 )  # fmt: skip
 """Parameters that name what a call is about, the most telling first."""
 

@@ -7,6 +7,7 @@ import os
 import secrets
 import socket
 import threading
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -20,14 +21,16 @@ from .principals import Principals
 
 if TYPE_CHECKING:
     from ..database_instance import DatabaseInstance
+    from ..queues.group import QueueGroup
     from ..settings import Settings
+    from .overlays.sqs import MoveTasks
 
 Samples = Callable[[str, str, dt.datetime, dt.datetime], list[dict[str, Any]]]
 
 CONNECT_S = 1.0
 WARM = (
     "applicationautoscaling", "cloudtrail", "cloudwatch", "dynamodb", "ec2", "ecr", "ecs", "elasticache", "elbv2",
-    "iam", "logs", "rds", "secretsmanager", "sns", "ssm", "sts", "wafv2",
+    "iam", "logs", "rds", "secretsmanager", "sns", "sqs", "ssm", "sts", "wafv2",
 )  # fmt: skip
 """moto modules that are loaded at the start, so that no runbook pays for it."""
 
@@ -62,6 +65,7 @@ class AwsServer:
         shifts: zonal shifts.
         sampled_requests: set by the world: samples of a web ACL's rule (ARN, metric name, from, to).
         database_instance: set by the world: the instance that can be rebooted.
+        queue_group: set by the part `queues`: the replication group of the real pair.
         database_status: set by the world to replace the look at the database's endpoint; a status of RDS.
     """
 
@@ -80,7 +84,15 @@ class AwsServer:
         self.sampled_requests: Samples = lambda *_: []
         self.database_status: Callable[[], str] = self._look_at_database
         self.database_instance: DatabaseInstance | None = None
-        self._token = secrets.token_hex(16)
+        self.queue_group: QueueGroup | None = None
+        self.move_tasks: MoveTasks
+        """Set by `start`: message move tasks of SQS."""
+        self.sqs_counts: Counter[tuple[str, str]]
+        """Set by `start`: messages sent and deleted so far, by queue and metric."""
+        self.token = secrets.token_hex(16)
+        """Marks calls of the sandbox itself, and of the tasks that it runs: they are neither logged nor hit by
+        faults.
+        """
         self._clients: dict[str, Any] = {}
         self._clients_lock = threading.Lock()
         self._session = botocore.session.Session()
@@ -108,7 +120,7 @@ class AwsServer:
         self._platform = self.principals.assume(f"{self.settings.prefix}-deploy", session="release-manager")
         handler = type("QuietHandler", (MotoRequestHandler,), {"log_request": lambda *_: None})
         gateway = Gateway(
-            mutex=self.mutex, token=self._token, principals=self.principals, calls=self.calls, faults=self.faults,
+            mutex=self.mutex, token=self.token, principals=self.principals, calls=self.calls, faults=self.faults,
             control=self.control, trail=self.trail, own_services={"arc-zonal-shift": self.shifts.answer},
         )  # fmt: skip
         self._server = make_server(
@@ -163,7 +175,7 @@ class AwsServer:
         return self.shifts.zones(arn)
 
     def _mark(self, params: dict[str, Any], **_event: Any) -> None:
-        params["headers"]["X-Daily-Emr-Sandbox"] = self._token
+        params["headers"]["X-Daily-Emr-Sandbox"] = self.token
 
     def _look_at_database(self) -> str:
         """What RDS says of an instance whose endpoint accepts connections, or not."""

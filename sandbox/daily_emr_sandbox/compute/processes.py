@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..children import BECOME
@@ -20,13 +20,12 @@ END_S = 3.0
 class Processes:
     """One process for each running task, by task id."""
 
-    def __init__(self, command: tuple[str, ...], logs_dir: Path) -> None:
-        self._command = command
+    def __init__(self, logs_dir: Path) -> None:
         self._logs_dir = logs_dir
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._lock = threading.Lock()
 
-    def start(self, task_id: str, environment: Mapping[str, str]) -> int:
+    def start(self, task_id: str, command: Sequence[str], environment: Mapping[str, str]) -> int:
         """Start a task and return its pid. It sees only its own environment, never the daemon's."""
         self._logs_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         basics = {name: os.environ[name] for name in ("PATH", "LANG", "PYTHONPATH") if name in os.environ}
@@ -35,7 +34,7 @@ class Processes:
         become = [sys.executable, "-I", "-S", str(BECOME), str(os.getpid()), str(int(signal.SIGKILL)), "-"]
         with (self._logs_dir / f"task-{task_id}.log").open("ab") as log:
             process = subprocess.Popen(
-                [*become, sys.executable, "-P", *self._command],
+                [*become, *command],
                 env=basics | dict(environment),
                 stdin=subprocess.DEVNULL,
                 stdout=log,

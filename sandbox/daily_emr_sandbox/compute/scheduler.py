@@ -7,6 +7,7 @@ Each round, under the mutex: look at the processes, move tasks and rollouts on, 
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 import uuid
@@ -45,7 +46,7 @@ class EcsScheduler:
     Args:
         settings: network, zones, time factor and log folder.
         aws: the control plane (mutex, backends).
-        command: what a task runs after the interpreter, `-m module` or a file.
+        command: what a task runs after the interpreter, `-m module` or a file, unless `commands` has its family.
     """
 
     def __init__(
@@ -55,13 +56,23 @@ class EcsScheduler:
         self.aws = aws
         self.environment_of_zone: Callable[[str], Mapping[str, str]] = lambda _zone: {}
         """Set by the world: variables that depend on the zone, such as DATABASE_PATH."""
-        self._processes = Processes(command, settings.logs_dir)
+        self.environment_of_family: dict[str, Callable[[], Mapping[str, str]]] = {}
+        """Set by the world: more variables of the tasks of a family."""
+        self.commands: dict[str, tuple[str, ...]] = {}
+        """Set by the world: what tasks of a family run instead of `command`, with the program."""
+        self._command = self.program(*command)
+        self._processes = Processes(settings.logs_dir)
         self.usage = Usage(settings, aws)
         self._logs = LogDriver(aws, settings.logs_dir)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ecs-scheduler", daemon=True)
         self._next_host = FIRST_TASK_HOST
         ecs_api.install()
+
+    @staticmethod
+    def program(*arguments: str) -> tuple[str, ...]:
+        """Command of a program in Python."""
+        return (sys.executable, "-P", *arguments)
 
     def start(self) -> None:
         self._logs.start()
@@ -210,6 +221,7 @@ class EcsScheduler:
             return
         environment = {entry["name"]: entry["value"] for entry in task.container.get("environment", [])} | values
         environment |= self.environment_of_zone(task.zone)
+        environment |= self.environment_of_family.get(task.family, dict)()
         environment |= {
             "TASK_ID": task.id,
             "TASK_ADDRESS": task.address,
@@ -218,7 +230,7 @@ class EcsScheduler:
             "TASK_REVISION": task.task_definition_arn.rsplit(":", 1)[1],
             "TASK_IMAGE_DIGEST": task.image_digest,
         }
-        task.pid = self._processes.start(task.id, environment)
+        task.pid = self._processes.start(task.id, self.commands.get(task.family, self._command), environment)
         self._logs.follow(task.id, task.container)
         deployment = self._deployment(service, task)
         backdated = deployment and deployment.backdated and not service.steady
@@ -306,7 +318,9 @@ class EcsScheduler:
         return [known[arn] for arn in service.target_groups if arn in known]
 
     def _port(self, task: Task) -> int:
-        return int(task.container["portMappings"][0]["containerPort"])
+        """Port that it serves; 0 for a worker, which serves none."""
+        ports = task.container.get("portMappings") or [{"containerPort": 0}]
+        return int(ports[0]["containerPort"])
 
     def _subnets(self, service: Service) -> dict[str, str]:
         """One subnet of the service for each zone, in the order of its network configuration."""

@@ -52,6 +52,8 @@ class Runner:
             "slots": ["warehouse"],
             "read_only_flag": "read-only",
         }
+        # Of a queue, where a test has one.
+        self.queue: Json = {}
         self.environment = {
             "name": "sandbox",
             "account_id": ACCOUNT,
@@ -70,6 +72,7 @@ class Runner:
         session = {"id": "INC-1", "run": "r1", "folder": str(self.folder), "component": "emr-web"}
         session |= {"fence": 1, "owner": "someone@here", "lease_seconds": 600}
         ours = {"service": self.service, "database": self.database, "environment": self.environment}
+        ours |= {"queue": self.queue} if self.queue else {}
         options = {name: value for name, value in ours.items() if name in found.ENTRY.argument_spec} | args
         checked = ArgumentSpecValidator(found.ENTRY.argument_spec).validate(
             {**options, **({"incident": session} if incident else {})}

@@ -39,7 +39,9 @@ def test_a_runbook_file_is_thin(runbook: str) -> None:
     assert set(play["vars"]) == {"incident_runbook", "incident_title", "incident_severity", "incident_triggers"}
     assert play["vars"]["incident_runbook"] == runbook
     assert play["roles"] == [{"role": "incident"}]
-    assert play["any_errors_fatal"] is True
+    # Several components of one group are independent of each other; one that is refused must not stop the others.
+    groups = load(ROOT / "inventories/common/hosts.yml")["all"]["children"]
+    assert play["any_errors_fatal"] is (len(groups[play["hosts"]]["hosts"]) == 1)
 
 
 @pytest.mark.parametrize("runbook", RUNBOOKS)

@@ -10,9 +10,11 @@ from daily_emr_sandbox.client import Sandbox
 
 
 def test_the_plan_says_what_would_be_changed(host):
-    (record,) = Path(os.environ["DAILY_EMR_RUNS"]).glob("*/*/record.json")
-    assert host.file(str(record)).mode & 0o077 == 0
-    found = json.loads(host.file(str(record)).content_string)
+    records = list(Path(os.environ["DAILY_EMR_RUNS"]).glob("*/*/record.json"))
+    assert [record for record in records if host.file(str(record)).mode & 0o077] == []
+    known = [json.loads(host.file(str(record)).content_string) for record in records]
+    # One component is broken; of a group of several the others are healthy.
+    (found,) = [record for record in known if record["outcome"] != "noop"]
     assert found["outcome"] == "planned"
     assert [step["outcome"] for step in found["steps"]][-1] == "planned"
 

@@ -47,6 +47,10 @@ DATA_EVENTS = {
     "cloudwatch": {"PutMetricData", "GetMetricData"},
     "s3": {"GetObject", "PutObject", "DeleteObject", "HeadObject", "CopyObject"},
     "sns": {"Publish", "PublishBatch"},
+    "sqs": {
+        "SendMessage", "SendMessageBatch", "ReceiveMessage", "DeleteMessage", "DeleteMessageBatch",
+        "ChangeMessageVisibility", "ChangeMessageVisibilityBatch",
+    },
 }  # fmt: skip
 
 

@@ -1,0 +1,221 @@
+#!/usr/bin/python
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: queue_worker_tasks
+short_description: Have every worker of a queue started after a given time
+version_added: 0.2.0
+description:
+  - Replaces the tasks of the ECS service of the workers by new ones of the same revision when one of them started
+    before O(started_after). For workers that run and do not work.
+  - ECS asks a task to end (SIGTERM), and the worker finishes what it has before it does. A job that it does not finish
+    in time is taken by another worker once its lock has run out.
+  - Refuses where a job may not run twice, while the longest running job takes longer than a task may take to end, while
+    a deployment runs, when the tasks were replaced within O(cooldown_s), and while the server is not available.
+  - Does not wait until the workers are replaced.
+author:
+  - Daily EMR operations (@daily-emr)
+options:
+  started_after:
+    description:
+      - The time every running worker must have started after, as a UTC timestamp such as V(2026-11-22T01:30:00Z).
+    type: str
+    required: true
+  longest_job_s:
+    description: Longest time a job that works may take, in seconds; a job that is stuck never ends by itself.
+    type: int
+    default: 120
+  cooldown_s:
+    description: Seconds between two replacements of the workers, at the pace of AWS.
+    type: int
+    default: 600
+extends_documentation_fragment:
+  - daily_emr.ops.common
+  - daily_emr.ops.common.change
+  - daily_emr.ops.queue
+  - daily_emr.ops.queue.flow
+"""
+
+EXAMPLES = r"""
+- name: Recycle the workers that hold on to the old primary
+  daily_emr.ops.queue_worker_tasks:
+    queue: "{{ queue }}"
+    started_after: "2026-11-22T01:30:00Z"
+"""
+
+RETURN = r"""
+outcome:
+  description: How the change ended, one of V(ok), V(noop), V(refused), V(failed), V(unknown).
+  returned: always
+  type: str
+  sample: ok
+prediction:
+  description: What the change does and costs. Empty when there is nothing to do.
+  returned: always
+  type: list
+  elements: str
+  sample: ["2 workers are replaced one after the other; 3 jobs that they work at are finished or taken over."]
+refusals:
+  description: Why the change was refused, and what to do instead.
+  returned: always
+  type: list
+  elements: str
+  sample: ["A job of this queue may not run twice: let the workers finish, and end them by hand."]
+undo:
+  description: A sentence why nothing would undo the change.
+  returned: always
+  type: raw
+  sample: "Nothing to undo: the new workers run the same revision."
+target:
+  description: What the change is about.
+  returned: always
+  type: str
+  sample: service/daily-emr-staging/daily-emr-staging-claims-worker
+"""
+
+from typing import ClassVar
+
+from ansible_collections.daily_emr.ops.plugins.module_utils._dependencies import (
+    DATABASE_SERVES,
+    read_database,
+    read_tasks,
+)
+from ansible_collections.daily_emr.ops.plugins.module_utils._modules import change_entry, run_module
+from ansible_collections.daily_emr.ops.plugins.module_utils._queue_changes import SERVING, QueueChange
+from ansible_collections.daily_emr.ops.plugins.module_utils._queue_estimate import outlook
+from ansible_collections.daily_emr.ops.plugins.module_utils._queue_options import BULLMQ, FLOW_OPTION, QUEUE_OPTION
+from ansible_collections.daily_emr.ops.plugins.module_utils._queue_program import ask, place_of, read_group
+from ansible_collections.daily_emr.ops.plugins.module_utils._releases import (
+    in_progress,
+    read_history,
+    read_service,
+    rolling_back,
+)
+from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import (
+    Json,
+    Readings,
+    parse_utc,
+    plural,
+    since,
+    spoken,
+    unread,
+)
+
+# Fargate ends a task that does not end by itself after at most this (stopTimeout), seconds.
+MOST_STOP_S = 120
+
+
+class QueueWorkerTasks(QueueChange):
+    """When the workers of a queue started."""
+
+    name: ClassVar[str] = "queue_worker_tasks"
+    imperative: ClassVar[bool] = True
+    spec: ClassVar[Json] = {
+        "queue": QUEUE_OPTION,
+        "flow": FLOW_OPTION,
+        "started_after": {"type": "str", "required": True},
+        "longest_job_s": {"type": "int", "default": 120},
+        "cooldown_s": {"type": "int", "default": 600},
+    }
+
+    @property
+    def target(self) -> str:
+        return f"service/{self.queue['worker_cluster']}/{self.queue['worker_service']}"
+
+    def observe(self) -> Json:
+        clients, queue = self.clients, self.queue
+        where = (clients, queue["worker_cluster"], queue["worker_service"])
+        moment = parse_utc(self.params["started_after"])
+        readings = Readings()
+        readings.take(
+            service=lambda: read_service(*where),
+            tasks=lambda: read_tasks(*where),
+            history=lambda: read_history(*where),
+            database=lambda: read_database(clients, queue["database"]),
+        )
+        if queue["kind"] == BULLMQ:
+            readings.take(group=lambda: read_group(clients, queue["replication_group"]))
+            group = readings.values.get("group")
+            readings.take(queue=lambda: ask(clients, queue, place_of(clients, queue, group), "counters"))
+        running, tasks = readings.need("service"), readings.need("tasks")
+        primary = running["deployment"]
+        replacing = primary and parse_utc(primary["created_at"]) >= moment and primary["rollout"] != "FAILED"
+        older = [] if replacing else [task["id"] for task in tasks if parse_utc(task["started_at"]) < moment]
+        return {"running": len(tasks), "to_replace": older, "context": readings.context()}
+
+    def wanted(self, before: Json) -> Json:
+        # No running worker at all is not "every worker started after": the refusals say what to do.
+        return {"running": max(before["running"], 1), "to_replace": []}
+
+    def refusals(self, before: Json) -> list[str]:
+        context = before["context"]
+        reasons = unread(context)
+        if before["running"] == 0:
+            reasons.append("No worker runs, so there is none to replace: bring the count back first.")
+        if not self.queue["idempotent"]:
+            reasons.append("A job of this queue may not run twice: let the workers finish, and end them by hand.")
+        if self.params["longest_job_s"] > MOST_STOP_S:
+            reasons.append(
+                f"A job may take {self.params['longest_job_s']} s, and a task has {MOST_STOP_S} s to end: pause the "
+                "queue and wait until none is worked at."
+            )
+        status = context.get("database", {}).get("status")
+        if status and status not in DATABASE_SERVES:
+            reasons.append(f"The database is {status}: bring it back first, new workers would only fail.")
+        group = context.get("group", {}).get("status")
+        if group and group not in SERVING:
+            reasons.append(f"The replication group is {group}: wait until it is available, then recycle.")
+        return reasons + self._deployment_refusals(context)
+
+    def _deployment_refusals(self, context: Json) -> list[str]:
+        running, history = context["service"], context.get("history", [])
+        primary = running["deployment"]
+        reasons = []
+        if in_progress(history) or rolling_back(history) or (primary and primary["rollout"] == "IN_PROGRESS"):
+            reasons.append("A deployment of the workers runs: wait until it ends, or stop it.")
+        # A deployment from a revision to itself is a forced one.
+        forced = [item for item in history if item["revision"] in item["from"]]
+        if forced:
+            age = since(forced[0]["created_at"], running["read_at"])
+            if age.total_seconds() < self.aws_seconds(self.params["cooldown_s"]):
+                reasons.append(
+                    f"The workers were replaced {spoken(age)} ago and that did not help: look for another cause "
+                    "instead of recycling them again."
+                )
+        return reasons
+
+    def prediction(self, before: Json) -> list[str]:
+        flow = self.flow
+        active = before["context"].get("queue", {}).get("counts", {}).get("active")
+        at_risk = "what they work at is" if active is None else f"{plural(active, 'job')} that they work at are"
+        number = plural(len(before["to_replace"]), "worker")
+        return [
+            f"{number} are replaced, new ones first; {at_risk} finished or taken over.",
+            *outlook(flow, completions=self.usual_rate(), provider_rate=self.queue["provider_rate"]),
+        ]
+
+    def apply(self, before: Json) -> None:
+        self.clients.write("ecs", "UpdateService").update_service(
+            cluster=self.queue["worker_cluster"], service=self.queue["worker_service"], forceNewDeployment=True
+        )
+
+    def inverse(self, before: Json) -> Json | str:
+        return "Nothing to undo: the new workers run the same revision."
+
+    def done(self, before: Json, after: Json) -> bool:
+        """The call is done when the deployment it began exists; the workers follow."""
+        primary, previous = after["context"]["service"]["deployment"], before["context"]["service"]["deployment"]
+        return bool(primary) and primary != previous and primary["id"] != (previous or {}).get("id")
+
+
+ENTRY = change_entry(QueueWorkerTasks)
+
+
+def main() -> None:
+    run_module(ENTRY)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,336 @@
+"""Each change of a queue of BullMQ, on a real server with both key layouts: check, apply, check again, apply again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from ansible_collections.daily_emr.ops.plugins.module_utils import _queue_program
+from ansible_collections.daily_emr.ops.plugins.module_utils._changes import execute_change
+from ansible_collections.daily_emr.ops.plugins.module_utils._queue_program import QueueUnknown
+
+from tests.unit.changes.world import Json
+from tests.unit.queue.conftest import PLANTED, QueueRunner, QueueWorld, Valkey, add, now_ms, work
+
+
+@dataclass
+class Case:
+    """A queue on which one change is due: its steps, the change, and its state before and after."""
+
+    module: str
+    steps: list[Json]
+    args: Json
+    before: Json
+    after: Json
+    undo: str = ""
+    ignored: tuple[str, ...] = field(default=("slice",))
+
+
+POISON = work(bad=("TemplateError", PLANTED))
+OUTAGE = work(bad=("GatewayError", f"the gateway answered 503 to {{{PLANTED}}}"))
+PAUSED, RUNNING = {"state": "paused"}, {"state": "running"}
+CASES = {
+    "resume": Case("queue_state", [add(7), {"do": "pause"}], RUNNING, PAUSED, RUNNING, "queue_state"),
+    "pause": Case("queue_state", [add(7)], {**PAUSED, "critical": False}, RUNNING, PAUSED, "queue_state"),
+    "concurrency": Case(
+        "queue_limit",
+        [add(1)],
+        {"limit": "concurrency", "value": 3},
+        {"limit": "concurrency", "value": 0},
+        {"limit": "concurrency", "value": 3},
+        "queue_limit",
+    ),
+    "rate": Case(
+        "queue_limit",
+        [add(1)],
+        {"limit": "rate", "value": 5},
+        {"limit": "rate", "value": 0},
+        {"limit": "rate", "value": 5},
+        "queue_limit",
+    ),
+    "lift": Case(
+        "queue_limit",
+        [add(1), {"do": "concurrency", "value": 1}],
+        {"limit": "concurrency", "value": 0},
+        {"limit": "concurrency", "value": 1},
+        {"limit": "concurrency", "value": 0},
+        "queue_limit",
+    ),
+    "quarantine": Case(
+        "queue_quarantine",
+        [add(24, "bad", data={"patient": PLANTED}), add(5), POISON],
+        {},
+        {"failed": 24, "quarantined": 0},
+        {"failed": 0, "quarantined": 24},
+        "queue_quarantine",
+    ),
+    "redrive": Case("queue_redrive", [add(5, "bad"), OUTAGE, add(1)], {"number": 1}, {"failed": 5}, {"failed": 0}),
+}
+
+
+def arguments(run: QueueRunner, case: Case) -> Json:
+    """The arguments, with the class of the failures as the diagnosis names it."""
+    if case.module not in ("queue_quarantine", "queue_redrive"):
+        return case.args
+    (group,) = run.read("queue_health")["facts"]["failures"]
+    named = {"signature": group["signature"]} if case.module == "queue_quarantine" else {}
+    named |= {"signatures": [group["signature"]]} if case.module == "queue_redrive" else {}
+    return {**case.args, **named, "failed_before_ms": now_ms()}
+
+
+@pytest.fixture(params=CASES)
+def case(request: pytest.FixtureRequest, redis: Valkey, version: int) -> Case:
+    found: Case = CASES[request.param]
+    redis.jobs(version, *found.steps)
+    return found
+
+
+@pytest.fixture(autouse=True)
+def _at_the_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers are at the queue whenever a redrive asks for them; nobody judges its slice here."""
+    asked = _queue_program.ask
+
+    def ask(*args: Any, **more: Any) -> Json:
+        return asked(*args, **more) | {"workers": 2}
+
+    for module in ("_queue_changes", "_queue_readings"):
+        path = f"ansible_collections.daily_emr.ops.plugins.module_utils.{module}.ask"
+        monkeypatch.setattr(path, ask)
+
+
+def shown(state: Json, case: Case) -> Json:
+    return {name: value for name, value in state.items() if name not in case.ignored}
+
+
+def keys(redis: Valkey) -> Json:
+    """Everything a queue holds, to see that nothing was written."""
+    kinds = {"list": redis.client.llen, "zset": redis.client.zcard, "hash": redis.client.hgetall}
+    return {key: kinds.get(redis.client.type(key), str)(key) for key in redis.client.keys("bull:*")}
+
+
+def test_check_apply_check_apply(case: Case, redis: Valkey, run: QueueRunner) -> None:
+    args, jobs, there = arguments(run, case), redis.all_jobs(), keys(redis)
+    plan = run(case.module, check=True, **args)
+    assert (plan["outcome"], plan["changed"], plan["refusals"]) == ("planned", True, []), plan["msg"]
+    assert (shown(plan["diff"]["before"], case), shown(plan["diff"]["after"], case)) == (case.before, case.after)
+    assert plan["prediction"][1].startswith("Depth: ")
+    assert keys(redis) == there, "check mode writes nothing"
+
+    done = run(case.module, **args)
+    assert (done["outcome"], done["changed"]) == ("ok", True), done["msg"]
+    assert shown(done["diff"]["after"], case) == case.after
+    there = keys(redis)
+
+    for check in (True, False):
+        again = run(case.module, check=check, **args)
+        assert (again["outcome"], again["changed"]) == ("noop", False), again["msg"]
+    assert keys(redis) == there, "a second time writes nothing"
+    assert redis.all_jobs() + redis.all_jobs("notifications-quarantine") == jobs, "no job is lost"
+    assert "Otieno" not in json.dumps([plan, done, again])
+
+
+def test_the_undo_undoes(case: Case, redis: Valkey, run: QueueRunner) -> None:
+    undo = run(case.module, **arguments(run, case))["undo"]
+    if not case.undo:
+        assert undo.startswith("Nothing to undo")
+        return
+    args = {name: value for name, value in undo["args"].items() if name != "queue"}
+    done = run(undo["module"].removeprefix("daily_emr.ops."), **args)
+    assert done["outcome"] == "ok", done["msg"]
+    if case.module == "queue_quarantine":
+        # What was put aside waits again; nothing of what it holds is lost.
+        assert (redis.count("wait"), redis.all_jobs("notifications-quarantine")) == (24, 0)
+        held = [
+            redis.client.hget(f"bull:notifications:{job}", "data")
+            for job in redis.client.lrange("bull:notifications:wait", 0, -1)
+        ]
+        assert held == [json.dumps({"patient": PLANTED}, separators=(",", ":"))] * 24
+    else:
+        assert shown(done["diff"]["after"], case) == case.before
+
+
+def test_a_change_needs_a_lease(case: Case, redis: Valkey, run: QueueRunner) -> None:
+    change = run.change(case.module, arguments(run, case), incident=False)
+    there = keys(redis)
+    result = execute_change(change, change.clients, None, check_mode=False)
+    assert (result["refused"], keys(redis)) == (True, there)
+
+
+@pytest.mark.parametrize(("done", "outcome"), [(True, "ok"), (False, "unknown")])
+def test_a_lost_reply_is_looked_after_and_never_sent_again(
+    done: bool, outcome: str, redis: Valkey, run: QueueRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    redis.jobs(5, add(7), {"do": "pause"})
+    sent: list[str] = []
+    real = _queue_program.send
+
+    def send(clients: Any, queue: Json, place: Json, command: str, **more: Any) -> Json:
+        sent.append(command)
+        if done:
+            real(clients, queue, place, command, **more)
+        raise QueueUnknown("bullmq:resume on notifications", "timeout")
+
+    monkeypatch.setattr("ansible_collections.daily_emr.ops.plugins.module_utils._queue_changes.send", send)
+    result = run("queue_state", state="running")
+    assert (result["outcome"], sent) == (outcome, ["resume"]), result["msg"]
+
+
+@dataclass
+class Refusal:
+    """What keeps a change that is otherwise due from being made, and a word of the sentence."""
+
+    words: str
+    module: str = "queue_state"
+    args: Json = field(default_factory=lambda: dict(RUNNING))
+    steps: tuple[Json, ...] = (add(7), {"do": "pause"})
+    world: Json = field(default_factory=dict)
+    queue: Json = field(default_factory=dict)
+
+
+REFUSALS = {
+    "failing over": Refusal("modifying", world={"group_status": "modifying"}),
+    "maintenance": Refusal("planned maintenance", world={"service_tags": {"maintenance": "INC-9"}}),
+    "critical": Refusal("at the bedside", args={"state": "paused"}, steps=(add(7),)),
+    "beyond the provider": Refusal("accepts 40", "queue_limit", {"limit": "rate", "value": 41}, (add(1),)),
+    "lift at high load": Refusal(
+        "CPU of the database",
+        "queue_limit",
+        {"limit": "concurrency", "value": 0},
+        (add(1), {"do": "concurrency", "value": 1}),
+        {"metrics": {"CPUUtilization": 71.0, "DatabaseConnections": 14.0}},
+    ),
+    "too few": Refusal(
+        "20 are needed", "queue_quarantine", {"signature": "?"}, (add(19, "bad"), POISON), queue={"prefix": "bull"}
+    ),
+    "not twice": Refusal(
+        "may not run twice", "queue_redrive", {"number": 1}, (add(5, "bad"), OUTAGE), queue={"idempotent": False}
+    ),
+    "slice before unknown": Refusal("slice before", "queue_redrive", {"number": 2}, (add(5, "bad"), OUTAGE)),
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_what_is_refused(name: str, redis: Valkey, run: QueueRunner, queues: QueueWorld) -> None:
+    refusal = REFUSALS[name]
+    redis.jobs(6, *refusal.steps)
+    args = arguments(run, Case(refusal.module, [], refusal.args, {}, {}))
+    for attribute, value in refusal.world.items():
+        setattr(queues, attribute, value)
+    run.queue |= refusal.queue
+    there = keys(redis)
+    result = run(refusal.module, **args)
+    assert result["outcome"] == "refused", result["msg"]
+    assert refusal.words in " ".join(result["refusals"])
+    assert keys(redis) == there
+
+
+def test_a_pause_by_raw_keys_is_not_resumed_on_layout_5(redis: Valkey, run: QueueRunner) -> None:
+    """The control: the package itself loses them."""
+    redis.jobs(5, add(5), {"do": "raw_pause"}, add(3))
+    assert (redis.count("wait"), redis.count("paused")) == (5, 3)
+    result = run("queue_state", state="running")
+    assert result["outcome"] == "refused"
+    assert "would lose one of the lists" in result["msg"]
+    assert redis.all_jobs() == 8
+
+    found = run.change("queue_state", {"state": "running"})
+    place = _queue_program.place_of(found.clients, run.queue)
+    with pytest.raises(_queue_program.QueueFailed, match="two lists"):
+        _queue_program.send(found.clients, run.queue, place, "resume", expects={"layout": 5})
+    assert redis.all_jobs() == 8
+
+
+def test_a_queue_of_an_unknown_version_is_left_alone(redis: Valkey, run: QueueRunner) -> None:
+    redis.jobs(5, add(7), {"do": "pause"})
+    for version in ("bullmq:4.12.0", "bullmq-pro:7.1.2", ""):
+        redis.client.hset("bull:notifications:meta", "version", version)
+        result = run("queue_state", state="running")
+        assert result["outcome"] == "refused", version
+        assert "neither BullMQ 5 nor 6" in result["msg"]
+    assert redis.count("paused") == 7
+
+
+def test_a_version_that_changed_meanwhile_gets_no_call(redis: Valkey, run: QueueRunner) -> None:
+    redis.jobs(5, add(7), {"do": "pause"})
+    change = run.change("queue_state", {"state": "running"})
+    before = change.observe()
+    redis.client.hset("bull:notifications:meta", "version", "bullmq:6.7.0")
+    with pytest.raises(_queue_program.QueueFailed, match="no longer the one that was seen"):
+        change.apply(before)
+    assert redis.count("paused") == 7
+
+
+def test_a_server_that_takes_no_writes_is_not_done(redis: Valkey, run: QueueRunner) -> None:
+    """Full, the server refuses what would add to it; that is known not to be done."""
+    redis.jobs(5, add(24, "bad"), add(5), POISON)
+    args = arguments(run, CASES["quarantine"])
+    redis.client.config_set("maxmemory", "1mb")
+    try:
+        result = run("queue_quarantine", **args)
+    finally:
+        redis.client.config_set("maxmemory", "0")
+    assert result["outcome"] == "failed", result["msg"]
+    assert "out of memory" in result["msg"]
+    assert redis.count("failed") == 24
+
+
+def test_a_job_is_in_one_of_two_places_when_a_move_breaks_off(redis: Valkey, run: QueueRunner) -> None:
+    """A copy without the removal: the next run finishes it, and the job is there once."""
+    redis.jobs(5, add(24, "bad"), add(5), POISON)
+    args = arguments(run, CASES["quarantine"])
+    ids = redis.client.zrange("bull:notifications:failed", 0, 2)
+    copies = [add(1, "bad", opts={"jobId": f"q-{job}"}) for job in ids]
+    redis.jobs(5, *copies, name="notifications-quarantine")
+    done = run("queue_quarantine", **args)
+    assert done["outcome"] == "ok", done["msg"]
+    assert (redis.count("failed"), redis.all_jobs("notifications-quarantine")) == (0, 24)
+
+
+class TestRedrive:
+    """The ladder: each slice by its own jobs."""
+
+    def slice(self, run: QueueRunner, number: int, previous: list[str], **more: Any) -> Json:
+        return run("queue_redrive", number=number, previous=previous, **self.args, **more)
+
+    @pytest.fixture(autouse=True)
+    def _failed(self, redis: Valkey, version: int, run: QueueRunner) -> None:
+        self.version = version
+        redis.jobs(version, add(30, "bad"), OUTAGE)
+        found = arguments(run, CASES["redrive"])
+        self.args = {name: found[name] for name in ("signatures", "failed_before_ms")}
+
+    def test_it_climbs_while_slices_are_good(self, redis: Valkey, run: QueueRunner) -> None:
+        previous: list[str] = []
+        sizes = []
+        for number in range(1, 5):
+            step = self.slice(run, number, previous)
+            previous = step["diff"]["before"]["slice"]
+            sizes.append(len(previous))
+            redis.jobs(self.version, work())
+            judged = run.read("queue_redriven", jobs=previous, timeout=0)
+            assert (judged["good"], judged["failed"]) == (True, 0)
+        assert sizes == [5, 10, 15, 0]
+        assert (redis.count("completed"), redis.count("failed")) == (30, 0)
+
+    def test_it_stops_when_its_own_jobs_fail_again(self, redis: Valkey, run: QueueRunner) -> None:
+        step = self.slice(run, 1, [])
+        jobs = step["diff"]["before"]["slice"]
+        waiting = self.slice(run, 2, jobs)
+        assert "are not done yet" in waiting["msg"]
+        redis.jobs(self.version, OUTAGE)
+        judged = run.read("queue_redriven", jobs=jobs, timeout=0)
+        assert (judged["good"], judged["failed"], judged["total"]) == (False, 5, 5)
+        again = self.slice(run, 2, jobs)
+        assert again["outcome"] == "refused"
+        assert "5 of the 5 jobs of the slice before failed again" in again["msg"]
+        # The slice is as it was, and nothing else was sent.
+        assert (redis.count("failed"), redis.count("wait")) == (30, 0)
+
+    def test_failures_of_others_do_not_count(self, redis: Valkey, run: QueueRunner) -> None:
+        step = self.slice(run, 1, [])
+        jobs = step["diff"]["before"]["slice"]
+        redis.jobs(self.version, work(), add(9, "other"), work(other=("GatewayError", "the gateway answered 503")))
+        assert run.read("queue_redriven", jobs=jobs, timeout=0)["good"] is True
+        assert self.slice(run, 2, jobs)["outcome"] == "ok"
