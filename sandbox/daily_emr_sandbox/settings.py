@@ -253,6 +253,36 @@ class Settings:
     def claims_url(self) -> str:
         return f"http://{self.claims_address}:{self.claims_port}"
 
+    def telehealth_secret(self, provider: str) -> str:
+        """The key of the application at a telehealth provider."""
+        return f"daily-emr/{self.environment}/TELEHEALTH_{provider.upper()}_KEY"
+
+    @property
+    def telehealth_logs(self) -> str:
+        """Log group of joins, calls, webhooks and bookings."""
+        return f"/ecs/{self.prefix}-telehealth"
+
+    @property
+    def telehealth_topic(self) -> str:
+        """SNS topic that tells clinics of bookings by phone."""
+        return f"{self.prefix}-telehealth-notices"
+
+    def telehealth_address(self, provider: str) -> str:
+        """Control API and TURN servers of a telehealth provider."""
+        return self.address({"primary": 17, "secondary": 18}[provider])
+
+    def telehealth_url(self, provider: str) -> str:
+        return f"http://{self.telehealth_address(provider)}:{TELEHEALTH_PORT}"
+
+    @property
+    def telehealth_webhook_address(self) -> str:
+        """Where the application takes the webhooks of the providers."""
+        return self.address(19)
+
+    @property
+    def telehealth_webhook_url(self) -> str:
+        return f"http://{self.telehealth_webhook_address}:{TELEHEALTH_PORT}"
+
     @property
     def queue_address(self) -> str:
         """Endpoint of the queues, the same whichever node is primary; their gateway and producer are there too."""
@@ -285,36 +315,6 @@ class Settings:
         """Its FHIR API, at the same address as the plain eligibility service."""
         return f"https://{self.claims_address}:{self.sha_port}"
 
-    def telehealth_secret(self, provider: str) -> str:
-        """The key of the application at a telehealth provider."""
-        return f"daily-emr/{self.environment}/TELEHEALTH_{provider.upper()}_KEY"
-
-    @property
-    def telehealth_logs(self) -> str:
-        """Log group of joins, calls, webhooks and bookings."""
-        return f"/ecs/{self.prefix}-telehealth"
-
-    @property
-    def telehealth_topic(self) -> str:
-        """SNS topic that tells clinics of bookings by phone."""
-        return f"{self.prefix}-telehealth-notices"
-
-    def telehealth_address(self, provider: str) -> str:
-        """Control API and TURN servers of a telehealth provider."""
-        return self.address({"primary": 17, "secondary": 18}[provider])
-
-    def telehealth_url(self, provider: str) -> str:
-        return f"http://{self.telehealth_address(provider)}:{TELEHEALTH_PORT}"
-
-    @property
-    def telehealth_webhook_address(self) -> str:
-        """Where the application takes the webhooks of the providers."""
-        return self.address(19)
-
-    @property
-    def telehealth_webhook_url(self) -> str:
-        return f"http://{self.telehealth_webhook_address}:{TELEHEALTH_PORT}"
-
     def zone_address(self, zone: str) -> str:
         """Near end of a zone's path to database and cache (what a subnet's routes are on AWS)."""
         return self.address(10 + self.zones.index(zone))
@@ -345,14 +345,14 @@ class Settings:
         return self.state_dir / "launchdarkly_token"
 
     @property
-    def sha_ca_file(self) -> Path:
-        """Certificate of the authority that signs those of the claims API."""
-        return self.state_dir / "sha_ca.pem"
-
-    @property
     def telehealth_keys_file(self) -> Path:
         """Keys of the runbooks at the telehealth providers: for tests only."""
         return self.state_dir / "telehealth_keys"
+
+    @property
+    def sha_ca_file(self) -> Path:
+        """Certificate of the authority that signs those of the claims API."""
+        return self.state_dir / "sha_ca.pem"
 
     @property
     def logs_dir(self) -> Path:

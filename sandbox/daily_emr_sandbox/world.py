@@ -71,11 +71,8 @@ class World:
         self.queues = Queues(self)
         self.sha = ShaPart(self)
         self.telehealth = Telehealth(settings, self.loop, self.aws, self.database, self.launchdarkly)
-        optional: dict[str, Part] = {  # in the order in which they start
-            "queues": self.queues,
-            "claims": self.sha,
-            "telehealth": self.telehealth,
-        }
+        optional: dict[str, Part] = {"queues": self.queues, "claims": self.sha, "telehealth": self.telehealth}
+        """In the order in which they start."""
         self.parts = {name: part for name, part in optional.items() if name in settings.parts}
         """What this sandbox has of all that one may go without."""
         self.database_url = ""

@@ -54,8 +54,6 @@ class Runner:
             "probes": {"timeout_s": 3},
             "feature_flags": {"api_url": here["launchdarkly_url"], "project": "daily-emr", "environment": "sandbox"},
         }
-        # What else a module may take.
-        self.given: Json = {}
         # The journal of an earlier test is in the same table.
         run = f"run-{secrets.token_hex(4)}"
         store = LeaseStore(Clients(Environment.from_params(self.environment)), self.environment["table"])
@@ -67,7 +65,7 @@ class Runner:
 
     def __call__(self, module: str, args: Json, *, check: bool = False) -> Json:
         entry = importlib.import_module(f"ansible_collections.daily_emr.ops.plugins.modules.{module}").ENTRY
-        known = {"environment": self.environment, "incident": self.incident, "service": self.service, **self.given}
+        known = {"environment": self.environment, "incident": self.incident, "service": self.service}
         options = {name: value for name, value in known.items() if name in entry.argument_spec} | args
         checked = ArgumentSpecValidator(entry.argument_spec).validate(options)
         assert not checked.error_messages, checked.error_messages

@@ -10,6 +10,8 @@ from daily_emr_sandbox.client import Sandbox
 from daily_emr_sandbox.loop import wait_until
 
 CANARY = "Wanjiku-Canary-29481733"
+FAULTS = ("sha_commits_then_times_out", "sha_key_revoked", "sha_rate_limited")
+REFUSED = "sha_schema_refused"
 WORKERS = "/ecs/daily-emr-sandbox-claims-worker"
 
 
@@ -37,7 +39,7 @@ def test_every_claim_of_a_facility_arrives_once(box: Sandbox) -> None:
 def test_what_a_claim_says_is_in_no_log_and_in_no_job(box: Sandbox) -> None:
     """Refused claims, because the payer echoes them."""
     box.plant(CANARY)
-    box.break_("sha_schema_refused")
+    box.break_(REFUSED)
     wait_until(lambda: box.sha_ledger()["rejected"] > 3, "claims are refused")
 
     logs = box.boto("logs").filter_log_events(logGroupName=WORKERS)["events"]
@@ -48,7 +50,7 @@ def test_what_a_claim_says_is_in_no_log_and_in_no_job(box: Sandbox) -> None:
     box.plant("")
 
 
-@pytest.mark.parametrize("name", ["sha_commits_then_times_out", "sha_rate_limited", "sha_certificate_expired"])
+@pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_shows_and_leaves_no_duplicate(box: Sandbox, name: str) -> None:
     box.break_(name)
     box.break_(name)

@@ -225,7 +225,11 @@ def test_a_released_claim_goes_through_an_open_circuit_at_the_pace_of_its_step(c
         one.end()
         two.end()
 
-    sent = [one["at"] for one in claims.sha.ledger.requests()[began:] if one["operation"] == "submit"]
+    sent = [
+        dt.datetime.fromisoformat(one["at"]).timestamp()
+        for one in claims.sha.ledger.requests()[began:]
+        if one["operation"] == "submit"
+    ]
     assert len(sent) == 8
     assert all(sum(at <= other < at + 0.3 for other in sent) <= 4 for at in sent)
     assert claims.states(rest) == {"acked": 4, "deferred": 2}

@@ -124,7 +124,10 @@ class Clinic:
 @pytest.fixture(scope="module")
 def started(settings: Settings, loop: LoopThread) -> Iterator[Clinic]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sessions, "JOINS_PER_S", 24.0)  # so that a test sees enough of them in seconds
+        # So that a test sees enough of them in seconds.
+        patch.setattr(sessions, "JOINS_PER_S", 30.0)
+        patch.setattr(sessions, "LEAST_ICE_TIMEOUT_S", 1.0)
+        patch.setattr(sessions, "POLL_S", 0.2)
         patch.setattr(desk, "LOOK_S", 0.2)
         aws, database, flags = AwsServer(settings), DatabasePair(settings, loop), LaunchDarkly(settings, loop)
         part = Telehealth(settings, loop, aws, database, flags)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
-import time
 from collections import Counter, deque
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -18,8 +17,7 @@ REQUESTS_KEPT = 50_000
 class Request:
     """One request that arrived. Nothing of what it carried."""
 
-    at: float
-    """Seconds since the epoch."""
+    at: dt.datetime
     operation: str
     """token, facility, status or submit."""
     runbook: bool
@@ -51,12 +49,15 @@ class Ledger:
             return list(self._accepted.get(identifier, ()))
 
     def arrived(self, operation: str, *, runbook: bool) -> Request:
-        request = Request(time.time(), operation, runbook)
+        request = Request(dt.datetime.now(dt.UTC), operation, runbook)
         self._requests.append(request)
         return request
 
     def requests(self) -> list[dict[str, Any]]:
-        return [asdict(request) for request in list(self._requests)]
+        """Oldest first."""
+        return [
+            {**asdict(request), "at": request.at.isoformat(timespec="milliseconds")} for request in list(self._requests)
+        ]
 
     def summary(self) -> dict[str, int]:
         """Claims by their business identifier; `duplicates` are those that were accepted more than once."""

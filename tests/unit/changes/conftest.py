@@ -52,6 +52,8 @@ class Runner:
             "slots": ["warehouse"],
             "read_only_flag": "read-only",
         }
+        # Of a queue, where a test has one.
+        self.queue: Json = {}
         self.environment = {
             "name": "sandbox",
             "account_id": ACCOUNT,
@@ -62,8 +64,6 @@ class Runner:
             "endpoint_url": "http://127.0.0.1:1",
             "credentials_file": str(folder / "credentials"),
         }
-        # What else a module may take.
-        self.given: Json = {}
         (folder / "credentials").write_text("[default]\naws_access_key_id = x\naws_secret_access_key = x\n")
         (folder / "launchdarkly_token").write_text("api-token")
 
@@ -71,7 +71,8 @@ class Runner:
         found = importlib.import_module(f"ansible_collections.daily_emr.ops.plugins.modules.{module}")
         session = {"id": "INC-1", "run": "r1", "folder": str(self.folder), "component": "emr-web"}
         session |= {"fence": 1, "owner": "someone@here", "lease_seconds": 600}
-        ours = {"service": self.service, "database": self.database, "environment": self.environment, **self.given}
+        ours = {"service": self.service, "database": self.database, "environment": self.environment}
+        ours |= {"queue": self.queue} if self.queue else {}
         options = {name: value for name, value in ours.items() if name in found.ENTRY.argument_spec} | args
         checked = ArgumentSpecValidator(found.ENTRY.argument_spec).validate(
             {**options, **({"incident": session} if incident else {})}

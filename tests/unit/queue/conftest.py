@@ -214,11 +214,6 @@ def queues(world: World, wire: Wire, redis: Valkey) -> QueueWorld:  # noqa: ARG0
 class QueueRunner(Runner):
     """Runs the changes, and the modules that read, of a queue."""
 
-    @property
-    def queue(self) -> Json:
-        found: Json = self.given["queue"]
-        return found
-
     def read(self, module: str, *, check: bool = False, **more: Any) -> Json:
         entry = importlib.import_module(f"ansible_collections.daily_emr.ops.plugins.modules.{module}").ENTRY
         given = {"environment": self.environment, "queue": self.queue, **more}
@@ -234,8 +229,8 @@ def run(queues: QueueWorld, tmp_path: Path) -> QueueRunner:
     made = QueueRunner(queues, tmp_path)
     (tmp_path / "password").write_text("")
     login = {"user": "default", "method": "passfile", "tls": False, "passfile": str(tmp_path / "password")}
-    made.given["queue"] = {name: value for name, value in QUEUE.items() if value is not None}
-    made.queue.update(login=login, replication_group=f"{P}-queues", database=f"{P}-db", worker_cluster=P)
+    made.queue = {name: value for name, value in QUEUE.items() if value is not None}
+    made.queue |= {"login": login, "replication_group": f"{P}-queues", "database": f"{P}-db", "worker_cluster": P}
     made.queue["worker_service"] = f"{P}-notifications-worker"
     return made
 

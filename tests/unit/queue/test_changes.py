@@ -218,7 +218,7 @@ def test_what_is_refused(name: str, redis: Valkey, run: QueueRunner, queues: Que
     args = arguments(run, Case(refusal.module, [], refusal.args, {}, {}))
     for attribute, value in refusal.world.items():
         setattr(queues, attribute, value)
-    run.queue.update(refusal.queue)
+    run.queue |= refusal.queue
     there = keys(redis)
     result = run(refusal.module, **args)
     assert result["outcome"] == "refused", result["msg"]

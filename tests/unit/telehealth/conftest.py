@@ -13,6 +13,7 @@ import botocore.session
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.daily_emr.ops.plugins.module_utils import _clients, _telehealth_changes
+from ansible_collections.daily_emr.ops.plugins.module_utils._changes import Change
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import Context, perform
 from ansible_collections.daily_emr.ops.plugins.module_utils._telehealth_provider import KEYS_FILE, PROVIDERS
 from ansible_collections.daily_emr.ops.plugins.modules import telehealth_setting
@@ -92,10 +93,19 @@ class TelehealthWorld(World):
         return {"MessageId": "m-1"}
 
 
+class TelehealthRunner(Runner):
+    """Gives each module the telehealth that the inventory would give it."""
+
+    telehealth: Json
+
+    def change(self, module: str, args: Json, incident: bool = True) -> Change:
+        return super().change(module, {"telehealth": self.telehealth, **args}, incident)
+
+
 class Telehealth:
     """All of it, and a way to run its modules."""
 
-    def __init__(self, world: TelehealthWorld, run: Runner, flags: Flags) -> None:
+    def __init__(self, world: TelehealthWorld, run: TelehealthRunner, flags: Flags) -> None:
         self.world, self.run, self.flags = world, run, flags
         self.primary, self.secondary = Provider(), Provider()
         self.said: list[str] = []
@@ -105,8 +115,7 @@ class Telehealth:
 
     @property
     def settings(self) -> Json:
-        found: Json = self.run.given["telehealth"]
-        return found
+        return self.run.telehealth
 
     def down(self, *names: str) -> None:
         for name in names or PROVIDERS:
@@ -149,14 +158,14 @@ def telehealth(monkeypatch: pytest.MonkeyPatch, wire: Wire, serve: Serve, tmp_pa
         monkeypatch.delenv(name, raising=False)
     for place in (_telehealth_changes, telehealth_setting):
         monkeypatch.setattr(place, "PROBE_TIMEOUT_S", PATIENCE_S)
-    run, flags = Runner(world, tmp_path), Flags()
+    run, flags = TelehealthRunner(world, tmp_path), Flags()
     (tmp_path / KEYS_FILE).write_text(json.dumps(dict.fromkeys(PROVIDERS, API_KEY)))
     made = Telehealth(world, run, flags)
     providers = {
         name: {**made.provider(name).settings, "secret": f"daily-emr/sandbox/TELEHEALTH_{name.upper()}_KEY"}
         for name in PROVIDERS
     }
-    run.given["telehealth"] = {
+    run.telehealth = {
         **TELEHEALTH,
         "log_group": f"/ecs/{P}-telehealth",
         "notice_topic": f"{P}-telehealth-notices",

@@ -151,14 +151,14 @@ def test_bookings_must_come_and_none_online(
     assert why in result["failing"][0]
 
 
-@pytest.mark.parametrize(("goal", "end"), [("", "it is healthy again"), (telehealth_verified.BY_PHONE, "by phone")])
-def test_a_run_says_what_was_reached(goal: str, end: str) -> None:
+@pytest.mark.parametrize(("reached", "end"), [("", "it is healthy again"), (telehealth_verified.BY_PHONE, "by phone")])
+def test_a_run_says_what_was_reached(reached: str, end: str) -> None:
     """Two providers that are down are not health, whatever was done about the visits."""
     lines = [
         {"kind": "outcome", "outcome": "ok", "step": "s", "target": "t", "seq": 1},
-        {"kind": "verified", "verified": True, "reached": goal, "seq": 2},
+        {"kind": "verified", "verified": True, "reached": reached, "seq": 2},
     ]
     outcome, sentence = judge(lines, "", check_mode=False)
     assert outcome is RunOutcome.SUCCEEDED
     assert end in sentence
-    assert ("healthy" in sentence) == (not goal)
+    assert ("healthy" in sentence) == (not reached)
