@@ -52,7 +52,6 @@ function connect(request) {
     enableReadyCheck: false,
     enableOfflineQueue: true,
   })
-  client.on('error', () => {})
   return client
 }
 
@@ -525,8 +524,15 @@ async function perform(request) {
   const act = reads[request.command] ?? changes[request.command]
   if (!act) throw new Trouble('unknown command')
   const client = connect(request)
+  let heard
+  client.on('error', (error) => {
+    heard = error
+  })
   try {
-    await client.connect()
+    // The promise only says that the connection is closed; why, the event has said.
+    await client.connect().catch((error) => {
+      throw new Trouble(wordOf(heard ?? error))
+    })
     return await act(client, request)
   } finally {
     client.disconnect()
