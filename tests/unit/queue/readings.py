@@ -141,6 +141,7 @@ def healthy() -> Readings:
             "workers": 2,
             "window_s": 60.0,
         },
+        "reached": {"word": ""},
         **_around(2),
     }
     return readings

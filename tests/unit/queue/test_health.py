@@ -105,7 +105,8 @@ def test_a_queue_that_cannot_be_reached_is_unknown(run: QueueRunner, queues: Que
     result = look(run)
     seen = next(item["seen"] for item in result["observations"] if item["name"] == "queue_paused")
     assert "refused" in seen
-    assert result["healthy"] is False, "no worker can be seen, and none of them is at the queue"
+    assert with_status(result, "finding") == {"redis_unreachable"}
+    assert result["healthy"] is False
     assert redis.all_jobs() == 0
 
 

@@ -71,6 +71,11 @@ TABLE: dict[str, tuple[list[Spoil], list[Spoil], list[Spoil]]] = {
         [setting("group", {"status": "snapshotting"})],
         [lost("group")],
     ),
+    "redis_unreachable": (
+        [setting("reached", {"word": "refused"}), setting("reached", {"word": "loading"})],
+        [],
+        [setting("reached", {"word": "auth"}), lost("reached")],
+    ),
     "redis_failed_over": (
         [setting("group_events", {"failovers": ["2026-11-22T01:01:00Z"]})],
         [setting("group_events", {"failovers": ["2026-11-22T00:59:00Z"]})],

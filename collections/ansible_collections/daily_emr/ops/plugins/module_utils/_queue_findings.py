@@ -26,6 +26,9 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._queue_evidence impo
 from ansible_collections.daily_emr.ops.plugins.module_utils._queue_options import BULLMQ
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Json, Readings, plural
 
+# Nobody gets in, or nobody is served.
+_OUT = ("refused", "timeout", "closed", "no such host", "loading", "primary down")
+_OURS = ("auth", "permission denied", "not installed", "error")
 _GROUP_STATES = ("available", "snapshotting")
 _CALL = "bullmq: two looks"
 
@@ -99,6 +102,20 @@ def _server(evidence: QueueEvidence) -> None:
         in_transition,
         expected="a replication group that is available",
         call="elasticache:DescribeReplicationGroups",
+    )
+
+    def unreachable() -> tuple[bool | None, str]:
+        """A login that is refused is ours, and says nothing of the server."""
+        word = read("reached")["word"]
+        return (None if word in _OURS else word in _OUT), word or "it answers"
+
+    evidence.of_kind(
+        BULLMQ,
+        "redis_unreachable",
+        ("reached",),
+        unreachable,
+        expected="a server that answers at its endpoint",
+        call="connect",
     )
 
     def failed_over() -> tuple[bool, str]:

@@ -17,7 +17,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._health_metrics impo
 from ansible_collections.daily_emr.ops.plugins.module_utils._health_readings import read_flags, read_stopped
 from ansible_collections.daily_emr.ops.plugins.module_utils._queue_load import read_load
 from ansible_collections.daily_emr.ops.plugins.module_utils._queue_options import SQS
-from ansible_collections.daily_emr.ops.plugins.module_utils._queue_program import ask, place_of, read_group
+from ansible_collections.daily_emr.ops.plugins.module_utils._queue_program import QueueFailed, ask, place_of, read_group
 from ansible_collections.daily_emr.ops.plugins.module_utils._releases import read_capacity, read_service
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Json, Readings, answered_at, iso
 
@@ -71,14 +71,27 @@ class _Look(Chains):
     def jobs(self) -> None:
         clients, queue = self.clients, self.queue
         self.take(group=lambda: read_group(clients, queue["replication_group"]))
-        if not self.known("group", "jobs", "group_metrics"):
+        if not self.known("group", "jobs", "group_metrics", "group_events", "reached"):
             return
         group = self.readings.values["group"]
         self.take(
-            jobs=lambda: read_jobs(clients, queue, self.thresholds, group),
+            jobs=self.ask,
             group_events=lambda: read_group_events(clients, queue["replication_group"]),
             group_metrics=lambda: read_group_metrics(clients, group["members"]),
         )
+
+    def ask(self) -> Json:
+        """The jobs; and, whatever comes of it, how the server was reached."""
+        try:
+            found = read_jobs(self.clients, self.queue, self.thresholds, self.readings.values["group"])
+        except QueueFailed as error:
+            self.readings.values["reached"] = {"word": error.word}
+            raise
+        except OpsError as error:
+            self.readings.unread["reached"] = error.sentence
+            raise
+        self.readings.values["reached"] = {"word": ""}
+        return found
 
     def messages(self) -> None:
         clients, queue = self.clients, self.queue
