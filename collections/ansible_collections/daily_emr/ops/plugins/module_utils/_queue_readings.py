@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 LEAST_LOOK_S = 2.0
 # A minute at the pace of AWS, but never so short that a handful of jobs falls between two looks.
 LEAST_WINDOW_S = 10.0
+# A lock lasts for half a minute; who lost one is seen when the job is done at last.
+LEAST_STALL_S = 20.0
 # Newest failures that are grouped by their class.
 CLASSIFIED = 1000
 _VALUES = 5
@@ -137,6 +139,7 @@ def read_jobs(clients: Clients, queue: Json, thresholds: Json, group: Json) -> J
         "look",
         between_ms=round(between_s * 1000),
         window_ms=round(window_s * 1000),
+        stall_window_ms=round(max(seconds(120), LEAST_STALL_S) * 1000),
         classify=CLASSIFIED,
         limit_s=between_s + 20.0,
     )
