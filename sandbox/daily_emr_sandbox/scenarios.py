@@ -19,9 +19,11 @@ from .faults.database import (
 )
 from .faults.infrastructure import CacheDown, DatabaseDown, SlowDatabase, WedgedTasks, ZoneImpaired
 from .faults.queues import (
+    DownstreamFails,
     DownstreamSlow,
     ExportsConsumerDead,
     ExportsDeadLetters,
+    FailedJobsLeft,
     JobsStalled,
     PoisonJobs,
     QueueBurst,
@@ -96,6 +98,8 @@ FAULTS: tuple[type[Fault], ...] = (
     LatencyWithoutErrors,
     WorkersDatabaseBound,
     DownstreamSlow,
+    DownstreamFails,
+    FailedJobsLeft,
     QueuePaused,
     QueueThrottled,
     QueueMemoryFull,

@@ -39,6 +39,12 @@ PATIENCE = {
         "failover_timeout_s": 2400,
         "storage_timeout_s": 3600,
     },
+    "queue_backlog": {
+        "verify_passes": 3,
+        "verify_timeout_s": 7200,
+        "settle_timeout_s": 3600,
+        "drain_timeout_s": 7200,
+    },
 }
 
 
@@ -179,11 +185,13 @@ def trouble_is_older(sandbox: Sandbox, age: timedelta) -> bool:
 
 
 class Witness:
-    """What changed since it was made, as the sandbox saw it: AWS calls and requests to LaunchDarkly."""
+    """What changed since it was made, as the sandbox saw it: calls of AWS and LaunchDarkly, writes into queues."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
         self._mark, self._flags = sandbox.mark(), len(sandbox.flag_requests())
+        self._writes = 0
+        self._writes = len(self.written())
 
     def mutating(self) -> list[dict[str, Any]]:
         """Everything that may have changed something; a dry run of LaunchDarkly did not."""
@@ -192,7 +200,14 @@ class Witness:
             for request in self._sandbox.flag_requests()[self._flags :]
             if not request["dry_run"]
         ]
-        return [call for call in self._sandbox.calls(self._mark) if call["mutating"]] + patches
+        return [call for call in self._sandbox.calls(self._mark) if call["mutating"]] + patches + self.written()
+
+    def written(self) -> list[dict[str, Any]]:
+        """Write commands into the queues: a change through BullMQ is many of them."""
+        if "queues" not in self._sandbox.description["parts"]:
+            return []
+        writes = self._sandbox.queue_writes(self._writes)
+        return [{"service": "valkey", "operation": write["command"], **write} for write in writes]
 
     def changes(self) -> list[dict[str, Any]]:
         """The same without the bookkeeping of the runbooks: the lease and the journal's mirror, in their own table."""

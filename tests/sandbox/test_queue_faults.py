@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,12 @@ def test_metrics_tell_of_the_nodes_and_of_the_exports(seen: Seen) -> None:
     for queue in ("exports", "exports-dead-letters"):
         name = "ApproximateNumberOfMessagesVisible"
         assert seen.metric("AWS/SQS", name, QueueName=f"{PREFIX}-{queue}") is not None
+    for name in ("NumberOfMessagesSent", "NumberOfMessagesDeleted"):
+        wait_until(partial(counts_exports, seen, name), f"{name} counts")
+
+
+def counts_exports(seen: Seen, name: str) -> bool:
+    return bool(seen.metric("AWS/SQS", name, QueueName=f"{PREFIX}-exports"))
 
 
 def test_workers_leave_no_trace_in_what_witnesses_a_run(seen: Seen) -> None:
@@ -189,6 +196,17 @@ def downstream_slow(seen: Seen) -> None:
     assert seen.length("active") == 4, "all that they may have"
 
 
+def downstream_fails(seen: Seen) -> None:
+    assert seen.length("failed") >= 10
+    assert "GatewayError-503" in seen.classes()
+
+
+def failed_jobs_left(seen: Seen) -> None:
+    assert seen.length("failed") >= 60
+    done = seen.sandbox.queue_ledger()["notifications"]["done"]
+    wait_until(lambda: seen.sandbox.queue_ledger()["notifications"]["done"] > done, "new jobs are done")
+
+
 def dead_letters(seen: Seen) -> None:
     assert seen.messages(f"{PREFIX}-exports-dead-letters") >= 40
 
@@ -209,6 +227,8 @@ SIGNS: dict[str, Callable[[Seen], None]] = {
     "poison_jobs": poisoned,
     "queue_burst": burst,
     "downstream_slow": downstream_slow,
+    "downstream_fails": downstream_fails,
+    "failed_jobs_left": failed_jobs_left,
     "exports_dead_letters": dead_letters,
     "exports_consumer_dead": consumer_dead,
 }

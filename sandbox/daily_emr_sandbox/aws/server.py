@@ -7,6 +7,7 @@ import os
 import secrets
 import socket
 import threading
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -86,6 +87,8 @@ class AwsServer:
         self.queue_group: QueueGroup | None = None
         self.move_tasks: MoveTasks
         """Set by `start`: message move tasks of SQS."""
+        self.sqs_counts: Counter[tuple[str, str]]
+        """Set by `start`: messages sent and deleted so far, by queue and metric."""
         self.token = secrets.token_hex(16)
         """Marks calls of the sandbox itself, and of the tasks that it runs: they are neither logged nor hit by
         faults.

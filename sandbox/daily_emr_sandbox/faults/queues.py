@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -24,7 +25,7 @@ BURST, BURST_RATE = 250, 16.0
 POISONED, POISON_JOB, POISON_TEMPLATE = 40, "lab-result-ready", "lab-result-v2"
 THROTTLE = 1, 2000
 """One job in so many milliseconds."""
-DEAD = 40
+DEAD, REFUSED = 40, 60
 STALLS = 2
 DATABASE_DELAY_S = 3.0
 LEFT_CONNECTIONS = 3
@@ -142,6 +143,37 @@ class DownstreamSlow(QueueFault):
         self.queues.gateway.mend()
 
 
+class DownstreamFails(QueueFault):
+    name = "downstream_fails"
+    summary = "the provider of messages refuses every one of them with 503"
+
+    def break_(self) -> None:
+        self.queues.gateway.fail(HTTPStatus.SERVICE_UNAVAILABLE)
+        self.wait(lambda: self.queues.failed(QUEUE) >= BACKLOG, "jobs failed for good")
+
+    def mend(self) -> None:
+        self.queues.gateway.mend()
+        self.queues.producer.call(QUEUE, "clean", 0, 0, "failed")
+
+
+class FailedJobsLeft(QueueFault):
+    name = "failed_jobs_left"
+    summary = "the provider refused jobs for a while and takes them again; those that failed then are left"
+
+    def break_(self) -> None:
+        missing = REFUSED - self.queues.failed(QUEUE)
+        if missing > 0:
+            self.queues.gateway.fail(HTTPStatus.SERVICE_UNAVAILABLE)
+            try:
+                self.queues.producer.add(QUEUE, missing)
+                self.wait(lambda: self.queues.failed(QUEUE) >= REFUSED, "they failed for good")
+            finally:
+                self.queues.gateway.fail(HTTPStatus.OK)
+
+    def mend(self) -> None:
+        self.queues.producer.call(QUEUE, "clean", 0, 0, "failed")
+
+
 class WorkersDatabaseBound(QueueFault):
     name = "workers_database_bound"
     summary = "reports hold nearly all connections of the database, and the workers wait for it"
@@ -239,12 +271,12 @@ class ExportsDeadLetters(QueueFault):
     def break_(self) -> None:
         missing = DEAD - self.queues.dead_letters()
         if missing > 0:
-            self.queues.gateway.fail_exports(503)
+            self.queues.gateway.fail_exports(HTTPStatus.SERVICE_UNAVAILABLE)
             try:
                 self.queues.exports.add(missing)
                 self.wait(lambda: self.queues.dead_letters() >= DEAD, "they are dead letters")
             finally:
-                self.queues.gateway.fail_exports(200)
+                self.queues.gateway.fail_exports(HTTPStatus.OK)
 
     def mend(self) -> None:
         self.queues.purge_exports()

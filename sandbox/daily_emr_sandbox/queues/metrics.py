@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import psutil
 import valkey
 
+from ..aws.overlays.sqs import DELETED, SENT
 from ..network.metrics import Datum, put
 from ..usage import SAMPLE_S
 
@@ -25,6 +27,8 @@ class QueueMetrics:
     def __init__(self, settings: Settings, aws: AwsServer, store: QueueStore) -> None:
         self._settings, self._aws, self._store = settings, aws, store
         self._processes: dict[int, psutil.Process] = {}
+        self._counted: Counter[tuple[str, str]] = Counter()
+        """Messages sent and deleted that are in the metrics already."""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="queue-metrics", daemon=True)
 
@@ -79,6 +83,10 @@ class QueueMetrics:
                 ),
                 "ApproximateAgeOfOldestMessage": (oldest_s, "Seconds"),
             }
+            for metric in (SENT, DELETED):
+                total = self._aws.sqs_counts[queue.name, metric]
+                values[metric] = (float(total - self._counted[queue.name, metric]), "Count")
+                self._counted[queue.name, metric] = total
             dimensions = {"QueueName": queue.name}
             data += [Datum(metric, dimensions, [value], unit=unit) for metric, (value, unit) in values.items()]
         return data

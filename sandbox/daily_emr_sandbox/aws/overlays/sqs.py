@@ -1,4 +1,4 @@
-"""SQS: message move tasks, and a receive that never waits with the mutex held.
+"""SQS: message move tasks, counts for the metrics, and a receive that never waits with the mutex held.
 
 A task moves messages at its rate from the moment it starts; how far it is gets worked out whenever somebody looks.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 _receive_message = SQSBackend.receive_message
 _get_queue_attributes = SQSBackend.get_queue_attributes
+_send_message = SQSBackend.send_message
+_delete_message = SQSBackend.delete_message
+
+SENT, DELETED = "NumberOfMessagesSent", "NumberOfMessagesDeleted"
 
 MOST_PER_SECOND = 500
 SYSTEM_RATE = 100
@@ -151,6 +156,7 @@ class MoveTasks:
 def install(aws: AwsServer) -> None:
     """Put the overlay on moto's SQS, for this server. Done again, the newest server counts."""
     tasks = aws.move_tasks = MoveTasks()
+    counts = aws.sqs_counts = Counter[tuple[str, str]]()
 
     def start_message_move_task(self: Any) -> ActionResult:
         asked = self.params
@@ -175,8 +181,19 @@ def install(aws: AwsServer) -> None:
         tasks.advance()
         return _get_queue_attributes(self, *names)
 
+    def send_message(self: Any, queue_name: str, *what: Any, **more: Any) -> Any:
+        sent = _send_message(self, queue_name, *what, **more)
+        counts[queue_name, SENT] += 1
+        return sent
+
+    def delete_message(self: Any, queue_name: str, receipt_handle: str) -> None:
+        _delete_message(self, queue_name, receipt_handle)
+        counts[queue_name, DELETED] += 1
+
     SQSResponse.start_message_move_task = start_message_move_task
     SQSResponse.list_message_move_tasks = list_message_move_tasks
     SQSResponse.cancel_message_move_task = cancel_message_move_task
     SQSBackend.receive_message = receive_message
+    SQSBackend.send_message = send_message
+    SQSBackend.delete_message = delete_message
     SQSBackend.get_queue_attributes = get_queue_attributes

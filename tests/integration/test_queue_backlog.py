@@ -1,0 +1,79 @@
+"""Jobs wait or fail: what keeps them is found, and nothing is sent again or scaled that would do harm."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from daily_emr_sandbox.client import Sandbox
+
+from tests.integration.conftest import TIME_FACTOR, Operator
+from tests.integration.rehearsal import Expected, Rows, recording, rehearse
+
+# Its own sandbox: one for all of them.
+pytestmark = pytest.mark.xdist_group("queue_backlog")
+
+FAULTS = {
+    "queue_paused": Expected("paused_and_forgotten", ["queue_state"], changes=0, writes=True),
+    "queue_throttled": Expected("throttle_left_on", ["queue_limit"], changes=0, writes=True),
+    "workers_dead": Expected("workers_disconnected", ["queue_worker_tasks"]),
+    "queue_failover": Expected("workers_idle", ["queue_worker_tasks"], also="workers_disconnected"),
+    "jobs_stalled": Expected("jobs_stalled", ["queue_worker_tasks"]),
+    "poison_jobs": Expected("poison", ["queue_quarantine"], changes=0, writes=True),
+    "queue_burst": Expected("burst", ["queue_worker_count"]),
+    "failed_jobs_left": Expected("failed_jobs_left", ["queue_redrive"], changes=0, writes=True),
+    "downstream_slow": Expected("downstream_slow", words="Do not scale the workers"),
+    "downstream_fails": Expected("dependency_failing", words="Mend what the jobs call"),
+    "workers_database_bound": Expected("database_at_its_limit", words="Do not scale the workers"),
+    "queue_memory_full": Expected("redis_full", words="larger node type"),
+    "exports_consumer_dead": Expected("workers_scaled_down", ["queue_worker_count"]),
+    "exports_dead_letters": Expected("dead_letters", ["sqs_move_task"]),
+}
+
+
+class QueueOperator(Operator):
+    """Somebody who looks after one queue."""
+
+    queue = "notifications"
+
+    def _command(self, inventory: str) -> list[str]:
+        return [*super()._command(inventory), "--limit", self.queue]
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    box = Sandbox(tmp_path_factory.mktemp("queues") / "state")
+    box.up(time_factor=TIME_FACTOR, parts=("queues",))
+    try:
+        yield box
+    finally:
+        box.down()
+
+
+@pytest.fixture(autouse=True)
+def _mended(mended: None) -> None:
+    """Each fault starts from a healthy system."""
+
+
+@pytest.fixture
+def operator(sandbox: Sandbox, tmp_path: Path) -> QueueOperator:
+    return QueueOperator(sandbox, tmp_path / "runs", "queue_backlog")
+
+
+@pytest.fixture(scope="module")
+def recorded() -> Iterator[Rows]:
+    with recording("queue_backlog") as rows:
+        yield rows
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_named_and_mended_or_handed_over(
+    operator: QueueOperator, sandbox: Sandbox, fault: str, recorded: Rows
+) -> None:
+    if fault.startswith("exports_"):
+        operator.queue = "exports"
+    sandbox.break_(fault)
+    rehearse(operator, sandbox, fault, FAULTS[fault], recorded)
+    for counts in sandbox.queue_ledger().values():
+        assert (counts["lost"], counts["twice"]) == (0, 0)
