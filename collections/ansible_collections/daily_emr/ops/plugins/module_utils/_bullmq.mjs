@@ -271,7 +271,7 @@ const STATUS = /\b(?:status(?: code)?|http(?: status)?|code|answered(?: with)?)\
 const DATABASE =
   /too many clients|remaining connection slots|connection terminated|terminating connection|timeout exceeded when trying to connect|deadlock detected|canceling statement|read-only transaction|database system is/i
 const CERTIFICATE = /certificate|CERT_|SSL routines|self-signed/
-const SLOW = /timed? ?out|timeout|aborted/i
+const GONE = /timed? ?out|timeout|aborted|\b(connect|connection|network|socket|dns)\b/i
 
 // Class, status and a hash of where it happened. Nothing of the message or of the stack is kept.
 function failureOf(name, reason, stacktrace) {
@@ -299,7 +299,7 @@ function aboutOf(text, code, kind) {
   if (code === '401' || code === '403') return 'credentials'
   if (code === '429') return 'limit'
   if (code !== null && /^[A-Z5]/.test(code)) return 'dependency'
-  if (code === '408' || (code === null && SLOW.test(text))) return 'dependency'
+  if (code === '408' || (code === null && GONE.test(text))) return 'dependency'
   return code === null ? 'code' : 'validation'
 }
 
