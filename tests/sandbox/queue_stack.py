@@ -51,6 +51,7 @@ class Stack:
         self.url = f"postgresql://emr_application:{DATABASE_PASSWORD}@{address}/emr"
         self.database.grant(self.url)
         self.store.start(WORKER_PASSWORD)
+        self.store.resize("cache.m6g.large")  # thousands of jobs
         self.gateway.start()
         self.gateway.slow(0)
         self.producer.start(WORKER_PASSWORD)

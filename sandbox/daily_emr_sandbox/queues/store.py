@@ -25,7 +25,7 @@ WORKER, RUNBOOK = "emr_worker", "emr_runbook"
 ALLOWED = ("~*", "&*", "+@all", "-@admin", "-@dangerous", "+info", "+role", "+client|list", "+latency|latest")
 """What ElastiCache leaves its users, without what prints keys and arguments or empties a database."""
 MIB = 1024 * 1024
-MEMORY = {"cache.t4g.small": 16 * MIB, "cache.t4g.medium": 32 * MIB, "cache.m6g.large": 64 * MIB}
+MEMORY = {"cache.t4g.small": 24 * MIB, "cache.t4g.medium": 48 * MIB, "cache.m6g.large": 96 * MIB}
 """`maxmemory` by type of node: a hundredth of what ElastiCache gives."""
 NODE_TYPE = "cache.t4g.small"
 FILLER = "bull:monthly-reports:events"

@@ -95,6 +95,14 @@ def test_an_empty_group_is_refused(project: Project, command: Run) -> None:
     assert (code, "The group web of environment staging has no components" in error) == (2, True)
 
 
+@pytest.mark.usefixtures("project")
+def test_a_part_of_the_sandbox_that_is_not_there_is_one_sentence(command: Run) -> None:
+    code, _, error = command("sandbox", "up", "--parts", "queue")
+
+    assert code == 2
+    assert error.strip() == "There is no part 'queue': use queues, claims, telehealth, or core for none of them."
+
+
 def test_a_sandbox_that_does_not_run_is_one_sentence(project: Project, command: Run) -> None:
     (project.root / "inventories" / "staging").rename(project.root / "inventories" / "sandbox")
 
