@@ -16,20 +16,20 @@ from tests.integration.rehearsal import Expected, Rows, recording, rehearse
 pytestmark = pytest.mark.xdist_group("queue_backlog")
 
 EVERY = {
-    "queue_paused": Expected("paused_and_forgotten", ["queue_state"], changes=0, writes=True),
-    "queue_throttled": Expected("throttle_left_on", ["queue_limit"], changes=0, writes=True),
-    "workers_dead": Expected("workers_disconnected", ["queue_worker_tasks"]),
-    "queue_failover": Expected("workers_idle", ["queue_worker_tasks"], also="workers_disconnected"),
-    "jobs_stalled": Expected("jobs_stalled", ["queue_worker_tasks"]),
+    "queue_paused": Expected("paused_and_forgotten", ["queue_state", "await_drain"], changes=0, writes=True),
+    "queue_throttled": Expected("throttle_left_on", ["queue_limit", "await_drain"], changes=0, writes=True),
+    "workers_dead": Expected("workers_disconnected", ["queue_worker_tasks", "await_drain"]),
+    "queue_failover": Expected("workers_idle", ["queue_worker_tasks", "await_drain"], also="workers_disconnected"),
+    "jobs_stalled": Expected("jobs_stalled", ["queue_worker_tasks", "await_drain"]),
     "poison_jobs": Expected("poison", ["queue_quarantine"], changes=0, writes=True),
-    "queue_burst": Expected("burst", ["queue_worker_count"]),
-    "failed_jobs_left": Expected("failed_jobs_left", ["queue_redrive"], changes=0, writes=True),
+    "queue_burst": Expected("burst", ["queue_worker_count", "await_drain"]),
+    "failed_jobs_left": Expected("failed_jobs_left", ["queue_redrive"] * 4, changes=0, writes=True),
     "downstream_slow": Expected("downstream_slow", words="Do not scale the workers"),
     "downstream_fails": Expected("dependency_failing", words="Mend what the jobs call"),
     "workers_database_bound": Expected("database_at_its_limit", words="Do not scale the workers"),
     "queue_memory_full": Expected("redis_full", words="larger node type"),
-    "exports_consumer_dead": Expected("workers_scaled_down", ["queue_worker_count"]),
-    "exports_dead_letters": Expected("dead_letters", ["sqs_move_task"]),
+    "exports_consumer_dead": Expected("workers_scaled_down", ["queue_worker_count", "await_drain"]),
+    "exports_dead_letters": Expected("dead_letters", ["sqs_move_task", "await_drain"]),
 }
 
 
@@ -80,6 +80,7 @@ def test_a_fault_is_named_and_mended_or_handed_over(
     if fault.startswith("exports_"):
         operator.queue = "exports"
     sandbox.break_(fault)
+    sandbox.await_alarm(fault)
     rehearse(operator, sandbox, fault, FAULTS[fault], recorded)
     for counts in sandbox.queue_ledger().values():
         assert (counts["lost"], counts["twice"]) == (0, 0)

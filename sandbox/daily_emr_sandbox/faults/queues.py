@@ -168,6 +168,7 @@ class DownstreamFails(QueueFault):
 class FailedJobsLeft(QueueFault):
     name = "failed_jobs_left"
     summary = "the provider refused jobs for a while and takes them again; those that failed then are left"
+    alarm_min = 12.0
 
     def break_(self) -> None:
         missing = REFUSED - self.queues.failed(QUEUE)
