@@ -45,7 +45,8 @@ PATIENCE = {
         "verify_passes": 3,
         "verify_timeout_s": 7200,
         "settle_timeout_s": 3600,
-        "drain_timeout_s": 7200,
+        "drain_timeout_s": 10800,
+        "slice_timeout_s": 3600,
     },
 }
 

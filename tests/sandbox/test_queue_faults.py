@@ -156,7 +156,7 @@ def workers_dead(seen: Seen) -> None:
 
 
 def failed_over(seen: Seen) -> None:
-    assert "READONLY" in seen.classes()
+    wait_until(lambda: "READONLY" in seen.classes(), "workers log it")
     assert seen.length("active") == 0
     group = f"{PREFIX}-queues"
     events = seen.sandbox.boto("elasticache").describe_events(SourceIdentifier=group, SourceType="replication-group")
@@ -191,7 +191,7 @@ def connections(seen: Seen) -> float | None:
 
 def poisoned(seen: Seen) -> None:
     assert seen.length("failed") >= 40
-    assert "TemplateError" in seen.classes()
+    wait_until(lambda: "TemplateError" in seen.classes(), "workers log it")
 
 
 def burst(seen: Seen) -> None:
@@ -204,7 +204,7 @@ def downstream_slow(seen: Seen) -> None:
 
 def downstream_fails(seen: Seen) -> None:
     assert seen.length("failed") >= 10
-    assert "GatewayError-503" in seen.classes()
+    wait_until(lambda: "GatewayError-503" in seen.classes(), "workers log it")
 
 
 def failed_jobs_left(seen: Seen) -> None:

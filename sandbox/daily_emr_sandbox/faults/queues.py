@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 QUEUE = "notifications"
 """The one that is broken; the others show that trouble of one queue is not trouble of all."""
 BACKLOG = 10
+HELD = WORKERS[QUEUE].desired * WORKERS[QUEUE].concurrency
+"""Jobs that its workers may take before others have to wait."""
 SLOW_S = 8.0
 """The usual is 0.4 s; the gateway's timeout in the handler is 15 s."""
 BURST, BURST_RATE = 250, 16.0
@@ -48,6 +50,10 @@ class QueueFault(Fault):
         self.queues = world.queues
 
     def wait_backlog(self, least: int = BACKLOG) -> None:
+        """Return when so many jobs wait: those that would come in the next seconds come at once."""
+        missing = least - self.queues.waiting(QUEUE)
+        if missing > 0:
+            self.queues.producer.add(QUEUE, missing + HELD)
         self.wait(lambda: self.queues.waiting(QUEUE) >= least, f"{least} jobs wait")
 
 
@@ -149,6 +155,9 @@ class DownstreamFails(QueueFault):
 
     def break_(self) -> None:
         self.queues.gateway.fail(HTTPStatus.SERVICE_UNAVAILABLE)
+        missing = BACKLOG - self.queues.failed(QUEUE)
+        if missing > 0:
+            self.queues.producer.add(QUEUE, missing)
         self.wait(lambda: self.queues.failed(QUEUE) >= BACKLOG, "jobs failed for good")
 
     def mend(self) -> None:
@@ -159,6 +168,7 @@ class DownstreamFails(QueueFault):
 class FailedJobsLeft(QueueFault):
     name = "failed_jobs_left"
     summary = "the provider refused jobs for a while and takes them again; those that failed then are left"
+    alarm_min = 12.0
 
     def break_(self) -> None:
         missing = REFUSED - self.queues.failed(QUEUE)

@@ -135,12 +135,14 @@ def healthy() -> Readings:
             "due": 0,
             "failed_lately": 0,
             "completed_lately": 120,
-            "active": {"sampled": 1, "unlocked": 0, "stalled_before": 0, "ages_ms": [100]},
+            "active": {"sampled": 1, "unlocked": 0, "ages_ms": [100]},
+            "stalled_lately": 0,
             "durations_ms": [400, 420, 380],
             "failures": [],
             "workers": 2,
             "window_s": 60.0,
         },
+        "reached": {"word": ""},
         **_around(2),
     }
     return readings

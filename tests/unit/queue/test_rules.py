@@ -59,7 +59,7 @@ def test_a_healthy_queue_has_no_finding_and_no_unknown(queue: Json) -> None:
 
 def working(*ages_ms: int) -> Json:
     """Jobs that are worked at, for so long."""
-    return {"sampled": len(ages_ms), "unlocked": 0, "stalled_before": 0, "ages_ms": list(ages_ms)}
+    return {"sampled": len(ages_ms), "unlocked": 0, "ages_ms": list(ages_ms)}
 
 
 PASSED = failure(20, "dependency", minutes_ago=6)
@@ -70,6 +70,11 @@ TABLE: dict[str, tuple[list[Spoil], list[Spoil], list[Spoil]]] = {
         [setting("group", {"status": "modifying"})],
         [setting("group", {"status": "snapshotting"})],
         [lost("group")],
+    ),
+    "redis_unreachable": (
+        [setting("reached", {"word": "refused"}), setting("reached", {"word": "loading"})],
+        [],
+        [setting("reached", {"word": "auth"}), lost("reached")],
     ),
     "redis_failed_over": (
         [setting("group_events", {"failovers": ["2026-11-22T01:01:00Z"]})],
@@ -136,7 +141,14 @@ TABLE: dict[str, tuple[list[Spoil], list[Spoil], list[Spoil]]] = {
         [jobs(workers=None), lost("jobs")],
     ),
     "workers_idle": (
-        [together(waiting(9, arrivals=1, completions=0), both(counts={"wait": 9, "active": 0}))],
+        [
+            together(waiting(9, arrivals=1, completions=0), both(counts={"wait": 9, "active": 0})),
+            together(
+                waiting(9, arrivals=1, completions=0),
+                both(counts={"wait": 9, "active": 2}),
+                jobs(active={"sampled": 2, "unlocked": 2, "ages_ms": []}),
+            ),
+        ],
         [
             together(waiting(9, arrivals=1, completions=0), both(counts={"wait": 9, "active": 1})),
             together(waiting(9, arrivals=1, completions=0.1), both(counts={"wait": 9, "active": 0})),
@@ -146,8 +158,8 @@ TABLE: dict[str, tuple[list[Spoil], list[Spoil], list[Spoil]]] = {
         [lost("jobs")],
     ),
     "jobs_stalled": (
-        [jobs(active={"sampled": 4, "unlocked": 1, "stalled_before": 0, "ages_ms": []})],
-        [jobs(active={"sampled": 4, "unlocked": 0, "stalled_before": 1, "ages_ms": []})],
+        [jobs(active={"sampled": 4, "unlocked": 1, "ages_ms": []}), jobs(stalled_lately=2)],
+        [jobs(active={"sampled": 4, "unlocked": 0, "ages_ms": []}), jobs(stalled_lately=1)],
         [lost("jobs")],
     ),
     "jobs_waiting_too_long": ([jobs(oldest_ms=61_000)], [jobs(oldest_ms=60_000), jobs(oldest_ms=None)], [lost("jobs")]),

@@ -52,7 +52,6 @@ function connect(request) {
     enableReadyCheck: false,
     enableOfflineQueue: true,
   })
-  client.on('error', () => {})
   return client
 }
 
@@ -179,6 +178,7 @@ async function look(client, request) {
   ]
   await new Promise((resolve) => setTimeout(resolve, request.between_ms))
   const second = await counters(client, queue)
+  const later = await runningOf(client, queue, await client.lrange(key('active'), 0, SAMPLE - 1))
   const age = (moment) => (moment === null ? null : Math.max(first.at_ms - moment, 0))
   return {
     first,
@@ -187,7 +187,12 @@ async function look(client, request) {
     due,
     failed_lately: failedLately,
     completed_lately: completedLately,
-    active: { sampled: active.length, ...running, ages_ms: running.started.map(age), started: undefined },
+    active: {
+      sampled: active.length,
+      unlocked: Math.max(running.unlocked, later.unlocked),
+      ages_ms: running.started.map(age),
+    },
+    stalled_lately: await stallsOf(client, queue, [...active, ...completed], first.at_ms - request.stall_window_ms),
     durations_ms: done,
     failures,
     workers,
@@ -221,17 +226,22 @@ async function oldestOf(client, queue, ids) {
   return moments.length ? Math.min(...moments) : null
 }
 
-// Active jobs: when each began, how many have lost their lock, and how many were started more than once.
+// Active jobs: when each began, and how many have lost their lock.
 async function runningOf(client, queue, ids) {
   const pipeline = client.pipeline()
   for (const id of ids) pipeline.exists(keyOf(queue, `${id}:lock`))
   const locks = ids.length ? await all(pipeline) : []
-  const fields = await fieldsOf(client, queue, ids, 'processedOn', 'stc')
+  const fields = await fieldsOf(client, queue, ids, 'processedOn')
   return {
     unlocked: locks.filter((there) => there === 0).length,
-    stalled_before: fields.filter(([, stalled]) => Number(stalled ?? 0) > 0).length,
     started: fields.map(([at]) => number(at)).filter((at) => at !== null),
   }
+}
+
+// Jobs that had to be started again because their lock ran out, and are worked at or were done since a moment.
+async function stallsOf(client, queue, ids, since_ms) {
+  const fields = await fieldsOf(client, queue, ids, 'stc', 'finishedOn')
+  return fields.filter(([stalled, ended]) => Number(stalled ?? 0) > 0 && (ended === null || Number(ended) >= since_ms)).length
 }
 
 async function durationsOf(client, queue, ids) {
@@ -261,7 +271,7 @@ const STATUS = /\b(?:status(?: code)?|http(?: status)?|code|answered(?: with)?)\
 const DATABASE =
   /too many clients|remaining connection slots|connection terminated|terminating connection|timeout exceeded when trying to connect|deadlock detected|canceling statement|read-only transaction|database system is/i
 const CERTIFICATE = /certificate|CERT_|SSL routines|self-signed/
-const SLOW = /timed? ?out|timeout|aborted/i
+const GONE = /timed? ?out|timeout|aborted|\b(connect|connection|network|socket|dns)\b/i
 
 // Class, status and a hash of where it happened. Nothing of the message or of the stack is kept.
 function failureOf(name, reason, stacktrace) {
@@ -289,7 +299,7 @@ function aboutOf(text, code, kind) {
   if (code === '401' || code === '403') return 'credentials'
   if (code === '429') return 'limit'
   if (code !== null && /^[A-Z5]/.test(code)) return 'dependency'
-  if (code === '408' || (code === null && SLOW.test(text))) return 'dependency'
+  if (code === '408' || (code === null && GONE.test(text))) return 'dependency'
   return code === null ? 'code' : 'validation'
 }
 
@@ -525,8 +535,15 @@ async function perform(request) {
   const act = reads[request.command] ?? changes[request.command]
   if (!act) throw new Trouble('unknown command')
   const client = connect(request)
+  let heard
+  client.on('error', (error) => {
+    heard = error
+  })
   try {
-    await client.connect()
+    // The promise only says that the connection is closed; why, the event has said.
+    await client.connect().catch((error) => {
+      throw new Trouble(wordOf(heard ?? error))
+    })
     return await act(client, request)
   } finally {
     client.disconnect()

@@ -30,6 +30,7 @@ SYMPTOMS = (
     "workers_missing",
     "redis_in_transition",
     "redis_memory_full",
+    "redis_unreachable",
     "dead_letters_waiting",
 )
 _SUBJECTS = {
@@ -37,6 +38,7 @@ _SUBJECTS = {
     "redis_in_transition": "replication_group",
     "redis_memory_full": "replication_group",
     "redis_cpu_high": "replication_group",
+    "redis_unreachable": "replication_group",
     "redis_failed_over": "replication_group",
     "database_limit": "database",
     "dead_letters_waiting": "dead_letters",

@@ -26,6 +26,11 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._queue_evidence impo
 from ansible_collections.daily_emr.ops.plugins.module_utils._queue_options import BULLMQ
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Json, Readings, plural
 
+# One may come of a worker that was replaced.
+_FEW_STALLS = 2
+# Nobody gets in, or nobody is served.
+_OUT = ("refused", "timeout", "closed", "no such host", "loading", "primary down")
+_OURS = ("auth", "permission denied", "not installed", "error")
 _GROUP_STATES = ("available", "snapshotting")
 _CALL = "bullmq: two looks"
 
@@ -99,6 +104,20 @@ def _server(evidence: QueueEvidence) -> None:
         in_transition,
         expected="a replication group that is available",
         call="elasticache:DescribeReplicationGroups",
+    )
+
+    def unreachable() -> tuple[bool | None, str]:
+        """A login that is refused is ours, and says nothing of the server."""
+        word = read("reached")["word"]
+        return (None if word in _OURS else word in _OUT), word or "it answers"
+
+    evidence.of_kind(
+        BULLMQ,
+        "redis_unreachable",
+        ("reached",),
+        unreachable,
+        expected="a server that answers at its endpoint",
+        call="connect",
     )
 
     def failed_over() -> tuple[bool, str]:
@@ -306,17 +325,20 @@ def _workers(evidence: QueueEvidence) -> None:
         """Connected, with work before them, and they take none."""
         jobs, flow = read("jobs"), evidence.flow
         state = jobs["second"]
-        waits, active = waiting_jobs(state), state["counts"]["active"]
+        # What lost its lock is worked at by nobody.
+        waits, active = waiting_jobs(state), state["counts"]["active"] - jobs["active"]["unlocked"]
         seen = f"{waits} jobs wait, {active} are worked at, {rate(flow.completions)} are done"
         free = not state["paused"] and state["concurrency"] is None and state["rate_max"] is None
-        still = waits > 0 and waiting_jobs(jobs["first"]) > 0 and not active and not flow.completions
+        still = waits > 0 and waiting_jobs(jobs["first"]) > 0 and active <= 0 and not flow.completions
         return bool(free and still and jobs["workers"]), seen
 
     evidence.of_kind(BULLMQ, "workers_idle", ("jobs",), idle, expected="workers that take what waits", call=_CALL)
 
     def stalled() -> tuple[bool, str]:
-        active = read("jobs")["active"]
-        return active["unlocked"] > 0, f"{active['unlocked']} of {active['sampled']} active jobs without their lock"
+        jobs = read("jobs")
+        unlocked, lately = jobs["active"]["unlocked"], jobs["stalled_lately"]
+        seen = f"{unlocked} of {jobs['active']['sampled']} active jobs without their lock, {lately} stalled lately"
+        return unlocked > 0 or lately >= _FEW_STALLS, seen
 
     evidence.of_kind(
         BULLMQ, "jobs_stalled", ("jobs",), stalled, expected="active jobs whose workers hold their locks", call=_CALL

@@ -17,7 +17,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._health_metrics impo
 from ansible_collections.daily_emr.ops.plugins.module_utils._health_readings import read_flags, read_stopped
 from ansible_collections.daily_emr.ops.plugins.module_utils._queue_load import read_load
 from ansible_collections.daily_emr.ops.plugins.module_utils._queue_options import SQS
-from ansible_collections.daily_emr.ops.plugins.module_utils._queue_program import ask, place_of, read_group
+from ansible_collections.daily_emr.ops.plugins.module_utils._queue_program import QueueFailed, ask, place_of, read_group
 from ansible_collections.daily_emr.ops.plugins.module_utils._releases import read_capacity, read_service
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Json, Readings, answered_at, iso
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 LEAST_LOOK_S = 2.0
 # A minute at the pace of AWS, but never so short that a handful of jobs falls between two looks.
 LEAST_WINDOW_S = 10.0
+# A lock lasts for half a minute; who lost one is seen when the job is done at last.
+LEAST_STALL_S = 20.0
 # Newest failures that are grouped by their class.
 CLASSIFIED = 1000
 _VALUES = 5
@@ -71,14 +73,27 @@ class _Look(Chains):
     def jobs(self) -> None:
         clients, queue = self.clients, self.queue
         self.take(group=lambda: read_group(clients, queue["replication_group"]))
-        if not self.known("group", "jobs", "group_metrics"):
+        if not self.known("group", "jobs", "group_metrics", "group_events", "reached"):
             return
         group = self.readings.values["group"]
         self.take(
-            jobs=lambda: read_jobs(clients, queue, self.thresholds, group),
+            jobs=self.ask,
             group_events=lambda: read_group_events(clients, queue["replication_group"]),
             group_metrics=lambda: read_group_metrics(clients, group["members"]),
         )
+
+    def ask(self) -> Json:
+        """The jobs; and, whatever comes of it, how the server was reached."""
+        try:
+            found = read_jobs(self.clients, self.queue, self.thresholds, self.readings.values["group"])
+        except QueueFailed as error:
+            self.readings.values["reached"] = {"word": error.word}
+            raise
+        except OpsError as error:
+            self.readings.unread["reached"] = error.sentence
+            raise
+        self.readings.values["reached"] = {"word": ""}
+        return found
 
     def messages(self) -> None:
         clients, queue = self.clients, self.queue
@@ -124,6 +139,7 @@ def read_jobs(clients: Clients, queue: Json, thresholds: Json, group: Json) -> J
         "look",
         between_ms=round(between_s * 1000),
         window_ms=round(window_s * 1000),
+        stall_window_ms=round(max(seconds(120), LEAST_STALL_S) * 1000),
         classify=CLASSIFIED,
         limit_s=between_s + 20.0,
     )

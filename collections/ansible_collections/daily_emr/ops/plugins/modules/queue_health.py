@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: queue_health
 short_description: Read the health of a queue, its server, its workers and what they lean on
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Looks at a queue of BullMQ or SQS twice and tells its depth by state, the age of the oldest job, how many jobs
     arrive and are done a second, what fails by class, jobs without their lock, workers, switches and limits, and how

@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: queue_limit
 short_description: Set or lift the global concurrency or rate limit of a queue of BullMQ
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Sets how many jobs of a queue run at the same time over all workers, or how many begin a second, by one call of the
     official package. A limit that was set can be lifted again.

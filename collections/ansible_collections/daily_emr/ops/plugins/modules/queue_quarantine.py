@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: queue_quarantine
 short_description: Put the failed jobs of one class aside, or back
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Moves the failed jobs of one class of failure into a queue beside it, C(<queue>-quarantine), which is paused and has
     no workers. What a job holds goes with it, and is shown to nobody.

@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: queue_redrive
 short_description: Send one slice of the failed jobs of a queue of BullMQ again
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Moves the oldest failed jobs of the given classes back to the waiting ones, job by job, a slice at a time.
     C(retryJobs) of the package is not used, because its count is the size of a batch and it moves all.

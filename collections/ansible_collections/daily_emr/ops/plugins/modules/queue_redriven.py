@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: queue_redriven
 short_description: Wait until the jobs of one slice are done, and judge that slice
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Waits, changing nothing, until none of the named jobs waits or is worked at any more, and says how many of them have
     failed again. Other jobs of the queue are not looked at.

@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: queue_settled
 short_description: Wait until a queue has come to rest
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Waits, changing nothing, until the replication group is available, the workers run and are connected, no deployment
     of them is under way, and, with O(drained), the oldest job is younger than its limit again.

@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: queue_state
 short_description: Pause or resume a queue of BullMQ
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Pauses or resumes a queue by one call of the official package, in the version whose key layout the queue has. No key
     is ever written by hand.

@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: queue_verified
 short_description: Prove that a queue works, several times in a row
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Looks at the queue twice each time and passes when no symptom of M(daily_emr.ops.queue_health) is left, jobs are
     done whenever some wait, the oldest one is not older than at the look before, unless it is young, and the database

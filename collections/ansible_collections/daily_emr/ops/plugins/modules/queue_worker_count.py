@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: queue_worker_count
 short_description: Have more workers at a queue, within what their database and provider can take
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Raises the number of tasks of the ECS service of the workers; where it is scaled automatically, its minimum.
   - Refuses more workers than connections of the database are left for, with a fifth of them kept free, while the

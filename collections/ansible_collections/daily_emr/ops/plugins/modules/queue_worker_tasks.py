@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: queue_worker_tasks
 short_description: Have every worker of a queue started after a given time
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Replaces the tasks of the ECS service of the workers by new ones of the same revision when one of them started
     before O(started_after). For workers that run and do not work.

@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: sqs_move_task
 short_description: Move the messages of a dead-letter queue of SQS back, slowly
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Starts a message move task from the dead-letter queue to where its messages came from, always with a rate, or
     cancels the one that runs. Nothing else is ever done to a message, and none is read.

@@ -1,0 +1,194 @@
+"""Changes of workers and of dead letters: check, apply, check again, apply again, and what is refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from tests.unit.changes.world import Json, P, ago
+from tests.unit.queue.conftest import QueueRunner, QueueWorld, Valkey, add
+
+
+@dataclass
+class Case:
+    """A world in which one change is due."""
+
+    module: str
+    operation: str
+    args: Json
+    before: Json
+    after: Json
+    world: Json = field(default_factory=dict)
+    queue: Json = field(default_factory=dict)
+
+
+EXPORTS = {"component": "exports", "name": f"{P}-exports", "kind": "sqs", "dead_letters": f"{P}-exports-dead-letters"}
+EXPORTS |= {"worker_expected": 1, "provider_rate": 0}
+COUNT = Case("queue_worker_count", "UpdateService", {"at_least": 2}, {"workers": 0}, {"workers": 2})
+COUNT.world = {"desired": 0, "tasks": []}
+RECYCLE = Case(
+    "queue_worker_tasks",
+    "UpdateService",
+    {"started_after": f"{ago(minutes=5).isoformat()}"},
+    {"running": 2, "to_replace": ["a", "b"]},
+    {"running": 2, "to_replace": []},
+)
+MOVE = Case(
+    "sqs_move_task",
+    "StartMessageMoveTask",
+    {"rate": 5},
+    {"state": "waiting", "tasks": 0},
+    {"state": "moving", "tasks": 1},
+    queue=EXPORTS,
+)
+SCALED = Case("queue_worker_count", "RegisterScalableTarget", {"at_least": 4}, {"workers": 2}, {"workers": 4})
+SCALED.world = {"scaled": True}
+CASES = {"count": COUNT, "scaled": SCALED, "recycle": RECYCLE, "move": MOVE}
+
+
+def prepare(case: Case, queues: QueueWorld, run: QueueRunner, redis: Valkey) -> None:
+    redis.jobs(5, add(3))
+    for attribute, value in case.world.items():
+        setattr(queues, attribute, value)
+    run.queue |= case.queue
+
+
+@pytest.fixture(params=CASES)
+def case(request: pytest.FixtureRequest, queues: QueueWorld, run: QueueRunner, redis: Valkey) -> Case:
+    found: Case = CASES[request.param]
+    prepare(found, queues, run, redis)
+    return found
+
+
+def arrived(queues: QueueWorld) -> list[str]:
+    return [operation for operation, _params in queues.mutations]
+
+
+def test_check_apply_check_apply(case: Case, queues: QueueWorld, run: QueueRunner) -> None:
+    plan = run(case.module, check=True, **case.args)
+    assert (plan["outcome"], plan["changed"], plan["refusals"]) == ("planned", True, []), plan["msg"]
+    assert (plan["diff"]["before"], plan["diff"]["after"]) == (case.before, case.after)
+    assert plan["prediction"][1].startswith("Depth: ")
+    assert arrived(queues) == []
+
+    done = run(case.module, **case.args)
+    assert (done["outcome"], done["changed"]) == ("ok", True), done["msg"]
+    assert arrived(queues) == [case.operation]
+
+    for check in (True, False):
+        again = run(case.module, check=check, **case.args)
+        assert (again["outcome"], again["changed"]) == ("noop", False), again["msg"]
+    assert arrived(queues) == [case.operation]
+
+
+@pytest.mark.parametrize(("lost", "outcome"), [("after", "ok"), ("before", "unknown")])
+def test_a_lost_reply(case: Case, lost: str, outcome: str, queues: QueueWorld, run: QueueRunner) -> None:
+    queues.lose[case.operation] = lost
+    result = run(case.module, **case.args)
+    assert (result["outcome"], arrived(queues)) == (outcome, [case.operation]), result["msg"]
+
+
+def test_the_undo_undoes(case: Case, queues: QueueWorld, run: QueueRunner) -> None:
+    undo = run(case.module, **case.args)["undo"]
+    if isinstance(undo, str):
+        assert undo.startswith("Nothing to undo")
+        return
+    args = {name: value for name, value in undo["args"].items() if name != "queue"}
+    result = run(undo["module"].removeprefix("daily_emr.ops."), **args)
+    assert result["outcome"] == "ok", result["msg"]
+    assert len(arrived(queues)) == 2
+
+
+@dataclass
+class Refusal:
+    """What keeps a change that is otherwise due from being made, and words of the sentence."""
+
+    case: Case
+    words: str
+    world: Json = field(default_factory=dict)
+    queue: Json = field(default_factory=dict)
+    args: Json = field(default_factory=dict)
+
+
+def metrics(**values: float) -> Json:
+    return {"metrics": {"CPUUtilization": 20.0, "DatabaseConnections": 14.0, **values}}
+
+
+FLOW = {"depth": 250, "arrivals": 16.0, "completions": 25.0, "workers": 2}
+REFUSALS = {
+    "no connections left": Refusal(COUNT, "has 1 to give", metrics(DatabaseConnections=39.0)),
+    "connections at the limit": Refusal(COUNT, "free connections first", metrics(DatabaseConnections=41.0)),
+    "database busy": Refusal(COUNT, "CPU of the database is at 71 %", metrics(CPUUtilization=71.0)),
+    "database down": Refusal(COUNT, "The database is rebooting", {"database": {"status": "rebooting"}}),
+    "database unreadable": Refusal(COUNT, "Unknown is never ok", {"broken": {"GetMetricData"}}),
+    "connections unreadable": Refusal(COUNT, "Unknown is never ok", {"broken": {"DescribeDBParameters"}}),
+    "more than allowed": Refusal(COUNT, "more than the 6", args={"at_least": 7}),
+    "too much for the provider": Refusal(COUNT, "accepts 40", args={"at_least": 4, "flow": FLOW}),
+    "maintenance": Refusal(COUNT, "planned maintenance", {"service_tags": {"maintenance": "INC-9"}}),
+    "above the scaling maximum": Refusal(SCALED, "raise the maximum first", {"maximum": 3}),
+    "to nothing": Refusal(SCALED, "ask for at least 1", args={"at_least": 0, "lower": True}),
+    "not twice": Refusal(RECYCLE, "may not run twice", queue={"idempotent": False}),
+    "long jobs": Refusal(RECYCLE, "a task has 120 s to end", args={"longest_job_s": 121}),
+    "failing over": Refusal(RECYCLE, "wait until it is available", {"group_status": "modifying"}),
+    "group unreadable": Refusal(RECYCLE, "Unknown is never ok", {"broken": {"DescribeReplicationGroups"}}),
+    "nobody there": Refusal(RECYCLE, "bring the count back first", {"tasks": []}),
+    "no rate": Refusal(MOVE, "it is never left out", args={"rate": 0}),
+    "too fast for SQS": Refusal(MOVE, "set 1 to 500", args={"rate": 501}),
+    "too fast for the provider": Refusal(MOVE, "accepts 4 messages", queue={"provider_rate": 4}),
+    "no worker": Refusal(MOVE, "bring the workers back", {"tasks": []}),
+    "not its dead letters": Refusal(MOVE, "names no dead-letter queue", {"redrives": False}),
+    "already moving, faster": Refusal(
+        MOVE,
+        "already runs",
+        {"moves": [{"Status": "RUNNING", "TaskHandle": "h", "MaxNumberOfMessagesPerSecond": 500}]},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_what_is_refused(name: str, queues: QueueWorld, run: QueueRunner, redis: Valkey) -> None:
+    refusal = REFUSALS[name]
+    prepare(refusal.case, queues, run, redis)
+    control = run(refusal.case.module, check=True, **refusal.case.args)
+    assert control["outcome"] == "planned", control["msg"]
+    for attribute, value in refusal.world.items():
+        known = getattr(queues, attribute)
+        setattr(queues, attribute, known | value if isinstance(known, (dict, set)) else value)
+    run.queue |= refusal.queue
+    result = run(refusal.case.module, **{**refusal.case.args, **refusal.args})
+    assert result["outcome"] == "refused", result["msg"]
+    assert refusal.words in " ".join(result["refusals"]), result["refusals"]
+    assert arrived(queues) == []
+
+
+def test_workers_that_were_just_replaced_are_not_replaced_again(
+    queues: QueueWorld, run: QueueRunner, redis: Valkey
+) -> None:
+    prepare(RECYCLE, queues, run, redis)
+    queues.deployed(2, ago(minutes=6), source=2)
+    later = {"started_after": ago(minutes=1).isoformat()}
+    result = run("queue_worker_tasks", **later)
+    assert result["outcome"] == "refused"
+    assert "were replaced" in result["msg"]
+
+
+def test_more_workers_are_told_by_what_they_cost(queues: QueueWorld, run: QueueRunner, redis: Valkey) -> None:
+    prepare(Case("", "", {}, {}, {}), queues, run, redis)
+    flow: dict[str, Any] = {"depth": 250, "arrivals": 16.0, "completions": 10.0, "workers": 2}
+    plan = run("queue_worker_count", check=True, at_least=4, flow={**flow, "connections": 14, "usable_connections": 40})
+    assert plan["prediction"] == [
+        "2 workers now, 4 after it.",
+        "Depth: 250 jobs; arrivals: 16.0/s; completions: 10.0/s now, 20.0/s after it.",
+        "Drain time: never now, 62 s after it.",
+        "Connections of the database: 14 now, 18 after it, of 40 that may be used.",
+        "Rate at the provider: 10.0/s now, 20.0/s after it, of 40/s that the provider accepts.",
+    ]
+
+
+def test_a_queue_of_another_kind_has_no_such_switch(run: QueueRunner, redis: Valkey) -> None:
+    redis.jobs(5, add(1))
+    assert "no dead-letter queue" in run("sqs_move_task", rate=5)["msg"]
+    run.queue |= EXPORTS
+    assert "has no such switch" in run("queue_state", state="running")["msg"]
