@@ -123,6 +123,9 @@ SIGNS = {
     "sha_token_expired": ({"broken_credentials"}, ["promote_key", "recycle_workers"]),
 }
 
+RUNS = ("sha_commits_then_times_out", "sha_key_revoked", "sha_schema_refused", "sha_token_expired")
+"""Those that a whole run answers."""
+
 
 @pytest.mark.parametrize("fault", SIGNS)
 def test_each_fault_is_told_by_its_own_signs(run: Runner, sandbox: Sandbox, fault: str) -> None:
