@@ -193,7 +193,7 @@ class QueueWorkerTasks(QueueChange):
         number = plural(len(before["to_replace"]), "worker")
         return [
             f"{number} are replaced, new ones first; {at_risk} finished or taken over.",
-            *outlook(flow, completions=self.usual_rate(), provider_rate=self.queue["provider_rate"]),
+            *outlook(flow, completions=self.usual_rate(before["running"]), provider_rate=self.queue["provider_rate"]),
         ]
 
     def apply(self, before: Json) -> None:
