@@ -149,7 +149,7 @@ class Scenarios:
         with self._turn:
             if fault.name not in self._broken:
                 self._broken.append(fault.name)
-            if fault.alarm_min:
+            if fault.alarm_min and not fault.part:
                 self._wait_usual()
             fault.break_()
         return {"broken": fault.name, "summary": fault.summary}

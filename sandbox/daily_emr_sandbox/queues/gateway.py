@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 USUAL_S = 0.4
 ARRIVALS_KEPT = 50_000
+TWICE = 2
 
 
 class Gateway:
@@ -26,6 +27,7 @@ class Gateway:
         self._runner: web.AppRunner | None = None
         self.sent: Counter[str] = Counter()
         """How often each reference was sent."""
+        self._repeated: list[str] = []
         self.arrivals: deque[float] = deque(maxlen=ARRIVALS_KEPT)
         """When requests to send arrived, in seconds since the epoch."""
         self.mend()
@@ -55,12 +57,19 @@ class Gateway:
         self.fail(200)
         self.fail_exports(200)
 
+    def note(self, reference: str) -> None:
+        """It was sent."""
+        self.sent[reference] += 1
+        if self.sent[reference] == TWICE:
+            self._repeated.append(reference)
+
     def twice(self, queue: str) -> int:
         """How many jobs of a queue were sent more than once."""
-        return sum(count > 1 and reference.startswith(f"{queue}-") for reference, count in list(self.sent.items()))
+        return sum(reference.startswith(f"{queue}-") for reference in list(self._repeated))
 
     def forget(self) -> None:
         self.sent.clear()
+        self._repeated.clear()
         self.arrivals.clear()
 
     async def _start(self) -> None:
@@ -76,17 +85,17 @@ class Gateway:
         self.arrivals.append(time.time())
         message = await request.json()
         delay_s, status = self.delay_s, self.status
-        await asyncio.sleep(delay_s)
         if status != web.HTTPOk.status_code:
             return web.json_response({"error": "refused"}, status=status)
-        self.sent[message["reference"]] += 1
+        await asyncio.sleep(delay_s)
+        self.note(message["reference"])
         return web.json_response({"sent": True})
 
     async def _store(self, request: web.Request) -> web.Response:
         export, status = await request.json(), self.exports_status
         if status != web.HTTPOk.status_code:
             return web.json_response({"error": "refused"}, status=status)
-        self.sent[export["reference"]] += 1
+        self.note(export["reference"])
         return web.json_response({"stored": True})
 
     async def _look_up(self, request: web.Request) -> web.Response:
