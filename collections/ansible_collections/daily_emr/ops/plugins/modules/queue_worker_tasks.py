@@ -191,8 +191,8 @@ class QueueWorkerTasks(QueueChange):
         active = before["context"].get("queue", {}).get("counts", {}).get("active")
         jobs = "" if active is None else f" ({plural(active, 'job')})"
         return [
-            f"Replaces {plural(len(before['to_replace']), 'worker')}, new ones first; what they work at{jobs} is finished "
-            "or taken over.",
+            f"Replaces {plural(len(before['to_replace']), 'worker')}, new ones first; what they work at{jobs} is "
+            "finished or taken over.",
             *outlook(flow, completions=self.usual_rate(before["running"]), provider_rate=self.queue["provider_rate"]),
         ]
 
