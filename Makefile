@@ -60,8 +60,7 @@ integration: $(READY) prometheus ## Whole runs against the sandbox
 	pytest tests/integration -n $(SANDBOXES) --dist loadgroup --durations 20
 
 molecule: $(READY) ## The runbooks' scenarios, each with the faults that it names
-	@for scenario in $(SCENARIOS); do for fault in $$(cut -d: -f1 molecule/$$scenario/faults); do \
-	  echo "-- $$scenario: $$fault"; FAULT=$$fault molecule test --scenario-name $$scenario || exit 1; done; done
+	@bin/molecule $(SANDBOXES) $(SCENARIOS)
 
 e2e: $(READY) ## The README's command in a clean clone
 	pytest tests/e2e

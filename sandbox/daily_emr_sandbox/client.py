@@ -150,6 +150,19 @@ class Sandbox:
         writes: list[dict[str, Any]] = self._call("GET", f"/queues/writes?since={since}")["writes"]
         return writes
 
+    def claims(self) -> dict[str, Any]:
+        """Claims by state, acknowledged ones that are lost (must be 0), and how many moves the runbooks made."""
+        return self._call("GET", "/claims")
+
+    def sha_ledger(self) -> dict[str, int]:
+        """What the claims API accepted and rejected, and how many claims it accepted twice (must be 0)."""
+        return self._call("GET", "/sha/ledger")
+
+    def sha_requests(self) -> list[dict[str, Any]]:
+        """Requests that the claims API got, oldest first: {at, operation, runbook, status}; 0 was never answered."""
+        requests: list[dict[str, Any]] = self._call("GET", "/sha/requests")["requests"]
+        return requests
+
     def plant(self, value: str) -> None:
         """Put a synthetic patient value where real ones would be: notes and queries."""
         self._call("POST", "/plant", {"value": value})
@@ -171,6 +184,20 @@ class Sandbox:
         """When a flag was last changed, by anyone; None when none was."""
         changed_ms = self._call("GET", "/launchdarkly/log")["changed_ms"]
         return None if changed_ms is None else datetime.fromtimestamp(changed_ms / 1000, UTC)
+
+    def telehealth_sessions(self) -> dict[str, Any]:
+        """What happened to consultations: {started, ended_normally, dropped, moved, running, failed, …}."""
+        return self._call("GET", "/telehealth/sessions")
+
+    def telehealth_requests(self, provider: str) -> list[dict[str, Any]]:
+        """Requests that a telehealth provider got, oldest first, with whose key each came."""
+        requests: list[dict[str, Any]] = self._call("GET", f"/telehealth/requests/{provider}")["requests"]
+        return requests
+
+    def notices(self) -> list[dict[str, Any]]:
+        """What was published to the clinics about their online visits, oldest first."""
+        notices: list[dict[str, Any]] = self._call("GET", "/telehealth/notices")["notices"]
+        return notices
 
     def boto(self, service: str, **options: Any) -> Any:
         """boto3 client of this sandbox, as an operator has it; `options` are those of boto3."""

@@ -11,6 +11,7 @@ import copy
 import json
 import secrets
 import time
+import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
 
 PROJECT = "daily-emr"
 SEMANTIC_PATCH = "domain-model=launchdarkly.semanticpatch"
-KINDS = {"turnFlagOn": True, "turnFlagOff": False}
+TURNS = {"turnFlagOn": True, "turnFlagOff": False}
+SERVE = "updateFallthroughVariationOrRollout"
+KINDS = (*TURNS, SERVE)
 FAULT_KINDS = ("drop_before", "drop_after", "delay", "error")
 DAY_MS = 24 * 3600 * 1000
 SEEDED_FLAGS = {
@@ -34,8 +37,21 @@ SEEDED_FLAGS = {
     "allergy-interlock": (["safety", "route:/api/charts"], True, 90),
     "read-only": (["mode"], False, 200),
     "claims-circuit": (["circuit:claims", "route:/api/claims"], False, 150),
+    "claims-eligibility-cached": (["mode"], False, 150),
+    "claims-submit-queue-only": (["circuit:sha"], False, 150),
     "reports-off": (["shed"], False, 150),
+    "telehealth-audio-only": (["telehealth:running"], False, 150),
+    "telehealth-bitrate-cap": (["telehealth:running"], False, 150),
+    "telehealth-bookings-by-phone": (["telehealth:bookings"], False, 150),
+    "telehealth-media-region": (["telehealth:new-sessions"], True, 120),
+    "telehealth-provider": (["telehealth:new-sessions"], True, 120),
+    "telehealth-relay-only": (["telehealth:new-sessions"], False, 150),
 }
+VARIATIONS: dict[str, tuple[str, ...]] = {
+    "telehealth-media-region": ("af-south-1", "eu-west-1"),
+    "telehealth-provider": ("primary", "secondary"),
+}
+"""Of flags that are not boolean. They serve the first one, on or off."""
 
 
 def now_ms() -> int:
@@ -51,12 +67,40 @@ class Flag:
     on: bool
     changed_ms: int
     version: int = 1
+    variations: tuple[Any, ...] = (True, False)
+    fallthrough: int = 0
+    """The variation that is served while the flag is on; targets and rules are not here."""
+
+    @classmethod
+    def seeded(cls, key: str) -> Flag:
+        tags, on, days = SEEDED_FLAGS[key]
+        return cls(key, tags, on, now_ms() - days * DAY_MS, variations=VARIATIONS.get(key, (True, False)))
+
+    @property
+    def is_boolean(self) -> bool:
+        return self.key not in VARIATIONS
+
+    @property
+    def off_variation(self) -> int:
+        return 1 if self.is_boolean else 0
+
+    @property
+    def value(self) -> Any:
+        """What the SDK gives."""
+        return self.variations[self.fallthrough if self.on else self.off_variation]
+
+    def variation_id(self, number: int) -> str:
+        return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{PROJECT}/{self.key}/{number}"))
 
     def as_json(self, environment: str) -> dict[str, Any]:
         return {
             "key": self.key,
             "name": self.key.replace("-", " ").capitalize(),
-            "kind": "boolean",
+            "kind": "boolean" if self.is_boolean else "multivariate",
+            "variations": [
+                {"_id": self.variation_id(number), "value": value, "name": str(value).lower()}
+                for number, value in enumerate(self.variations)
+            ],
             "tags": self.tags,
             "_version": self.version,
             "archived": False,
@@ -66,7 +110,10 @@ class Flag:
                     "lastModified": self.changed_ms,
                     "version": self.version,
                     "archived": False,
-                    "offVariation": 1,  # of true, false
+                    "fallthrough": {"variation": self.fallthrough},
+                    "offVariation": self.off_variation,
+                    "targets": [],
+                    "rules": [],
                 }
             },
         }
@@ -107,10 +154,7 @@ class LaunchDarkly:
 
     def __init__(self, settings: Settings, loop: LoopThread) -> None:
         self._settings, self._loop = settings, loop
-        now = now_ms()
-        self._book = Book(
-            {key: Flag(key, tags, on, now - days * DAY_MS) for key, (tags, on, days) in SEEDED_FLAGS.items()}
-        )
+        self._book = Book({key: Flag.seeded(key) for key in SEEDED_FLAGS})
         self._token = f"api-{secrets.token_hex(16)}"
         self._runner: web.AppRunner | None = None
 
@@ -130,13 +174,20 @@ class LaunchDarkly:
 
     def turn(self, key: str, *, on: bool, by: str) -> None:
         """Change a flag as a colleague does in the web page: in the audit log, not in the log of requests."""
-        self._change(self._book.flags[key], on=on, by=by, comment="")
+        flag = self._book.flags[key]
+        self._change(flag, on=on, fallthrough=flag.fallthrough, by=by, comment="")
+
+    def restore(self, *keys: str) -> None:
+        """Make flags what they were at the beginning, as if nobody had changed them since."""
+        for key in keys:
+            self._book.flags[key] = Flag.seeded(key)
+        self._book.audit = [entry for entry in self._book.audit if entry["name"] not in keys]
 
     def require_approval(self, required: bool) -> None:
         self._book.approval_required = required
 
     def log(self) -> list[dict[str, Any]]:
-        """Mutating requests, oldest first: {seq, at, flag, instructions, dry_run, status, fault}."""
+        """Mutating requests, oldest first: {seq, at, flag, instructions, value, dry_run, status, fault}."""
         return list(self._book.log)
 
     def changed_ms(self) -> int | None:
@@ -186,7 +237,10 @@ class LaunchDarkly:
         return answer
 
     async def _poll(self, _request: web.Request) -> web.Response:
-        flags = {key: {"key": key, "on": flag.on, "version": flag.version} for key, flag in self._book.flags.items()}
+        flags = {
+            key: {"key": key, "on": flag.on, "version": flag.version, "value": flag.value}
+            for key, flag in self._book.flags.items()
+        }
         return web.json_response({"flags": flags})
 
     async def _list_flags(self, request: web.Request) -> web.Response:
@@ -212,6 +266,7 @@ class LaunchDarkly:
             "at": now_ms(),
             "flag": request.match_info["key"],
             "instructions": [],
+            "value": None,  # what would be served, or is
             "dry_run": dry_run,
             "status": None,
             "fault": fault.kind if fault else None,
@@ -237,36 +292,48 @@ class LaunchDarkly:
             raise Refusal(400, "invalid_request", f"Content-Type must contain {SEMANTIC_PATCH}")
         try:
             body = json.loads(await request.read())
-            kinds = entry["instructions"] = [instruction["kind"] for instruction in body["instructions"]]
+            instructions = list(body["instructions"])
+            kinds = entry["instructions"] = [instruction["kind"] for instruction in instructions]
             comment = str(body.get("comment") or "")
         except (ValueError, KeyError, TypeError) as error:
             raise Refusal(400, "invalid_request", "The body is not a semantic patch") from error
         if not kinds or not set(kinds) <= set(KINDS):
-            raise Refusal(400, "invalid_request", f"Only {' and '.join(KINDS)} are supported here")
+            raise Refusal(400, "invalid_request", f"Only {', '.join(KINDS)} are supported here")
         environment = self._environment(request, body.get("environmentKey"))
         flag = self._flag(request)
         if self._book.approval_required:
             raise Refusal(405, "method_not_allowed", "Approval is required to make this request")
-        if dry_run:
-            flag = copy.copy(flag)
-        for kind in kinds:
-            if dry_run:
-                flag.on = KINDS[kind]
+        wanted = copy.copy(flag)
+        for instruction in instructions:
+            if instruction["kind"] == SERVE:
+                wanted.fallthrough = self._variation(flag, instruction)
             else:
-                self._change(flag, on=KINDS[kind], by="runbooks", comment=comment)
+                wanted.on = TURNS[instruction["kind"]]
+        entry["value"] = wanted.value
+        if dry_run:
+            return web.json_response(wanted.as_json(environment))
+        self._change(flag, on=wanted.on, fallthrough=wanted.fallthrough, by="runbooks", comment=comment)
         return web.json_response(flag.as_json(environment))
 
-    def _change(self, flag: Flag, *, on: bool, by: str, comment: str) -> None:
-        if flag.on == on:
+    @staticmethod
+    def _variation(flag: Flag, instruction: dict[str, Any]) -> int:
+        known = {flag.variation_id(number): number for number in range(len(flag.variations))}
+        if instruction.get("variationId") not in known:
+            raise Refusal(400, "invalid_request", "variationId must be one of the flag; no rollouts here")
+        return known[instruction["variationId"]]
+
+    def _change(self, flag: Flag, *, on: bool, fallthrough: int, by: str, comment: str) -> None:
+        if (flag.on, flag.fallthrough) == (on, fallthrough):
             return
-        flag.on, flag.version, flag.changed_ms = on, flag.version + 1, now_ms()
+        verb = f"turned {'on' if on else 'off'} the flag" if flag.on != on else "updated the default rule of the flag"
+        flag.on, flag.fallthrough, flag.version, flag.changed_ms = on, fallthrough, flag.version + 1, now_ms()
         self._book.audit.append(
             {
                 "_id": secrets.token_hex(12),
                 "date": flag.changed_ms,
                 "kind": "flag",
                 "name": flag.key,
-                "titleVerb": f"turned {'on' if on else 'off'} the flag",
+                "titleVerb": verb,
                 "comment": comment,
                 "member": {"_id": by},
                 "target": {

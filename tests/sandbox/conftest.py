@@ -25,6 +25,17 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
         box.down()
 
 
+@pytest.fixture(scope="session")
+def claims_sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """The same, with queues and claims."""
+    box = Sandbox(tmp_path_factory.mktemp("claims_sandbox") / "state")
+    box.up(time_factor=TIME_FACTOR, parts=("claims",))
+    try:
+        yield box
+    finally:
+        box.down()
+
+
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """Addresses for parts that run without a daemon."""

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,10 @@ from daily_emr_sandbox.valkey import Cache
 URL = "postgresql://emr:right-password@database:5432/emr"
 PASSWORD = "session-password"
 NOTE = "Wanjiku-Canary-29481733"
+CLAIM = {
+    "facility": "FID-27-104211-1", "encounter": "one", "type": "claim", "class": "rest", "days": 30,
+    "patient": NOTE, "diagnosis": "1A00", "intervention": "SHA-08-004",
+}  # fmt: skip
 
 
 @dataclass
@@ -82,6 +87,10 @@ class Task:
             f"{self.base}/api/charts", json.dumps(chart).encode(), headers={"Idempotency-Key": key}
         )
         return self._send(request, 10)
+
+    def claim(self, **claim: Any) -> tuple[int, dict[str, Any]]:
+        """Give a claim to the application."""
+        return self._send(urllib.request.Request(f"{self.base}/api/claims", json.dumps(CLAIM | claim).encode()), 10)
 
     def lines(self) -> list[dict[str, Any]]:
         """The log of its requests."""
@@ -356,6 +365,49 @@ def test_a_slow_claims_service_is_given_up(task: Task, parts: Parts) -> None:
     assert 1500 <= late["dependency_ms"] < 2000
     assert slow["dependency"] == "claims"
     assert (failed["dependency"], failed["error"]) == ("claims", "ClaimsFailed")
+
+
+def test_a_claim_is_saved_once_and_answered_without_its_content(task: Task, parts: Parts) -> None:
+    status, answer = task.claim()
+
+    assert (status, answer["status"]) == (202, "saved, will be sent")
+    assert task.claim() == (status, answer), "entered again it is the same claim"
+    assert states(parts) == {answer["claim"]: "ready"}
+    assert NOTE not in json.dumps(answer) + task.log.read_text()
+
+
+@pytest.mark.parametrize("broken", [{"class": "urgent"}, {"type": "bill"}, {"days": "soon"}, {"facility": None}])
+def test_what_is_no_claim_is_refused(task: Task, broken: dict[str, Any]) -> None:
+    assert task.claim(**broken) == (400, {"error": "not a claim"})
+
+
+def test_with_the_circuit_open_a_claim_is_saved_for_later(task: Task, parts: Parts) -> None:
+    def saved() -> bool:
+        identifier = task.claim(encounter=uuid.uuid4().hex)[1]["claim"]
+        return states(parts)[identifier] == "deferred"
+
+    parts.flags.turn("claims-submit-queue-only", on=True, by="test")
+    try:
+        wait_until(saved, "claims are saved for later")
+    finally:
+        parts.flags.turn("claims-submit-queue-only", on=False, by="test")
+
+
+def test_eligibility_from_the_cache_asks_nobody_and_says_so(task: Task, parts: Parts) -> None:
+    unverified = (200, {"eligible": None, "status": "unverified"})
+    parts.claims.fail(503)
+    parts.flags.turn("claims-eligibility-cached", on=True, by="test")
+    try:
+        wait_until(lambda: task.ask("/api/claims/eligibility", "facility-1", "POST") == unverified, "nobody is asked")
+    finally:
+        parts.flags.turn("claims-eligibility-cached", on=False, by="test")
+        parts.claims.mend()
+
+
+def states(parts: Parts) -> dict[str, str]:
+    """State of every claim, by identifier."""
+    with parts.database.primary.connect() as session:
+        return dict(session.execute("SELECT identifier, state FROM claims").fetchall())
 
 
 def test_metrics_count_what_users_asked(task: Task) -> None:

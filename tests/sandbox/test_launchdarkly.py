@@ -100,6 +100,43 @@ def test_turning_a_flag_changes_it_once_and_leaves_a_trace(operator: Operator, s
     assert [(entry["instructions"], entry["status"]) for entry in service.log()] == [(["turnFlagOn"], 200)] * 2
 
 
+def test_a_flag_of_several_variations_serves_the_one_that_it_was_told(
+    operator: Operator, service: LaunchDarkly, settings: Settings
+) -> None:
+    path = "/api/v2/flags/daily-emr/telehealth-provider"
+    flag = operator.send("GET", path)[1]
+    ids = {variation["value"]: variation["_id"] for variation in flag["variations"]}
+
+    def serve(variation: str, query: str = "") -> tuple[int, dict[str, Any]]:
+        instruction = {"kind": "updateFallthroughVariationOrRollout", "variationId": variation}
+        return operator.send("PATCH", path + query, {"environmentKey": "sandbox", "instructions": [instruction]})
+
+    def served() -> str:
+        with urllib.request.urlopen(f"{settings.launchdarkly_url}/sdk/latest-all", timeout=10) as answer:
+            return json.load(answer)["flags"]["telehealth-provider"]["value"]
+
+    before = now_ms() - 1
+    assert (flag["kind"], set(ids), served()) == ("multivariate", {"primary", "secondary"}, "primary")
+    status, preview = serve(ids["secondary"], "?dryRun=true")
+    assert (status, preview["environments"]["sandbox"]["fallthrough"]) == (200, {"variation": 1})
+    assert served() == "primary"
+    status, changed = serve(ids["secondary"])
+    assert (status, changed["environments"]["sandbox"]["on"]) == (200, True)
+    assert changed["environments"]["sandbox"]["lastModified"] > before
+    assert served() == "secondary"
+    assert serve("another")[0] == 400
+    assert served() == "secondary"
+    assert [(entry["value"], entry["dry_run"], entry["status"]) for entry in service.log()] == [
+        ("secondary", True, 200),
+        ("secondary", False, 200),
+        (None, False, 400),
+    ]
+    service.restore("telehealth-provider")
+    restored = operator.send("GET", path)[1]["environments"]["sandbox"]
+    assert (served(), restored["lastModified"] < before) == ("primary", True)
+    assert operator.send("GET", f"/api/v2/auditlog?after={before}")[1]["items"] == []
+
+
 def test_a_dry_run_shows_the_flag_as_it_would_be(operator: Operator, service: LaunchDarkly) -> None:
     status, preview = operator.turn("turnFlagOn", "?dryRun=true")
 

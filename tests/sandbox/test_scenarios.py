@@ -18,12 +18,14 @@ from daily_emr_sandbox.scenarios import ALIASES, FAULTS
 from daily_emr_sandbox.settings import TASK_PORT
 
 from tests.integration import test_app_outage as app_outage
+from tests.integration import test_claims_api_outage as claims_api_outage
 from tests.integration import test_database_failover as database_failover
 from tests.integration import test_error_spike as error_spike
 from tests.sandbox.spike_signs import SPIKE_SIGNS, Logs
 
 from .test_database_faults import NAMES
 from .test_queue_faults import SIGNS as QUEUE_SIGNS
+from .test_telehealth import SIGNS as TELEHEALTH_SIGNS
 
 CHART = "/api/charts/probe"
 CLUSTER, WEB = "daily-emr-sandbox", "daily-emr-sandbox-web"
@@ -108,8 +110,10 @@ SIGNS: dict[str, Callable[[Seen], None]] = {
 
 
 def test_every_fault_has_its_signs_or_a_whole_run() -> None:
-    rehearsed = {*app_outage.FAULTS, *error_spike.FAULTS, *database_failover.FAULTS}
-    shown = {ALIASES.get(name, name) for name in {*SIGNS, *NAMES, *QUEUE_SIGNS, *rehearsed}}
+    claims = {*claims_api_outage.SIGNS, *claims_api_outage.RUNS}
+    rehearsed = {*app_outage.FAULTS, *error_spike.FAULTS, *database_failover.FAULTS, *claims}
+    signs = {*SIGNS, *NAMES, *QUEUE_SIGNS, *TELEHEALTH_SIGNS}
+    shown = {ALIASES.get(name, name) for name in signs | rehearsed}
     assert shown == {fault.name for fault in FAULTS}
 
 

@@ -9,6 +9,9 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
+import psycopg
+
+from . import database
 from .database import Session
 from .journal import dependency
 from .pool import Pool
@@ -77,6 +80,21 @@ def eligibility(charts: Pool[Session], tenant: str, claims_url: str, cut_off: Ca
         return 504, {"error": "claims timed out"}
     except (OSError, http.client.HTTPException, ValueError, KeyError, ClaimsFailed):
         return 502, {"error": "claims unavailable"}
+
+
+def save_claim(charts: Pool[Session], body: bytes, *, queue_only: bool) -> Answer:
+    """Keep a claim in the outbox. It is never sent from here: care does not wait for the insurer.
+
+    queue_only: whether the circuit breaker of submissions is open.
+    """
+    try:
+        claim = json.loads(body)
+        content = {name: claim[name] for name in ("patient", "diagnosis", "intervention")}
+        with charts.connection() as session:
+            identifier = database.save_claim(session, claim, content, "deferred" if queue_only else "ready")
+    except (ValueError, KeyError, TypeError, psycopg.errors.IntegrityError):
+        return 400, {"error": "not a claim"}
+    return 202, {"claim": identifier, "status": "saved, will be sent"}
 
 
 def _ask_claims(url: str) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import psycopg
+from psycopg.types.json import Jsonb
 
 CONNECT_TIMEOUT_S = 5
 Session = psycopg.Connection[tuple[Any, ...]]
@@ -70,6 +71,25 @@ def read_chart(session: Session, chart_id: str, tenant: str) -> Chart | None:
         (tenant, chart_id),
     ).fetchone()
     return None if row is None else Chart(row[0], row[1], row[2].isoformat(), row[3])
+
+
+def save_claim(session: Session, claim: dict[str, Any], content: dict[str, Any], state: str) -> str:
+    """Insert a claim and return its identifier; the same one a second time inserts nothing."""
+    [(identifier,)] = session.execute(
+        "INSERT INTO claims (payer, facility, encounter, claim_type, class, deadline, content, state)"
+        " VALUES ('SHA', %s, %s, %s, %s, now() + make_interval(days => %s), %s, %s)"
+        " ON CONFLICT (identifier) DO UPDATE SET identifier = excluded.identifier RETURNING identifier",
+        (
+            claim["facility"],
+            claim["encounter"],
+            claim["type"],
+            claim["class"],
+            int(claim["days"]),
+            Jsonb(content),
+            state,
+        ),
+    ).fetchall()
+    return str(identifier)
 
 
 def write_chart(session: Session, tenant: str, note: str, key: str) -> str:

@@ -29,6 +29,7 @@ ROUTES = {
     "/api/charts",
     "/api/charts/:id",
     "/api/appointments",
+    "/api/claims",
     "/api/claims/eligibility",
     "/api/reports",
 }

@@ -36,6 +36,8 @@ CHART = re.compile(rf"{CHARTS}/[^/]+")
 NEW_CHART_VIEW = "new-chart-view"
 READ_ONLY = "read-only"
 CLAIMS_CIRCUIT = "claims-circuit"
+ELIGIBILITY_CACHED = "claims-eligibility-cached"
+CLAIMS_QUEUE_ONLY = "claims-submit-queue-only"
 RETRY_AFTER_S = 60
 BODY_LIMIT = 64 * 1024
 
@@ -74,7 +76,7 @@ class Application:
             ("POST", "/api/claims/eligibility"): partial(
                 clinic.eligibility,
                 claims_url=environ.get("CLAIMS_URL", ""),
-                cut_off=lambda: self.flags.is_on(CLAIMS_CIRCUIT),
+                cut_off=lambda: self.flags.is_on(CLAIMS_CIRCUIT) or self.flags.is_on(ELIGIBILITY_CACHED),
             ),
         }
         self._checks = {
@@ -95,12 +97,14 @@ class Application:
                 return path, self._ready()
             case "GET", "/version":
                 return path, (200, self.version)
-            case "POST", "/api/charts" if self.flags.is_on(READ_ONLY):
+            case "POST", ("/api/charts" | "/api/claims") if self.flags.is_on(READ_ONLY):
                 return path, (503, {"error": READ_ONLY})
             case "GET", "/login":
                 return path, self._guarded(self._log_in)
             case "POST", "/api/charts":
                 return path, self._guarded(partial(self._write, headers.get("Idempotency-Key", ""), body))
+            case "POST", "/api/claims":
+                return path, self._guarded(partial(self._save_claim, body))
             case "GET", _ if CHART.fullmatch(path):
                 chart_id = path.rsplit("/", 1)[1]
                 return f"{CHARTS}/:id", self._guarded(partial(self._read, chart_id, headers))
@@ -173,6 +177,10 @@ class Application:
         self._check_session("")
         with self.charts.connection() as session:
             return 201, {"id": database.write_chart(session, tenant, note, key)}
+
+    def _save_claim(self, body: bytes) -> Answer:
+        self._check_session("")
+        return clinic.save_claim(self.charts, body, queue_only=self.flags.is_on(CLAIMS_QUEUE_ONLY))
 
 
 class DefectError(Exception):

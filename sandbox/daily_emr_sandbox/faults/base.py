@@ -26,6 +26,8 @@ class Fault(ABC):
     """Of the sandbox that it breaks, where that is an optional one."""
     alarm_min: ClassVar[float] = 0.0
     """AWS minutes after which an alarm rings, where only the metrics of the traffic show it."""
+    against_usual: ClassVar[bool] = True
+    """Whether that alarm compares with what the traffic of users usually is."""
 
     def __init__(self, world: World) -> None:
         self.world = world

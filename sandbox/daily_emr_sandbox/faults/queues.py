@@ -168,7 +168,7 @@ class DownstreamFails(QueueFault):
 class FailedJobsLeft(QueueFault):
     name = "failed_jobs_left"
     summary = "the provider refused jobs for a while and takes them again; those that failed then are left"
-    alarm_min = 12.0
+    alarm_min, against_usual = 12.0, False
 
     def break_(self) -> None:
         missing = REFUSED - self.queues.failed(QUEUE)

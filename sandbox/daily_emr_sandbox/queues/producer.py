@@ -11,6 +11,7 @@ import threading
 import urllib.error
 import urllib.request
 import uuid
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,6 +59,8 @@ class Producer:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
+        self.rates = dict(RATES)
+        """Jobs per second when nothing is wrong."""
 
     def start(self, password: str) -> None:
         """Start it, and wait until it answers."""
@@ -87,8 +90,17 @@ class Producer:
 
     def usual(self) -> None:
         """Jobs come as they do when nothing is wrong."""
-        for queue, rate in RATES.items():
+        for queue, rate in self.rates.items():
             self.produce(queue, rate)
+
+    def stop_usual(self, queue: str) -> None:
+        """Somebody else makes the jobs of this queue, with `enqueue`."""
+        self.rates[queue] = 0.0
+        self.produce(queue, 0.0)
+
+    def enqueue(self, queue: str, name: str, jobs: Sequence[dict[str, Any]]) -> bool:
+        """Jobs with these data, which have their business key as `key`; whether all were acknowledged."""
+        return int(self._call("/enqueue", queue=queue, name=name, jobs=list(jobs))["added"]) == len(jobs)
 
     def produce(self, queue: str, rate: float, **what: str) -> None:
         """From now on so many jobs per second; `job` and `template` where they are not to be the usual ones."""

@@ -56,6 +56,8 @@ class QueueSeed:
         image = self._image()
         for queue in WORKERS:
             variables = {"DATABASE_URL": database_secret} | ({"QUEUE_PASSWORD": password} if queue in BULLMQ else {})
+            if queue == "claims" and "claims" in self._settings.parts:
+                variables["SHA_API_KEY"] = self._claims_key()
             self._service(queue, image, network, variables)
 
     def _listed(self, key: str = "key", value: str = "value", **more: str) -> list[dict[str, str]]:
@@ -64,6 +66,14 @@ class QueueSeed:
     def _secret(self) -> str:
         arn: str = self._aws.boto("secretsmanager").create_secret(
             Name=self._settings.queue_secret, SecretString=secrets.token_hex(16), Tags=self._listed("Key", "Value")
+        )["ARN"]
+        return arn
+
+    def _claims_key(self) -> str:
+        """Our key at the claims API; the stand-in accepts what stands here when it starts."""
+        key = {"key": self._settings.sha_facility, "secret": secrets.token_urlsafe(24)}
+        arn: str = self._aws.boto("secretsmanager").create_secret(
+            Name=self._settings.sha_secret, SecretString=json.dumps(key), Tags=self._listed("Key", "Value")
         )["ARN"]
         return arn
 

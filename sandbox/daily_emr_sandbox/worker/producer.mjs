@@ -6,6 +6,7 @@
 //   GET  /acknowledged       {queue: {id: business key}}
 //   POST /produce            {queue, rate, job?, template?}: jobs per second from now on; 0 is none
 //   POST /add                {queue, count, job?, template?}: so many at once; answers when they are acknowledged
+//   POST /enqueue            {queue, name, jobs}: jobs with these data, of which `key` is the business key
 //   POST /call               {queue, method, arguments}: one method of the official Queue, for faults and mending
 //   POST /plant              {value}: the synthetic patient value that stands in every job from now on
 //   POST /forget             {}: the books begin anew
@@ -108,6 +109,9 @@ const routes = {
     }
     return { added }
   },
+  'POST /enqueue': async ({ queue, name, jobs }) => ({
+    added: await add(queue, jobs.map((data) => ({ name, data, opts: ATTEMPTS }))),
+  }),
   'POST /call': async ({ queue, method, arguments: given = [] }) => {
     const result = await opened[queue].queue[method](...given)
     return { result: typeof result === 'object' && result !== null ? {} : (result ?? null) }

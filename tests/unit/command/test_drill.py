@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from daily_emr_runbooks.drill import Users, compare, show_summary
+from daily_emr_runbooks.drill import Consultations, Users, compare, show_summary
 from daily_emr_runbooks.outcome import Verdict
 
 BROKEN_AT = datetime(2026, 11, 23, 21, 0, 0, tzinfo=UTC)
@@ -69,8 +69,26 @@ def test_counts_are_those_of_the_drill_alone_and_lost_writes_are_all() -> None:
 def test_the_summary_never_calls_an_outage_over_that_is_not(users: Users, words: list[str]) -> None:
     output = io.StringIO()
 
-    show_summary(Console(file=output, width=200), Verdict("unknown", "Look.", 7), users)
+    show_summary(Console(file=output, width=200), Verdict("unknown", "Look.", 7), users, Consultations(0, 0))
 
     for word in words:
         assert word in output.getvalue()
     assert ("answered again" in output.getvalue()) == (users.recovered_after_s is not None and users.errors > 0)
+
+
+@pytest.mark.parametrize(
+    ("patients", "words"),
+    [
+        (Consultations(12, 0), "consultations: 12 could not be joined; of those that ran, 0 dropped"),
+        (Consultations(0, 1), "consultations: 0 could not be joined; of those that ran, 1 dropped"),
+    ],
+)
+def test_the_summary_tells_of_consultations_that_suffered(patients: Consultations, words: str) -> None:
+    output, quiet = io.StringIO(), io.StringIO()
+    users, verdict = Users(0.0, 0.0, 60, 0, 20, 0), Verdict("succeeded", "Done.", 0)
+
+    show_summary(Console(file=output, width=200), verdict, users, patients)
+    show_summary(Console(file=quiet, width=200), verdict, users, Consultations(0, 0))
+
+    assert words in output.getvalue()
+    assert "consultations" not in quiet.getvalue()

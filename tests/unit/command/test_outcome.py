@@ -89,6 +89,32 @@ def test_a_record_that_contradicts_itself_is_unknown(tmp_path: Path, change: dic
     assert verdict(tmp_path, ended(), RECORD | change) == ("unknown", 7)
 
 
+LOOKED_AT = RECORD["steps"][0] | {"outcome": "planned", "name": "roll_back_release: service/web would be changed."}
+
+
+@pytest.mark.parametrize(
+    ("then", "outcome"),
+    [
+        ({}, "succeeded"),
+        ({"target": "service/other"}, "unknown"),
+        ({"step": "stop_task"}, "unknown"),
+        ({"outcome": "noop"}, "unknown"),
+    ],
+    ids=str,
+)
+def test_a_step_that_was_only_looked_at_has_to_be_done_later(
+    tmp_path: Path, then: dict[str, Any], outcome: str
+) -> None:
+    """As a failover, whose preconditions are read before writes are stopped."""
+    (done,) = RECORD["steps"]
+    assert verdict(tmp_path, ended(), RECORD | {"steps": [LOOKED_AT, done | then]})[0] == outcome
+
+
+def test_a_step_that_was_done_before_it_was_looked_at_says_nothing(tmp_path: Path) -> None:
+    (done,) = RECORD["steps"]
+    assert verdict(tmp_path, ended(), RECORD | {"steps": [done, LOOKED_AT]})[0] == "unknown"
+
+
 def test_a_component_without_a_record_is_not_success(tmp_path: Path) -> None:
     assert verdict(tmp_path, ended(), planned=("emr-web", "emr-other")) == ("unknown", 7)
 

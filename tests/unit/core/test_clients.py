@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import threading
 from pathlib import Path
@@ -318,3 +319,28 @@ def test_the_fingerprint_is_read_as_botocore_models_it(monkeypatch: pytest.Monke
     monkeypatch.setattr(clients, "_create", stubbed)
 
     assert clients.prove().operator == "otieno"
+
+
+def test_the_value_of_a_secret_is_used_and_never_shown(clients: Clients) -> None:
+    clients.write("secretsmanager", "CreateSecret").create_secret(Name="emr/key", SecretString="canary-of-a-key")
+
+    found = clients.secret_value("emr/key", stage="AWSCURRENT")
+
+    assert found.reveal() == "canary-of-a-key"
+    shown = [repr(found), str(found), f"{found}", f"{found!r}", json.dumps({"key": found}, default=str), repr([found])]
+    assert not [text for text in shown if "canary" in text]
+    assert clients.sent == ["secretsmanager:CreateSecret"], "to read a value changes nothing"
+
+
+def test_a_value_that_is_not_there_is_a_call_that_failed(clients: Clients) -> None:
+    with pytest.raises(CallFailed, match="ResourceNotFoundException"):
+        clients.secret_value("emr/none", stage="AWSPENDING")
+
+
+def test_the_value_of_a_secret_is_not_read_before_the_guard_has_agreed(clients: Clients, wire: Wire) -> None:
+    clients.environment = dataclasses.replace(clients.environment, account_id="999999999999")
+
+    with pytest.raises(Refused, match="account"):
+        clients.secret_value("emr/key", stage="AWSCURRENT")
+
+    assert wire.count("GetSecretValue") == 0

@@ -11,7 +11,7 @@ from typing import Any
 
 OVERLAYS = (
     "autoscaling", "cloudtrail", "cloudwatch", "dynamodb", "ecr", "elasticache", "logs", "rds", "secretsmanager",
-    "sqs", "wafv2",
+    "sns", "sqs", "wafv2",
 )  # fmt: skip
 
 

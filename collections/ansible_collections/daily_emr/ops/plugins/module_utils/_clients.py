@@ -52,6 +52,26 @@ NOT_A_READ = re.compile(
 AWS_HOST = re.compile(r"[a-z0-9.-]+\.(amazonaws\.com|api\.aws)")
 
 
+# The one read of a secret, by a client that can do nothing else.
+SECRET_VALUE = "GetSecretValue"  # noqa: S105  # the name of an operation
+
+
+class Secret:
+    """The value of a secret, in memory only: whatever shows, prints or serialises it gets three stars."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        return "***"
+
+    def reveal(self) -> str:
+        """The value, for the request that it goes into and for nothing else."""
+        return self._text
+
+
 @dataclass(frozen=True)
 class Identity:
     """Who calls, proven by STS and by the fingerprint of the environment."""
@@ -107,6 +127,13 @@ class Clients:
             if name in self.sent:
                 raise Refused(f"{name} was already sent: it is never sent twice.")
             self.sent.append(name)
+
+    def secret_value(self, name: str, *, stage: str) -> Secret:
+        """The value of a secret in a stage, to try it out. Never part of a result, an error or a journal."""
+        client = self._create("secretsmanager", attempts=READ_ATTEMPTS)
+        client.meta.events.register_first("provide-client-params.*.*", self._only_secret_value)
+        with calling(f"secretsmanager:{SECRET_VALUE}"):
+            return Secret(str(client.get_secret_value(SecretId=name, VersionStage=stage)["SecretString"]))
 
     def prove(self) -> Identity:
         """Prove account, role, region and environment, with two concurrent calls; later answers come from memory."""
@@ -176,6 +203,11 @@ class Clients:
         name = model.name
         if not READ_OPERATION.fullmatch(name) or NOT_A_READ.fullmatch(name) or params.get("WithDecryption"):
             raise Refused(f"{name} is not a read, so the client for reads did not send it.")
+        self.prove()
+
+    def _only_secret_value(self, model: Any, **_event: Any) -> None:
+        if model.name != SECRET_VALUE:
+            raise Refused(f"{model.name} was not declared: this client only reads the value of a secret.")
         self.prove()
 
     def _only_declared(self, gate: _Once, model: Any, **_event: Any) -> None:

@@ -28,12 +28,19 @@ if TYPE_CHECKING:
     from ansible_collections.daily_emr.ops.plugins.module_utils._environment import Environment
 
 TOKEN_VARIABLE = "LAUNCHDARKLY_ACCESS_TOKEN"  # noqa: S105  # the name of a variable, not a token
+TURN_ON: Json = {"kind": "turnFlagOn"}
+TURN_OFF: Json = {"kind": "turnFlagOff"}
 _SEMANTIC_PATCH = "application/json; domain-model=launchdarkly.semanticpatch"
 _TIMEOUT_S = 10
 _NOT_FOUND, _APPROVAL_REQUIRED = 404, 405
 _PAGE = 100  # the most a list of flags gives
 _AUDIT_PAGE = 20  # the most a list of audit entries gives
 _AUDIT_PAGES = 10
+
+
+def serving(variation: str) -> Json:
+    """The instruction that a flag, as long as it is on, serves the variation of this id to everybody."""
+    return {"kind": "updateFallthroughVariationOrRollout", "variationId": variation}
 
 
 class _NoRedirects(HTTPRedirectHandler):
@@ -107,18 +114,18 @@ class LaunchDarkly:
             if name.startswith(resource)
         ]
 
-    def needs_approval(self, key: str, kind: str) -> bool:
+    def needs_approval(self, key: str, instruction: Json) -> bool:
         """Preview the change (nothing is changed). True when the environment wants an approval for it."""
-        patch, expected = self._patch(kind, "preview"), (_APPROVAL_REQUIRED,)
+        patch, expected = self._patch(instruction, "preview"), (_APPROVAL_REQUIRED,)
         status, _preview, _stamp = self._send("PreviewFeatureFlag", key, {"dryRun": "true"}, patch, expected)
         return status == _APPROVAL_REQUIRED
 
-    def turn(self, key: str, kind: str, comment: str) -> None:
-        """Send the change, once. kind: turnFlagOn or turnFlagOff."""
-        self._send("PatchFeatureFlag", key, {}, self._patch(kind, comment))
+    def change(self, key: str, instruction: Json, comment: str) -> None:
+        """Send the change, once. instruction: one of a semantic patch, such as TURN_ON, TURN_OFF or serving()."""
+        self._send("PatchFeatureFlag", key, {}, self._patch(instruction, comment))
 
-    def _patch(self, kind: str, comment: str) -> Json:
-        return {"environmentKey": self.environment, "comment": comment, "instructions": [{"kind": kind}]}
+    def _patch(self, instruction: Json, comment: str) -> Json:
+        return {"environmentKey": self.environment, "comment": comment, "instructions": [instruction]}
 
     def _send(
         self,

@@ -101,7 +101,8 @@ def _after_changes(lines: Lines, done: Lines, failure: str, decision: Mapping[st
     verified = last([line for line in lines if line["seq"] > done[-1]["seq"]], "verified")
     changed = _named(done, StepOutcome.OK)
     if verified.get("verified") and not failure:
-        return RunOutcome.SUCCEEDED, f"{changed} was done, and it is healthy again."
+        # A verification whose goal is less than health says so itself.
+        return RunOutcome.SUCCEEDED, f"{changed} was done, and {verified.get('reached') or 'it is healthy again'}."
     why = failure or str(verified.get("sentence") or "") or "it was not verified."
     state = "it is not healthy" if verified.get("verified") is False else "whether it is healthy is not known"
     # What the second round decided and did not do is what the next person has to know.

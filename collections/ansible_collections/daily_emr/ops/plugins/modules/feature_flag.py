@@ -101,7 +101,11 @@ target:
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
-from ansible_collections.daily_emr.ops.plugins.module_utils._launchdarkly import LaunchDarkly
+from ansible_collections.daily_emr.ops.plugins.module_utils._launchdarkly import (
+    TURN_OFF,
+    TURN_ON,
+    LaunchDarkly,
+)
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import change_entry, run_module
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import (
     SERVICE_OPTION,
@@ -145,8 +149,8 @@ class FeatureFlag(WebServiceChange):
         return LaunchDarkly(self.clients.environment, self.service["feature_flags"])
 
     @property
-    def _kind(self) -> str:
-        return "turnFlagOff" if self.params["state"] == "off" else "turnFlagOn"
+    def _instruction(self) -> Json:
+        return TURN_OFF if self.params["state"] == "off" else TURN_ON
 
     def observe(self) -> Json:
         provider, key = self._provider, self.params["flag"]
@@ -157,7 +161,7 @@ class FeatureFlag(WebServiceChange):
             return {"on": None, "context": {"unread": readings.unread}}
         here = found["flag"]["environments"][provider.environment]
         if here["on"] is not self.wanted({})["on"]:
-            readings.take(approval_rule=lambda: provider.needs_approval(key, self._kind))
+            readings.take(approval_rule=lambda: provider.needs_approval(key, self._instruction))
         context = {
             "tags": sorted(found["flag"].get("tags", [])),
             "archived": found["flag"].get("archived", False),
@@ -224,7 +228,7 @@ class FeatureFlag(WebServiceChange):
 
     def apply(self, before: Json) -> None:
         incident = (self.params.get("incident") or {}).get("id", "")
-        self._provider.turn(self.params["flag"], self._kind, f"{incident} {self.name}".strip())
+        self._provider.change(self.params["flag"], self._instruction, f"{incident} {self.name}".strip())
 
     def inverse(self, before: Json) -> Json | str:
         if before["on"] is None:

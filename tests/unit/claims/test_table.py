@@ -1,0 +1,79 @@
+"""The decision table of claims_api_outage and the observations belong together: no dead row, no unknown word."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.daily_emr.ops.plugins.module_utils._claims_findings import SYMPTOMS, observe
+from ansible_collections.daily_emr.ops.plugins.module_utils._decision import Status, decide
+from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Readings
+
+from tests.unit.claims.conftest import THRESHOLDS
+
+ROOT = Path(__file__).resolve().parents[3]
+TABLE = yaml.safe_load((ROOT / "roles/claims_api_outage/vars/causes.yml").read_text())["claims_api_outage_causes"]
+NAMES = [
+    item["name"] for item in observe(Readings(), {"component": "sha"}, THRESHOLDS, "2026-11-22T01:30:00Z").observations
+]
+
+
+def observed(*findings: str, unknown: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": name,
+            "status": Status.FINDING if name in findings else Status.UNKNOWN if name in unknown else Status.OK,
+        }
+        for name in NAMES
+    ]
+
+
+def test_every_observation_is_unknown_when_nothing_was_read() -> None:
+    assert len(NAMES) == len(set(NAMES))
+    assert set(SYMPTOMS) <= set(NAMES)
+
+
+def test_the_table_uses_no_word_that_nobody_observes() -> None:
+    words = set()
+    for row in TABLE:
+        for entry in [*row["supported_by"], *row["contradicted_by"]]:
+            words |= {entry} if isinstance(entry, str) else set(entry)
+    assert words <= set(NAMES)
+
+
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: row["cause"])
+def test_every_row_is_reached(row: dict[str, Any]) -> None:
+    groups = [[entry] if isinstance(entry, str) else entry for entry in row["supported_by"]]
+    more = {"held": ("api_down",)}.get(row["cause"], ())
+    causes = {decide(TABLE, observed(*findings, *more), False).cause for findings in itertools.product(*groups)}
+    assert causes == {row["cause"]}
+
+
+@pytest.mark.parametrize("symptom", SYMPTOMS)
+def test_no_symptom_is_left_without_a_word(symptom: str) -> None:
+    assert decide(TABLE, observed(symptom), False).cause
+
+
+@pytest.mark.parametrize("bad", [name for name in SYMPTOMS if name.startswith(("api", "submissions", "unknown"))])
+def test_claims_are_sent_again_only_when_nothing_speaks_against_it(bad: str) -> None:
+    assert decide(TABLE, observed("claims_held"), False).mitigations == ["redrive"]
+    assert "redrive" not in decide(TABLE, observed("claims_held", bad), False).mitigations
+    assert "redrive" not in decide(TABLE, observed("claims_held", unknown=(bad,)), False).mitigations
+
+
+def test_nothing_but_a_redrive_ever_sends() -> None:
+    assert [row["cause"] for row in TABLE if "redrive" in row["mitigations"]] == ["payer_back"]
+
+
+def test_a_refused_key_or_claim_never_leads_to_the_answers_of_an_outage() -> None:
+    for findings in (("credentials_refused",), ("submissions_unauthorized",), ("submissions_rejected",)):
+        assert "hold_claims" not in decide(TABLE, observed(*findings), False).mitigations
+
+
+def test_a_payer_that_is_down_leaves_what_is_behind_it_unknown_and_is_named_all_the_same() -> None:
+    behind = ("credentials_refused", "throttled_here", "read_slow", "clock_skewed")
+    decision = decide(TABLE, observed("api_down", "submissions_failing", unknown=behind), False)
+    assert (decision.cause, decision.mitigations) == ("payer_down", ["hold_claims"])

@@ -1,0 +1,411 @@
+"""The changes of telehealth: check, apply, check again, apply again; lost replies; each refusal next to its control."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible_collections.daily_emr.ops.plugins.modules.telehealth_notice import TEXT
+from ansible_collections.daily_emr.ops.plugins.modules.telehealth_setting import ENTRY
+
+from tests.unit.changes.world import Json
+
+from .conftest import Spoil, Telehealth
+
+SETTING, NOTICE = "telehealth_setting", "telehealth_notice"
+
+
+def nothing(_telehealth: Telehealth) -> None:
+    """The change is due as it is."""
+
+
+def both_down(telehealth: Telehealth) -> None:
+    telehealth.down()
+
+
+def far_is_near(telehealth: Telehealth) -> None:
+    """The other region is nearer than the one that sessions are relayed in."""
+    telehealth.primary.relay.delay_s = 0.05
+
+
+def back_is_due(telehealth: Telehealth) -> None:
+    telehealth.flags.of("provider")["fallthrough"]["variation"] = 1
+
+
+@dataclass
+class Case:
+    """Telehealth in which one setting is to be changed."""
+
+    setting: str
+    value: str
+    before: str
+    instruction: Json
+    prepare: Spoil = nothing
+
+    @property
+    def args(self) -> Json:
+        return {"setting": self.setting, "value": self.value}
+
+    @property
+    def key(self) -> str:
+        return f"telehealth-{self.setting.replace('_', '-')}"
+
+
+def serves(key: str, number: int) -> Json:
+    return {"kind": "updateFallthroughVariationOrRollout", "variationId": f"{key}-{number}"}
+
+
+ON, OFF = {"kind": "turnFlagOn"}, {"kind": "turnFlagOff"}
+SWITCH = Case("provider", "secondary", "primary", serves("telehealth-provider", 1))
+BACK = Case("provider", "primary", "secondary", serves("telehealth-provider", 0), back_is_due)
+REGION = Case("media_region", "eu-west-1", "af-south-1", serves("telehealth-media-region", 1), far_is_near)
+RELAY, AUDIO, BITRATE = (Case(name, "on", "off", ON) for name in ("relay_only", "audio_only", "bitrate_cap"))
+PHONE = Case("bookings_by_phone", "on", "off", ON, both_down)
+CASES = [SWITCH, BACK, REGION, RELAY, AUDIO, BITRATE, PHONE]
+
+
+@pytest.fixture(params=CASES, ids=lambda case: f"{case.setting}={case.value}")
+def case(request: pytest.FixtureRequest) -> Case:
+    found: Case = request.param
+    return found
+
+
+def arrived(telehealth: Telehealth) -> list[Json]:
+    return [instruction for patch in telehealth.flags.patches for instruction in patch["instructions"]]
+
+
+def test_check_apply_check_apply(case: Case, telehealth: Telehealth) -> None:
+    case.prepare(telehealth)
+    plan = telehealth.run(SETTING, check=True, **case.args)
+    assert plan["outcome"] == "planned", plan["msg"]
+    assert plan["diff"] == {"before": {"value": case.before}, "after": {"value": case.value}}
+    assert plan["prediction"]
+    assert (telehealth.flags.previews, arrived(telehealth)) == (1, [])
+
+    done = telehealth.run(SETTING, **case.args)
+    assert done["outcome"] == "ok", done["msg"]
+    assert done["target"] == f"flag/daily-emr/sandbox/{case.key}"
+    assert arrived(telehealth) == [case.instruction]
+    assert telehealth.flags.patches[0]["comment"] == "INC-1 telehealth_setting"
+
+    undo: Any = done["undo"]
+    assert undo["module"] == "daily_emr.ops.telehealth_setting"
+    spec = {name: ENTRY.argument_spec[name] for name in undo["args"]}
+    assert ArgumentSpecValidator(spec).validate(undo["args"]).error_messages == []
+    assert (undo["args"]["setting"], undo["args"]["value"]) == (case.setting, case.before)
+
+    for check in (True, False):
+        assert telehealth.run(SETTING, check=check, **case.args)["outcome"] == "noop"
+    assert (len(arrived(telehealth)), telehealth.sent()) == (1, [])
+
+
+def test_a_switch_makes_no_room_and_gives_its_relay_back(telehealth: Telehealth) -> None:
+    """What a plan asks leaves nothing behind."""
+    telehealth.run(SETTING, check=True, **SWITCH.args)
+    for provider in (telehealth.primary, telehealth.secondary):
+        assert provider.sent("POST") == ["/v1/tokens"]
+        assert provider.relay.freed.wait(2)
+
+
+@pytest.mark.parametrize("case", [SWITCH, AUDIO, PHONE], ids=lambda case: case.setting)
+@pytest.mark.parametrize(("lost", "outcome"), [("after", "ok"), ("before", "unknown")])
+def test_lost_reply(lost: str, outcome: str, case: Case, telehealth: Telehealth) -> None:
+    case.prepare(telehealth)
+    telehealth.flags.lose = lost
+    assert telehealth.run(SETTING, **case.args)["outcome"] == outcome
+    assert len(telehealth.flags.patches) == 1
+
+
+@pytest.mark.parametrize("case", [RELAY, AUDIO, BITRATE], ids=lambda case: case.setting)
+def test_the_undo_puts_a_switch_back(case: Case, telehealth: Telehealth) -> None:
+    undo: Any = telehealth.run(SETTING, **case.args)["undo"]
+    done = telehealth.run(SETTING, setting=undo["args"]["setting"], value=undo["args"]["value"])
+    assert (done["outcome"], arrived(telehealth)) == ("ok", [ON, OFF])
+
+
+def test_a_switch_is_not_undone_within_the_hour(telehealth: Telehealth) -> None:
+    """Not even by its own inverse: it would flap."""
+    assert telehealth.run(SETTING, **SWITCH.args)["outcome"] == "ok"
+    back = telehealth.run(SETTING, **BACK.args)
+    assert back["outcome"] == "refused"
+    assert "not again within 60 min" in back["refusals"][0]
+    assert len(telehealth.flags.patches) == 1
+
+
+@pytest.mark.parametrize(("aws_minutes", "outcome"), [(59, "refused"), (61, "planned")])
+@pytest.mark.parametrize("time_factor", [1.0, 20.0])
+def test_the_hour_passes_at_the_pace_of_the_environment(
+    aws_minutes: int, outcome: str, time_factor: float, telehealth: Telehealth
+) -> None:
+    telehealth.run.environment["time_factor"] = time_factor
+    telehealth.flags.of("provider", hours=aws_minutes / 60 / time_factor)
+    result = telehealth.run.plan(SETTING, SWITCH.args)
+    assert result["outcome"] == outcome, result["msg"]
+    if outcome == "refused":
+        assert result["refusals"] == [
+            f"The provider was switched {aws_minutes} min ago, and not again within 60 min, because it would flap: "
+            "wait, or book visits by phone."
+        ]
+
+
+def test_consultations_stay_where_they_run(telehealth: Telehealth) -> None:
+    predicted = telehealth.run.plan(SETTING, SWITCH.args)["prediction"]
+    assert predicted[1] == "The 14 consultations that run at primary stay there until they end."
+    telehealth.down("primary")
+    predicted = telehealth.run.plan(SETTING, SWITCH.args)["prediction"]
+    assert predicted[1] == "The 11 consultations that run at primary stay there until they end."
+    telehealth.world.running = {}
+    predicted = telehealth.run.plan(SETTING, SWITCH.args)["prediction"]
+    assert predicted[1].startswith("How many consultations run at primary could not be read; all of them stay there")
+
+
+@dataclass
+class Refusal:
+    """What makes a change that would be planned one that is refused, and by which words."""
+
+    case: Case
+    words: str
+    spoil: Spoil
+    key: str = field(default="")
+
+
+def of(name: str, **more: Any) -> Spoil:
+    """Something about a provider's answers."""
+    return lambda telehealth: [telehealth.provider(name).body(what, **body) for what, body in more["answers"].items()]
+
+
+def answering(name: str, what: str, status: int) -> Spoil:
+    return lambda telehealth: telehealth.provider(name).answers.update({what: (status, {})})
+
+
+def here(name: str, **more: Any) -> Spoil:
+    """Something about a flag in this environment."""
+    return lambda telehealth: telehealth.flags.flags[f"telehealth-{name.replace('_', '-')}"]["environments"][
+        "sandbox"
+    ].update(more)
+
+
+def flagged(name: str, **more: Any) -> Spoil:
+    return lambda telehealth: telehealth.flags.flags[f"telehealth-{name.replace('_', '-')}"].update(more)
+
+
+def bot(name: str, minutes: int, *bad: int) -> Spoil:
+    return lambda telehealth: telehealth.world.bot.update({name: (minutes, set(bad))})
+
+
+def broken(operation: str) -> Spoil:
+    return lambda telehealth: telehealth.world.broken.add(operation)
+
+
+def no_key(telehealth: Telehealth) -> None:
+    (telehealth.run.folder / "telehealth_keys").write_text("{}")
+
+
+def silent(name: str, *ways: str) -> Spoil:
+    return lambda telehealth: telehealth.provider(name).relay.silent.update(ways)
+
+
+def unapproved(telehealth: Telehealth) -> None:
+    telehealth.settings["providers"]["secondary"]["processor_approved"] = False
+
+
+def well_again(name: str) -> Spoil:
+    def spoil(telehealth: Telehealth) -> None:
+        from .servers import Provider
+
+        fresh = Provider()
+        provider = telehealth.provider(name)
+        provider.answers = fresh.answers
+        ice = provider.answers["POST /v1/tokens"][1]["ice"]
+        ice |= {"host": provider.relay.host, "port": provider.relay.port}
+        fresh.close()
+
+    return spoil
+
+
+REFUSALS = [
+    # The provider that gets new sessions must be well in this very read.
+    (SWITCH, "The secondary provider is not well (status: 503", answering("secondary", "GET /v1/status", 503)),
+    (SWITCH, "token: 401", answering("secondary", "POST /v1/tokens", 401)),
+    (SWITCH, "token: 429", answering("secondary", "POST /v1/tokens", 429)),
+    (SWITCH, "100 of 100 used", of("secondary", answers={"GET /v1/status": {"quota": {"used": 100, "limit": 100}}})),
+    (
+        SWITCH,
+        "it says itself that it is in an outage",
+        of("secondary", answers={"GET /v1/status": {"status": "outage"}}),
+    ),
+    (SWITCH, "no relay: udp: timeout", silent("secondary", "udp", "tcp")),
+    (SWITCH, "Could not read the secondary provider", no_key),
+    (SWITCH, "The application itself cannot use the secondary provider (the bot could not", bot("secondary", 70, 0)),
+    (SWITCH, "the bot has not joined lately", bot("secondary", -1)),
+    (SWITCH, "Could not read the samples of the bot", broken("GetMetricData")),
+    (SWITCH, "not approved as a processor of data", unapproved),
+    (SWITCH, "running consultations could be moved or dropped", flagged("provider", tags=["telehealth"])),
+    (SWITCH, "telehealth-provider is archived", flagged("provider", archived=True)),
+    (SWITCH, "serves some another value than others", here("provider", rules=[{"id": "county"}])),
+    (SWITCH, "serves some another value than others", here("provider", fallthrough={"rollout": {}})),
+    (SWITCH, "telehealth-provider is off", here("provider", on=False)),
+    (
+        SWITCH,
+        "wants an approval for changes in sandbox",
+        lambda telehealth: setattr(telehealth.flags, "approval", True),
+    ),
+    # Back, only after a healthy hour.
+    (BACK, "was not well for 60 min (the bot could not join 59 min ago)", bot("primary", 70, 59)),
+    (BACK, "was not well for 60 min (the bot did not look for 3", bot("primary", 25)),
+    (BACK, "The primary provider is not well", answering("primary", "POST /v1/tokens", 500)),
+    (RELAY, "has no relay over TCP (tcp: timeout", silent("primary", "tcp")),
+    (
+        RELAY,
+        "91 of 100 of the quota of primary are used",
+        of("primary", answers={"GET /v1/status": {"quota": {"used": 91, "limit": 100}}}),
+    ),
+    (RELAY, "running consultations could be moved or dropped", flagged("relay_only", tags=["telehealth:running"])),
+    (REGION, "leave the region as it is", lambda telehealth: setattr(telehealth.primary.far, "delay_s", 0.15)),
+    (REGION, "No relay of primary answers in eu-west-1", lambda telehealth: telehealth.primary.far.silent.add("udp")),
+    (AUDIO, "has no tag telehealth:running, so nobody knows", flagged("audio_only", tags=[])),
+    (PHONE, "The secondary provider is well: let new sessions go there", well_again("secondary")),
+    (PHONE, "The primary provider is well: let new sessions go there", well_again("primary")),
+    (PHONE, "No clinic lead has agreed", lambda telehealth: telehealth.settings.update(clinic_lead="")),
+]
+
+
+@pytest.mark.parametrize(("case", "words", "spoil"), REFUSALS, ids=[row[1] for row in REFUSALS])
+def test_a_refusal_and_its_control(case: Case, words: str, spoil: Spoil, telehealth: Telehealth) -> None:
+    case.prepare(telehealth)
+    control = telehealth.run.plan(SETTING, case.args)
+    assert control["outcome"] == "planned", control["msg"]
+
+    spoil(telehealth)
+    for check in (True, False):
+        result = telehealth.run(SETTING, check=check, **case.args)
+        assert result["outcome"] == "refused", result["msg"]
+        assert any(words in text for text in result["refusals"]), result["refusals"]
+    assert (arrived(telehealth), telehealth.sent()) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (
+            {"setting": "provider", "value": "tertiary"},
+            "provider has no value tertiary: use one of primary, secondary.",
+        ),
+        ({"setting": "relay_only", "value": "yes"}, "relay_only has no value yes: use one of off, on."),
+        (
+            {"setting": "media_region", "value": "us-east-1"},
+            "has no variation us-east-1: use one of af-south-1, eu-west-1.",
+        ),
+    ],
+)
+def test_a_value_that_there_is_not_is_refused(args: Json, words: str, telehealth: Telehealth) -> None:
+    result = telehealth.run(SETTING, **args)
+    assert result["outcome"] == "refused"
+    assert words in result["refusals"][0]
+    assert arrived(telehealth) == []
+
+
+def test_a_flag_that_is_not_there_is_no_change(telehealth: Telehealth) -> None:
+    del telehealth.flags.flags["telehealth-provider"]
+    result = telehealth.run(SETTING, **SWITCH.args)
+    assert (result["outcome"], arrived(telehealth)) == ("failed", [])
+    assert "LaunchDarkly has no flag telehealth-provider in sandbox" in result["msg"]
+
+
+def test_online_again_only_when_a_provider_is_well(telehealth: Telehealth) -> None:
+    telehealth.flags.of("bookings_by_phone")["on"] = True
+    args = {"setting": "bookings_by_phone", "value": "off"}
+    assert telehealth.run.plan(SETTING, args)["outcome"] == "planned"
+    telehealth.down()
+    result = telehealth.run.plan(SETTING, args)
+    assert result["refusals"] == ["Neither provider is well, so visits could not be held online: leave it on."]
+
+
+# The notice.
+
+PRICE = {"price_usd": 0.1}
+
+
+@pytest.fixture
+def by_phone(telehealth: Telehealth) -> Telehealth:
+    """Nobody can be seen online, and visits are booked by phone."""
+    telehealth.down()
+    telehealth.flags.of("bookings_by_phone")["on"] = True
+    return telehealth
+
+
+def test_the_notice_check_send_check_send(by_phone: Telehealth) -> None:
+    plan = by_phone.run.plan(NOTICE, PRICE)
+    assert (plan["outcome"], plan["diff"]) == ("planned", {"before": {"sent": False}, "after": {"sent": True}})
+    assert plan["prediction"] == ["4 messages, which cost up to 0.40 USD of the 97.00 USD that are left of this month."]
+
+    done = by_phone.run(NOTICE, **PRICE)
+    assert done["outcome"] == "ok", done["msg"]
+    ((operation, sent),) = by_phone.sent()
+    assert (operation, sent["Message"]) == ("Publish", TEXT)
+    assert done["undo"].startswith("A message that was sent cannot be called back")
+
+    by_phone.world.published = 1
+    for check in (True, False):
+        assert by_phone.run(NOTICE, check=check, **PRICE)["outcome"] == "noop"
+    assert len(by_phone.sent()) == 1
+
+
+def test_the_notice_is_one_text_message_that_says_nothing_of_anybody() -> None:
+    assert len(TEXT) <= 160
+    assert TEXT.isascii()
+    assert not any(letter.isdigit() for letter in TEXT)
+
+
+@pytest.mark.parametrize("lost", ["before", "after"])
+def test_a_notice_whose_reply_is_lost_is_not_sent_again(lost: str, by_phone: Telehealth) -> None:
+    """SNS counts minutes late, so that nobody can tell; the next run sees the count."""
+    by_phone.world.lose["Publish"] = lost
+    assert by_phone.run(NOTICE, **PRICE)["outcome"] == "unknown"
+    assert len(by_phone.sent()) == 1
+
+
+def test_a_lost_reply_that_sns_has_counted_is_done(by_phone: Telehealth) -> None:
+    by_phone.world.lose["Publish"] = "after"
+    publish = by_phone.world.sns_Publish
+    by_phone.world.sns_Publish = lambda params: (setattr(by_phone.world, "published", 1), publish(params))[1]  # type: ignore[method-assign]
+    assert by_phone.run(NOTICE, **PRICE)["outcome"] == "ok"
+
+
+NOTICES: list[tuple[str, Callable[[Telehealth], object]]] = [
+    ("The primary provider is well: let new sessions go there", well_again("primary")),
+    ("4 messages cost up to 0.40 USD, and 0.39 USD are left", lambda t: setattr(t.world, "spent", [99.61])),
+    ("Nobody is subscribed", lambda t: setattr(t.world, "subscribers", 0)),
+    ("Could not read the spending of the month", broken("GetMetricData")),
+    ("Could not read the limit of the month", broken("GetSMSAttributes")),
+    ("Could not read the subscribers of the topic", broken("GetTopicAttributes")),
+    ("Could not read the secondary provider", no_key),
+]
+
+
+@pytest.mark.parametrize(("words", "spoil"), NOTICES, ids=[row[0] for row in NOTICES])
+def test_a_notice_is_refused(words: str, spoil: Spoil, by_phone: Telehealth) -> None:
+    assert by_phone.run.plan(NOTICE, PRICE)["outcome"] == "planned"
+    spoil(by_phone)
+    for check in (True, False):
+        result = by_phone.run(NOTICE, check=check, **PRICE)
+        assert result["outcome"] == "refused", result["msg"]
+        assert any(words in text for text in result["refusals"]), result["refusals"]
+    assert by_phone.sent() == []
+
+
+def test_a_notice_that_would_not_be_true_is_not_sent(by_phone: Telehealth) -> None:
+    """It may be planned together with the flag, and goes out only when that is on."""
+    by_phone.flags.of("bookings_by_phone")
+    assert by_phone.run.plan(NOTICE, PRICE)["outcome"] == "planned"
+    result = by_phone.run(NOTICE, **PRICE)
+    assert (result["outcome"], by_phone.sent()) == ("refused", [])
+    assert "Visits are booked online still" in result["refusals"][0]
+
+
+def test_a_month_without_a_text_has_cost_nothing(by_phone: Telehealth) -> None:
+    by_phone.world.spent = []
+    assert "of the 100.00 USD that are left" in by_phone.run.plan(NOTICE, PRICE)["prediction"][0]
