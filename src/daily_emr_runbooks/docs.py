@@ -49,6 +49,10 @@ def causes_table(causes: list[dict[str, Any]]) -> str:
     return "\n".join(rows)
 
 
+HEALTHY = "it is healthy again."
+"""How the sentence of a run ends that brought everything back."""
+
+
 def faults_table(faults: list[dict[str, Any]]) -> str:
     """What the drills of the last recorded test run did, a line for each fault."""
     rows = [
@@ -58,6 +62,9 @@ def faults_table(faults: list[dict[str, Any]]) -> str:
     for fault in faults:
         if not fault["done"]:
             seconds = "handed over"
+        elif not fault["sentence"].endswith(HEALTHY):
+            # What was reached instead: nobody recovered.
+            seconds = fault["sentence"].rpartition(" was done, and ")[2].rstrip(".")
         else:
             seconds = f"{fault['seconds']:.0f}" if fault["seconds"] is not None else "users did not feel it"
         rows.append(
