@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import signal
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -30,7 +31,7 @@ THROTTLE = 1, 2000
 DEAD, REFUSED = 40, 60
 STALLS = 2
 DATABASE_DELAY_S = 3.0
-LEFT_CONNECTIONS = 3
+LEFT_CONNECTIONS = 1
 """Connections of the database that its other clients leave to the workers."""
 OTHERS = "emr-reports"
 USED = """
@@ -197,6 +198,7 @@ class WorkersDatabaseBound(QueueFault):
         if not self._held:
             self._take_connections()
         self.wait_backlog()
+        self.wait(self._shown, "the metric of the connections shows it")
 
     def mend(self) -> None:
         self.queues.slow_database(0)
@@ -205,6 +207,15 @@ class WorkersDatabaseBound(QueueFault):
                 session.cancel_safe(timeout=5)
             session.close()
         self._held.clear()
+
+    def _shown(self) -> bool:
+        now = dt.datetime.now(dt.UTC)
+        points = self.world.aws.boto("cloudwatch").get_metric_statistics(
+            Namespace="AWS/RDS", MetricName="DatabaseConnections", Statistics=["Maximum"], Period=1,
+            Dimensions=[{"Name": "DBInstanceIdentifier", "Value": self.settings.database_name}],
+            StartTime=now - dt.timedelta(seconds=5), EndTime=now,
+        )["Datapoints"]  # fmt: skip
+        return any(point["Maximum"] >= len(self._held) for point in points)
 
     def _take_connections(self) -> None:
         with self.world.database.primary.connect("postgres") as session:
