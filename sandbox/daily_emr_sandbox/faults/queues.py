@@ -192,6 +192,7 @@ class WorkersDatabaseBound(QueueFault):
     def __init__(self, world: World) -> None:
         super().__init__(world)
         self._held: list[psycopg.Connection[Any]] = []
+        self._taken = 0
 
     def break_(self) -> None:
         self.queues.slow_database(DATABASE_DELAY_S)
@@ -215,11 +216,12 @@ class WorkersDatabaseBound(QueueFault):
             Dimensions=[{"Name": "DBInstanceIdentifier", "Value": self.settings.database_name}],
             StartTime=now - dt.timedelta(seconds=5), EndTime=now,
         )["Datapoints"]  # fmt: skip
-        return any(point["Maximum"] >= len(self._held) for point in points)
+        return any(point["Maximum"] >= self._taken for point in points)
 
     def _take_connections(self) -> None:
         with self.world.database.primary.connect("postgres") as session:
             [(used, usable)] = session.execute(USED).fetchall()
+        self._taken = usable - LEFT_CONNECTIONS - 1  # a worker may just connect again
         for _ in range(usable - used - LEFT_CONNECTIONS):
             held = psycopg.connect(self.world.database_url, autocommit=True, application_name=OTHERS)
             held.pgconn.send_query(b"SELECT pg_sleep(86400)")
