@@ -129,6 +129,26 @@ def database(evidence: QueueEvidence) -> None:
         ),
         call="cloudwatch:GetMetricData",
     )
+    _connections(evidence)
+
+
+def _connections(evidence: QueueEvidence) -> None:
+    """Not the limit itself, but so near that not one worker more fits (A4.4b, M5)."""
+    flow, pool = evidence.flow, evidence.queue["pool_per_worker"]
+
+    def short() -> tuple[bool | None, str]:
+        in_use, usable = flow.connections, flow.usable_connections
+        if in_use is None or usable is None:
+            return None, "nobody knows how many connections are left"
+        return in_use + pool > usable, f"{in_use} of {usable} that may be used; a worker opens {pool}"
+
+    evidence.look(
+        "connections_short",
+        ("connections_in_use", "max_connections"),
+        short,
+        expected="connections of the database for one more worker",
+        call="cloudwatch:GetMetricData",
+    )
 
 
 def _about(evidence: QueueEvidence, *kinds: str) -> list[Json]:
