@@ -72,7 +72,9 @@ class Operator:
         self.sandbox = sandbox
         self.runs = runs
         self.name = name
-        """Of the runbook that `playbook` runs."""
+        """Of the runbook that `playbook` and `run` run."""
+        self.limit = ""
+        """The one component that they are for, where the group has several."""
 
     def environ(self, **extra: str) -> dict[str, str]:
         kept = {name: os.environ[name] for name in ("HOME", "LANG", "PYENV_ROOT") if name in os.environ}
@@ -110,8 +112,17 @@ class Operator:
         return subprocess.Popen(command, cwd=ROOT, env=self.environ(), start_new_session=True, **quiet)
 
     def _command(self, inventory: str) -> list[str]:
-        patience = [part for key, value in PATIENCE[self.name].items() for part in ("-e", f"{self.name}_{key}={value}")]
-        return ["ansible-playbook", "-i", inventory, f"runbooks/{self.name}.yml", *patience]
+        return ["ansible-playbook", "-i", inventory, f"runbooks/{self.name}.yml", *self._options("-e")]
+
+    def _options(self, option: str) -> list[str]:
+        patience = [
+            part for key, value in PATIENCE[self.name].items() for part in (option, f"{self.name}_{key}={value}")
+        ]
+        return [*patience, *(["--limit", self.limit] if self.limit else [])]
+
+    def run(self) -> Run:
+        """The same runbook by the command, which judges for itself how the run ended."""
+        return self.runbook("run", self.name, "--environment", "sandbox", *self._options("--input"))
 
     def runbook(self, *arguments: str, env: dict[str, str] | None = None) -> Run:
         return self.start("runbook", *arguments, env=env)

@@ -38,15 +38,6 @@ MAIN = ("failed_jobs_left", "workers_database_bound", "jobs_stalled")
 FAULTS = EVERY if os.environ.get("UPDATE_FAULTS") else {fault: EVERY[fault] for fault in MAIN}
 
 
-class QueueOperator(Operator):
-    """Somebody who looks after one queue."""
-
-    queue = "notifications"
-
-    def _command(self, inventory: str) -> list[str]:
-        return [*super()._command(inventory), "--limit", self.queue]
-
-
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     box = Sandbox(tmp_path_factory.mktemp("queues") / "state")
@@ -63,8 +54,10 @@ def _mended(mended: None) -> None:
 
 
 @pytest.fixture
-def operator(sandbox: Sandbox, tmp_path: Path) -> QueueOperator:
-    return QueueOperator(sandbox, tmp_path / "runs", "queue_backlog")
+def operator(sandbox: Sandbox, tmp_path: Path) -> Operator:
+    found = Operator(sandbox, tmp_path / "runs", "queue_backlog")
+    found.limit = "notifications"
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -75,10 +68,10 @@ def recorded() -> Iterator[Rows]:
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_named_and_mended_or_handed_over(
-    operator: QueueOperator, sandbox: Sandbox, fault: str, recorded: Rows
+    operator: Operator, sandbox: Sandbox, fault: str, recorded: Rows
 ) -> None:
     if fault.startswith("exports_"):
-        operator.queue = "exports"
+        operator.limit = "exports"
     sandbox.break_(fault)
     sandbox.await_alarm(fault)
     rehearse(operator, sandbox, fault, FAULTS[fault], recorded)

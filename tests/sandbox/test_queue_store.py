@@ -56,6 +56,16 @@ def test_the_witness_keeps_no_values(settings: Settings, store: QueueStore) -> N
         assert "Wanjiru" not in str(store.witness.writes())
 
 
+def test_a_value_of_any_length_hides_nothing(settings: Settings, store: QueueStore) -> None:
+    before = len(store.witness.writes())
+    with runbook(settings) as session:
+        session.set("long", "x" * 300_000)
+        session.set("short", "1")
+        session.delete("long")
+
+        assert seen(store, before) == [("set", "long"), ("set", "short"), ("del", "long")]
+
+
 def test_the_witness_sees_nothing_of_workers(settings: Settings, store: QueueStore) -> None:
     before = len(store.witness.writes())
     with runbook(settings) as session, worker(settings) as other:

@@ -85,9 +85,9 @@ class Gateway:
         self.arrivals.append(time.time())
         message = await request.json()
         delay_s, status = self.delay_s, self.status
-        await asyncio.sleep(delay_s)
         if status != web.HTTPOk.status_code:
             return web.json_response({"error": "refused"}, status=status)
+        await asyncio.sleep(delay_s)
         self.note(message["reference"])
         return web.json_response({"sent": True})
 

@@ -85,7 +85,7 @@ class Queues:
                 self.group.status == "available"
                 and self.store.following()
                 and all(self.calm(queue) for queue in BULLMQ)
-                and all(len(self.running(queue)) == workers.desired for queue, workers in WORKERS.items())
+                and all(self._settled(queue) for queue in WORKERS)
                 and all(self.workers(queue) == WORKERS[queue].desired for queue in BULLMQ)
                 and self.dead_letters() == 0
                 and self.waiting_exports() <= CALM
@@ -206,11 +206,20 @@ class Queues:
 
     def recycle(self, queue: str) -> None:
         """Replace the workers of a queue; wait until none of the old ones is left."""
-        old = {task.id for task in self.running(queue)}
+        old = {task.id for task in self._tasks(queue)}
         self._world.web.ecs.update_service(
             cluster=self._settings.prefix, service=self._settings.worker_service(queue), forceNewDeployment=True
         )
-        wait_until(lambda: not old & {task.id for task in self.running(queue)}, "the old workers are gone", WAIT_S)
+        wait_until(lambda: not old & {task.id for task in self._tasks(queue)}, "the old workers are gone", WAIT_S)
+
+    def _tasks(self, queue: str) -> list[Any]:
+        """Tasks of a service, those that start and stop too."""
+        name = self._settings.worker_service(queue)
+        return [task for task in self._world.scheduler.tasks() if task.service == name]
+
+    def _settled(self, queue: str) -> bool:
+        states = [task.status for task in self._tasks(queue)]
+        return states == ["RUNNING"] * WORKERS[queue].desired
 
     def purge_exports(self) -> None:
         """Unlike PurgeQueue as often as it is wanted, and with the tasks that move messages."""

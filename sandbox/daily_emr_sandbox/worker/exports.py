@@ -87,14 +87,15 @@ def store(body: dict[str, Any]) -> None:
 
 
 def work(sqs: Any, url: str, session: psycopg.Connection[Any]) -> None:
-    """One look into the queue."""
-    for message in sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=BATCH).get("Messages", []):
-        try:
-            export(session, message)
-        except ExportFailed as error:
-            log("failed", **{"class": type(error).__name__})
-            continue
-        sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+    """Take what is in the queue now."""
+    while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=BATCH).get("Messages", []):
+        for message in messages:
+            try:
+                export(session, message)
+            except ExportFailed as error:
+                log("failed", **{"class": type(error).__name__})
+                continue
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
 
 
 def main() -> None:

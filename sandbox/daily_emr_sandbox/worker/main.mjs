@@ -44,6 +44,7 @@ function databasePool() {
     application_name: 'emr-worker',
     max: Number(environment.POOL_SIZE ?? 2),
     connectionTimeoutMillis: 5000,
+    query_timeout: 20_000,
     keepAlive: true,
   })
   pool.on('error', (error) => log('database_error', { class: errorClass(error) }))

@@ -209,12 +209,26 @@ TABLE: dict[str, tuple[list[Spoil], list[Spoil], list[Spoil]]] = {
         [setting("connections_in_use", 40), setting("CPU_of_the_database", 70.0), failing(failure(2, "database"))],
         [lost("database"), lost("CPU_of_the_database"), lost("connections_in_use"), lost("max_connections")],
     ),
+    "connections_short": (
+        [setting("connections_in_use", 39)],
+        [setting("connections_in_use", 38)],
+        [lost("connections_in_use"), lost("max_connections")],
+    ),
     "downstream_slow": (
         [
             jobs(durations_ms=[1601] * 3),
             jobs(durations_ms=[], active=working(9000, 9000, 9000)),
+            waiting(9, arrivals=1, completions=4.9),
         ],
-        [jobs(durations_ms=[1600] * 3), jobs(durations_ms=[9000], active=working())],
+        [
+            jobs(durations_ms=[1600] * 3),
+            jobs(durations_ms=[9000], active=working()),
+            # Half of the ten a second that two workers do; less where nothing waits, or where a limit keeps them.
+            waiting(9, arrivals=1, completions=5),
+            waiting(7, arrivals=1, completions=4.9),
+            together(waiting(9, arrivals=1, completions=4.9), both(rate_max=1, rate_ms=1000)),
+            together(waiting(9, arrivals=1, completions=0), both(counts={"wait": 9, "active": 0})),
+        ],
         [lost("jobs")],
     ),
     "dependency_failing": (

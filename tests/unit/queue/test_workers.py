@@ -126,6 +126,9 @@ REFUSALS = {
     "connections unreadable": Refusal(COUNT, "Unknown is never ok", {"broken": {"DescribeDBParameters"}}),
     "more than allowed": Refusal(COUNT, "more than the 6", args={"at_least": 7}),
     "too much for the provider": Refusal(COUNT, "accepts 40", args={"at_least": 4, "flow": FLOW}),
+    "waiting for what they call": Refusal(
+        COUNT, "do 20% of what they usually do", args={"at_least": 4, "flow": {**FLOW, "completions": 2.0}}
+    ),
     "maintenance": Refusal(COUNT, "planned maintenance", {"service_tags": {"maintenance": "INC-9"}}),
     "above the scaling maximum": Refusal(SCALED, "raise the maximum first", {"maximum": 3}),
     "to nothing": Refusal(SCALED, "ask for at least 1", args={"at_least": 0, "lower": True}),

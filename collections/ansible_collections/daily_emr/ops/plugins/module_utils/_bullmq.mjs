@@ -228,12 +228,13 @@ async function oldestOf(client, queue, ids) {
 
 // Active jobs: when each began, and how many have lost their lock.
 async function runningOf(client, queue, ids) {
-  const pipeline = client.pipeline()
-  for (const id of ids) pipeline.exists(keyOf(queue, `${id}:lock`))
-  const locks = ids.length ? await all(pipeline) : []
+  // At once: a job that is done meanwhile loses its lock and its place together.
+  const together = client.multi()
+  for (const id of ids) together.exists(keyOf(queue, `${id}:lock`)).lpos(keyOf(queue, 'active'), id)
+  const found = ids.length ? await all(together) : []
   const fields = await fieldsOf(client, queue, ids, 'processedOn')
   return {
-    unlocked: locks.filter((there) => there === 0).length,
+    unlocked: ids.filter((_id, place) => found[place * 2] === 0 && found[place * 2 + 1] !== null).length,
     started: fields.map(([at]) => number(at)).filter((at) => at !== null),
   }
 }
@@ -271,6 +272,7 @@ const STATUS = /\b(?:status(?: code)?|http(?: status)?|code|answered(?: with)?)\
 const DATABASE =
   /too many clients|remaining connection slots|connection terminated|terminating connection|timeout exceeded when trying to connect|deadlock detected|canceling statement|read-only transaction|database system is/i
 const CERTIFICATE = /certificate|CERT_|SSL routines|self-signed/
+const OF_OTHERS = /^(Gateway|Http|Network|Fetch|Axios|Request|Connection|Upstream|Timeout|Abort|Api)/i
 const GONE = /timed? ?out|timeout|aborted|\b(connect|connection|network|socket|dns)\b/i
 
 // Class, status and a hash of where it happened. Nothing of the message or of the stack is kept.
@@ -299,7 +301,7 @@ function aboutOf(text, code, kind) {
   if (code === '401' || code === '403') return 'credentials'
   if (code === '429') return 'limit'
   if (code !== null && /^[A-Z5]/.test(code)) return 'dependency'
-  if (code === '408' || (code === null && GONE.test(text))) return 'dependency'
+  if (code === '408' || (code === null && (GONE.test(text) || OF_OTHERS.test(kind)))) return 'dependency'
   return code === null ? 'code' : 'validation'
 }
 

@@ -34,13 +34,14 @@ OTHER = "other"
 
 SUMMARY = """
 SELECT state, class, claims, extract(epoch FROM now() - oldest_at)::float8 AS oldest_s, due, overdue
-FROM ops.claims_summary(make_interval(hours => %(due_hours)s))"""
+FROM ops.claims_summary(make_interval(hours => %(due_hours)s::integer))"""
 ANSWERS = """
-SELECT claim_type, outcome, calls, p95_ms FROM ops.claims_outcomes(make_interval(secs => %(window_s)s))"""
+SELECT claim_type, outcome, calls, p95_ms FROM ops.claims_outcomes(make_interval(secs => %(window_s)s::float8))"""
 TOTALS = "SELECT sent, accepted, rejected, unknown, unsent, duplicates FROM ops.claims_totals()"
 # Identifiers and numbers of claims stay in the process that asks the payer for them.
 IN_DOUBT = """
-SELECT claim, identifier, since FROM ops.claims_in_doubt(%(at_most)s, make_interval(secs => %(older_than_s)s))"""
+SELECT claim, identifier, since FROM ops.claims_in_doubt(
+    %(at_most)s::integer, make_interval(secs => %(older_than_s)s::float8))"""
 STEP = "SELECT state, outcome, claims, p95_ms FROM ops.claims_step(%(step)s)"
 
 

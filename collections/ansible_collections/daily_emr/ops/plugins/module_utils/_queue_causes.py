@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._dependencies import DATABASE_SERVES
+from ansible_collections.daily_emr.ops.plugins.module_utils._queue_estimate import SLOW_PACE, pace
+from ansible_collections.daily_emr.ops.plugins.module_utils._queue_evidence import waiting_jobs
 from ansible_collections.daily_emr.ops.plugins.module_utils._queue_options import BULLMQ, SQS
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Json, plural
 
@@ -126,6 +129,26 @@ def database(evidence: QueueEvidence) -> None:
         ),
         call="cloudwatch:GetMetricData",
     )
+    _connections(evidence)
+
+
+def _connections(evidence: QueueEvidence) -> None:
+    """Not the limit itself, but so near that not one worker more fits (A4.4b, M5)."""
+    flow, pool = evidence.flow, evidence.queue["pool_per_worker"]
+
+    def short() -> tuple[bool | None, str]:
+        in_use, usable = flow.connections, flow.usable_connections
+        if in_use is None or usable is None:
+            return None, "nobody knows how many connections are left"
+        return in_use + pool > usable, f"{in_use} of {usable} that may be used; a worker opens {pool}"
+
+    evidence.look(
+        "connections_short",
+        ("connections_in_use", "max_connections"),
+        short,
+        expected="connections of the database for one more worker",
+        call="cloudwatch:GetMetricData",
+    )
 
 
 def _about(evidence: QueueEvidence, *kinds: str) -> list[Json]:
@@ -141,13 +164,31 @@ def downstream(evidence: QueueEvidence) -> None:
     slow_ms = usual_ms * thresholds["slow_factor"]
 
     def slow() -> tuple[bool | None, str]:
+        """By what jobs take, and, before slow ones are done, by how little the workers get done."""
         jobs = read("jobs")
         ages, durations = jobs["active"]["ages_ms"], jobs["durations_ms"]
         took: list[Any] = [*ages, *durations[: jobs["completed_lately"]]]
-        if len(took) < _FEW_DURATIONS:
-            return False, f"{plural(len(took), 'job')} lately"
-        middle = median(took)
-        return middle > slow_ms, f"a job takes {middle:.0f} ms, usually {usual_ms}"
+        middle = median(took) if len(took) >= _FEW_DURATIONS else None
+        part = _pace_at_work(jobs)
+        takes = "few jobs lately" if middle is None else f"a job takes {middle:.0f} ms, usually {usual_ms}"
+        seen = f"{takes}, {'nothing waits' if part is None else f'{part:.0%} of the usual are done'}"
+        return (middle is not None and middle > slow_ms) or (part is not None and part < SLOW_PACE), seen
+
+    def _pace_at_work(jobs: Json) -> float | None:
+        """The pace where jobs wait at both looks, workers have some in hand, and no switch keeps them."""
+        states = (jobs["first"], jobs["second"])
+        free = all(
+            state["counts"]["active"] > jobs["active"]["unlocked"]
+            and not state["paused"]
+            and state["concurrency"] is None
+            and state["rate_max"] is None
+            for state in states
+        )
+        if not free:
+            return None
+        # The shorter of the two backlogs: it must have lasted from the one look to the other.
+        flow = replace(evidence.flow, depth=min(waiting_jobs(state) for state in states))
+        return pace(flow, jobs_per_worker=queue["jobs_per_worker"], usual_job_ms=usual_ms)
 
     evidence.of_kind(
         BULLMQ, "downstream_slow", ("jobs",), slow, expected=f"jobs that take less than {slow_ms} ms", call=_CALL

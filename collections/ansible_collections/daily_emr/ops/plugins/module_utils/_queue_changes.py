@@ -39,9 +39,9 @@ class QueueChange(Change):
         """A period of AWS's own pace, as long as it is in this environment."""
         return float(self.clients.environment.seconds(seconds))
 
-    def usual_rate(self) -> float | None:
-        """Jobs a second that the workers do when nothing keeps them."""
-        workers, queue = self.flow.workers, self.queue
+    def usual_rate(self, workers: int | None = None) -> float | None:
+        """Jobs a second that so many workers do when nothing keeps them; those that were seen where none are given."""
+        workers, queue = workers or self.flow.workers, self.queue
         return None if not workers else workers * queue["jobs_per_worker"] * 1000 / queue["usual_job_ms"]
 
     def step_back(self, module: str, **args: Any) -> Json:

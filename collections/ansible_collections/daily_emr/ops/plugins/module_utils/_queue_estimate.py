@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 USABLE_SHARE = 0.8
 # Below it two rates are the same: what is measured over seconds is not exact.
 SAME_RATE = 0.05
+# Workers that do less than this of the usual, with work before them, wait for something.
+SLOW_PACE = 0.5
+# So many jobs for each that they can work at are enough not to wait for the next one.
+ENOUGH_WORK = 2
 # A redrive begins so small that a cause which is not mended hurts nobody (A5.4, M7: 1, 5, 10, 25 %).
 FIRST_SLICE = 5
 GROWTH = 2
@@ -77,6 +81,14 @@ def needed_workers(flow: Flow, within_s: float) -> int | None:
     wanted = flow.arrivals + flow.depth / within_s
     each = flow.completions / flow.workers
     return max(-floor(-wanted / each), flow.workers)
+
+
+def pace(flow: Flow, *, jobs_per_worker: int, usual_job_ms: int) -> float | None:
+    """What share of the usual the workers do, while each has work before it; None when it has not, or nobody knows."""
+    if flow.completions is None or not flow.workers or flow.depth is None:
+        return None
+    at_once = flow.workers * jobs_per_worker
+    return flow.completions / (at_once * 1000 / usual_job_ms) if flow.depth >= ENOUGH_WORK * at_once else None
 
 
 def with_workers(flow: Flow, workers: int) -> float | None:

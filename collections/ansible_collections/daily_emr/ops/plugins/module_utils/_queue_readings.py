@@ -164,9 +164,11 @@ def read_group_metrics(clients: Clients, members: list[str]) -> dict[str, float 
         for place, member in enumerate(members)
         for name, (metric, statistic) in _CACHE_METRICS.items()
     }
-    values = _metrics(clients, queries)
+    values, _span_s = _metrics(clients, queries)
     return {
-        name: max((found for key, found in values.items() if key.startswith(f"{name}_")), default=None)
+        name: max(
+            (value for key, found in values.items() if key.startswith(f"{name}_") for value in found), default=None
+        )
         for name in _CACHE_METRICS
     }
 
@@ -184,12 +186,11 @@ def read_message_metrics(clients: Clients, name: str) -> Json:
     """Age of the oldest message, and messages sent and done a second; None where there is no value."""
     dimensions = {"QueueName": name}
     queries = {ours: ("AWS/SQS", metric, statistic, dimensions) for ours, (metric, statistic) in _QUEUE_METRICS.items()}
-    values = _metrics(clients, queries)
-    period = window(clients.environment.time_factor)[0]
+    values, span_s = _metrics(clients, queries)
     return {
-        "oldest_s": values.get("oldest_s"),
-        "arrivals": None if values.get("sent") is None else float(values["sent"]) / period,
-        "completions": None if values.get("deleted") is None else float(values["deleted"]) / period,
+        "oldest_s": max(values["oldest_s"]) if values.get("oldest_s") else None,
+        "arrivals": round(sum(values["sent"]) / span_s, 2) if values.get("sent") else None,
+        "completions": round(sum(values["deleted"]) / span_s, 2) if values.get("deleted") else None,
     }
 
 
@@ -219,8 +220,10 @@ def read_circuit(clients: Clients, settings: Json, key: str) -> Json:
     raise OpsError(f"LaunchDarkly has no flag {key}")
 
 
-def _metrics(clients: Clients, queries: dict[str, tuple[str, str, str, dict[str, str]]]) -> dict[str, float]:
-    """The highest of the newest values of each metric that has one."""
+def _metrics(
+    clients: Clients, queries: dict[str, tuple[str, str, str, dict[str, str]]]
+) -> tuple[dict[str, list[float]], float]:
+    """The newest values of each metric, and how many seconds they cover."""
     period, shortest = window(clients.environment.time_factor)
     back = max(_VALUES * timedelta(seconds=period), shortest)
     asked = [
@@ -239,9 +242,9 @@ def _metrics(clients: Clients, queries: dict[str, tuple[str, str, str, dict[str,
         for name, (namespace, metric, statistic, dimensions) in queries.items()
     ]
     if not asked:
-        return {}
+        return {}, back.total_seconds()
     now = datetime.now(UTC)
     answer = clients.read("cloudwatch").get_metric_data(
         MetricDataQueries=asked, StartTime=now - back, EndTime=now + timedelta(seconds=period)
     )
-    return {item["Id"]: max(item["Values"]) for item in answer["MetricDataResults"] if item["Values"]}
+    return {item["Id"]: item["Values"] for item in answer["MetricDataResults"]}, back.total_seconds()

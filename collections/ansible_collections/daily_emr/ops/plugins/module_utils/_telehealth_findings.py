@@ -168,14 +168,14 @@ def _api(evidence: TelehealthEvidence) -> None:
 
     def rotated() -> tuple[bool, str]:
         changed = evidence.read("active_secret")
-        span = evidence.aws(minutes=thresholds["secret_recent_minutes"])
+        span = evidence.aws(minutes=thresholds["rotation_recent_minutes"])
         return since(changed, evidence.at) < span, f"changed {changed}"
 
     evidence.look(
         "secret_rotated",
         ("active_secret",),
         rotated,
-        expected=f"no new key within {thresholds['secret_recent_minutes']} min",
+        expected=f"no new key within {thresholds['rotation_recent_minutes']} min",
         call="secretsmanager:ListSecretVersionIds",
     )
 

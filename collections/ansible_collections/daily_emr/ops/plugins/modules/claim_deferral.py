@@ -82,7 +82,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes
     unread,
 )
 
-DEFER = "SELECT ops.claims_defer(%(at_most)s) AS deferred"
+DEFER = "SELECT ops.claims_defer(%(at_most)s::integer) AS deferred"
 # More than any outbox has waiting at one time; the function wants a number.
 ALL = 1_000_000
 

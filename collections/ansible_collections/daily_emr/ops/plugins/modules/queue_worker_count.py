@@ -84,8 +84,10 @@ from typing import ClassVar
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import change_entry, run_module
 from ansible_collections.daily_emr.ops.plugins.module_utils._queue_changes import QueueChange
 from ansible_collections.daily_emr.ops.plugins.module_utils._queue_estimate import (
+    SLOW_PACE,
     fitting_workers,
     outlook,
+    pace,
     usable_connections,
     with_workers,
 )
@@ -152,7 +154,18 @@ class QueueWorkerCount(QueueChange):
                 f"{wanted} workers are above the scaling maximum of {limits['maximum']}: raise the maximum first."
             )
         reasons += unread(context) + at_limit(context, self.params, "more workers")
-        return reasons + self._headroom(context, wanted) + self._provider(wanted)
+        return reasons + self._headroom(context, wanted) + self._provider(wanted) + self._downstream(wanted)
+
+    def _downstream(self, wanted: int) -> list[str]:
+        """Workers that do not get done what they usually do wait for something, and more of them would as well."""
+        queue = self.queue
+        part = pace(self.flow, jobs_per_worker=queue["jobs_per_worker"], usual_job_ms=queue["usual_job_ms"])
+        if part is None or part >= SLOW_PACE or wanted <= queue["worker_expected"]:
+            return []
+        return [
+            f"The workers do {part:.0%} of what they usually do, so they wait for what the jobs call: more of them "
+            "would only ask it more."
+        ]
 
     def _headroom(self, context: Json, wanted: int) -> list[str]:
         """M5: what is left of the connections, with a fifth kept free, divided by what one worker opens."""
@@ -187,7 +200,7 @@ class QueueWorkerCount(QueueChange):
             f"{plural(before['workers'], 'worker')} now, {wanted} after it.",
             *outlook(
                 flow,
-                completions=with_workers(flow, wanted),
+                completions=with_workers(flow, wanted) or self.usual_rate(wanted),
                 connections=None if used is None else used + added * self.queue["pool_per_worker"],
                 provider_rate=self.queue["provider_rate"],
             ),

@@ -56,7 +56,7 @@ prediction:
   returned: always
   type: list
   elements: str
-  sample: ["2 workers are replaced one after the other; 3 jobs that they work at are finished or taken over."]
+  sample: ["Replaces 2 workers, new ones first; what they work at (3 jobs) is finished or taken over."]
 refusals:
   description: Why the change was refused, and what to do instead.
   returned: always
@@ -189,11 +189,11 @@ class QueueWorkerTasks(QueueChange):
     def prediction(self, before: Json) -> list[str]:
         flow = self.flow
         active = before["context"].get("queue", {}).get("counts", {}).get("active")
-        at_risk = "what they work at is" if active is None else f"{plural(active, 'job')} that they work at are"
-        number = plural(len(before["to_replace"]), "worker")
+        jobs = "" if active is None else f" ({plural(active, 'job')})"
         return [
-            f"{number} are replaced, new ones first; {at_risk} finished or taken over.",
-            *outlook(flow, completions=self.usual_rate(), provider_rate=self.queue["provider_rate"]),
+            f"Replaces {plural(len(before['to_replace']), 'worker')}, new ones first; what they work at{jobs} is "
+            "finished or taken over.",
+            *outlook(flow, completions=self.usual_rate(before["running"]), provider_rate=self.queue["provider_rate"]),
         ]
 
     def apply(self, before: Json) -> None:
