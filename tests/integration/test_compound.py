@@ -1,7 +1,11 @@
-"""Two incidents at once: each runbook finds its own cause, changes what is its own, and leaves the other's alone."""
+"""Two incidents at once: each runbook finds its own cause, changes what is its own, and leaves the other's alone.
+
+Neither says anything of a patient, a claim or a key.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +14,7 @@ from daily_emr_sandbox.client import Sandbox
 
 from tests.integration.conftest import TIME_FACTOR, Operator, Witness
 from tests.integration.rehearsal import seen
+from tests.integration.test_secrets import PATIENT, hits, planted
 
 pytestmark = pytest.mark.xdist_group("compound")
 
@@ -28,6 +33,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 def test_a_payer_and_a_telehealth_provider_that_are_down_together_are_two_incidents(
     sandbox: Sandbox, tmp_path: Path
 ) -> None:
+    sandbox.plant(PATIENT)
     for fault in ("sha_down", "telehealth_api_down"):
         sandbox.break_(fault)
     for fault in ("sha_down", "telehealth_api_down"):
@@ -37,7 +43,7 @@ def test_a_payer_and_a_telehealth_provider_that_are_down_together_are_two_incide
     )
     witness = Witness(sandbox)
 
-    run = telehealth.playbook()
+    run = telehealth.playbook("-vvvv")
     record = run.record()
     assert (record["outcome"], record["decision"]["cause"]) == ("succeeded", "control_api"), run.output + seen(record)
     [change] = witness.changes()
@@ -49,3 +55,12 @@ def test_a_payer_and_a_telehealth_provider_that_are_down_together_are_two_incide
     assert (planned["outcome"], planned["decision"]["cause"]) == ("planned", "payer_down"), plan.output + seen(planned)
     assert witness.changes() == [change]
     assert sandbox.claims()["moved_by_runbook"] == 0
+
+    keys = json.loads(Path(sandbox.description["telehealth"]["keys_file"]).read_text())
+    canaries = planted(sandbox) | {f"probe key of {name}": key for name, key in keys.items()}
+    assert len(canaries) > len(keys) + 4, sorted(canaries)
+    (tmp_path / "stdout").write_text(run.output + plan.output)
+    assert hits(tmp_path, canaries) == []
+    assert hits(sandbox.state_dir / "logs", {"patient": PATIENT}) == []
+    (tmp_path / "leak").write_text(PATIENT)
+    assert hits(tmp_path, canaries) != [], "the control: the same search finds what is there"

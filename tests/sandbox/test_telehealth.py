@@ -126,7 +126,7 @@ def started(settings: Settings, loop: LoopThread) -> Iterator[Clinic]:
     with pytest.MonkeyPatch.context() as patch:
         # So that a test sees enough of them in seconds.
         patch.setattr(sessions, "JOINS_PER_S", 30.0)
-        patch.setattr(sessions, "LEAST_ICE_TIMEOUT_S", 1.0)
+        patch.setattr(sessions, "LEAST_ICE_TIMEOUT_S", 0.8)
         patch.setattr(sessions, "POLL_S", 0.2)
         patch.setattr(desk, "LOOK_S", 0.2)
         aws, database, flags = AwsServer(settings), DatabasePair(settings, loop), LaunchDarkly(settings, loop)

@@ -106,9 +106,14 @@ class Sessions:
 
     @property
     def joins_well(self) -> bool:
-        """Whether the last patients all got in, at the provider of new sessions."""
+        """Whether the last patients all got in, at the provider of new sessions, and nobody still tries in vain."""
         recent = list(self._recent)
-        return len(recent) == RECENT and all(joined and name == self.flags[PROVIDER] for name, joined in recent)
+        well = len(recent) == RECENT and all(joined and name == self.flags[PROVIDER] for name, joined in recent)
+        return well and time.time() - (self._last_failed_at or 0.0) > self._ice_timeout_s
+
+    @property
+    def _ice_timeout_s(self) -> float:
+        return max(self._settings.scaled(ICE_TIMEOUT_S), LEAST_ICE_TIMEOUT_S)
 
     def running(self) -> dict[str, int]:
         """How many consultations go on, by provider."""
@@ -214,7 +219,7 @@ class Sessions:
             JoinFailed: there is no path, or the client asked wrongly.
         """
         path = Path(patient.source, ice["host"], ice["port"], patient.transport)
-        timeout_s = max(self._settings.scaled(ICE_TIMEOUT_S), LEAST_ICE_TIMEOUT_S)
+        timeout_s = self._ice_timeout_s
         username = ice["username"]
         if patient.version == NEXT:  # its defect: it takes the parts of the user name in the wrong order
             username = ":".join(reversed(username.split(":")))
