@@ -62,7 +62,7 @@ CREATE TABLE claim_steps (
 -- The pace of a redrive, shared by all workers: a limit of each process is none with ten of them.
 CREATE TABLE claim_pace (
     one boolean PRIMARY KEY DEFAULT true CHECK (one),
-    per_second real NOT NULL CHECK (per_second > 0),
+    per_second double precision NOT NULL CHECK (per_second > 0),
     next_at timestamptz NOT NULL
 );
 INSERT INTO claim_pace VALUES (true, 1, clock_timestamp());
@@ -183,7 +183,7 @@ RETURNS integer LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, publ
     SELECT count(*)::integer FROM moved
 $$;
 
-CREATE FUNCTION ops.claims_release(step text, at_most integer, per_second real)
+CREATE FUNCTION ops.claims_release(step text, at_most integer, per_second double precision)
 RETURNS integer LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     moved integer;

@@ -148,9 +148,7 @@ def runbook_submitted(sandbox: Sandbox) -> int:
 
 def submissions(sandbox: Sandbox) -> list[datetime]:
     return [
-        datetime.fromtimestamp(request["at"], UTC)
-        for request in sandbox.sha_requests()
-        if request["operation"] == "submit"
+        datetime.fromisoformat(request["at"]) for request in sandbox.sha_requests() if request["operation"] == "submit"
     ]
 
 

@@ -213,8 +213,8 @@ def test_a_released_claim_goes_through_an_open_circuit_at_the_pace_of_its_step(c
     rest, urgent = claims.new(6, state="draft"), claims.new(4, state="draft", **{"class": "preauth"})
     with claims.application() as session:
         session.execute("UPDATE claims SET state = 'deferred'")
-    assert release(claims, "one", 8, per_second=10) == 8
-    assert release(claims, "one", 8, per_second=10) == 8, "the same step again lets nothing more go"
+    assert release(claims, "one", 8, per_second=10.0) == 8
+    assert release(claims, "one", 8, per_second=10.0) == 8, "the same step again lets nothing more go"
     assert claims.states(urgent) == {"ready": 4}
     assert claims.states(rest) == {"ready": 4, "deferred": 2}
 
@@ -239,7 +239,7 @@ def test_a_released_claim_that_was_not_carried_out_waits_for_another_step(claims
     new = claims.new(1, state="draft")
     with claims.application() as session:
         session.execute("UPDATE claims SET state = 'deferred'")
-    release(claims, "one", 1, per_second=50)
+    release(claims, "one", 1, per_second=50.0)
     claims.sha.behaviour.limit = RateLimit(0.0001, retry_after_s=5)
     claims.sha.behaviour.limit.admits()
 
@@ -258,10 +258,10 @@ def test_nothing_is_released_while_a_claim_is_unknown(claims: Claims, running: W
     running.work(doubtful)
 
     with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
-        release(claims, "early", 1, per_second=50)
+        release(claims, "early", 1, per_second=50.0)
     settle(claims)
     assert claims.states(doubtful) == {"acked": 1}
-    assert release(claims, "early", 1, per_second=50) == 1
+    assert release(claims, "early", 1, per_second=50.0) == 1
 
 
 def test_a_claim_that_moved_meanwhile_is_not_settled(claims: Claims, running: Worker) -> None:
@@ -379,7 +379,7 @@ def test_the_relay_gives_each_ready_claim_to_the_queue_once_and_urgent_ones_firs
         assert given == urgent + rest
         with claims.runbook() as session:
             session.execute("SELECT ops.claims_defer(10)")
-        assert release(claims, "again", 1, per_second=50) == 1
+        assert release(claims, "again", 1, per_second=50.0) == 1
         wait_until(lambda: len(given) > 4, "the relay has looked again")
         assert given[4:] == urgent[:1]
     finally:
@@ -429,7 +429,7 @@ def test_a_thousand_claims_through_an_outage_are_each_accepted_once(claims: Clai
 
     for step in range(20):
         reconcile(claims)
-        if not release(claims, f"step-{step}", THOUSAND, per_second=1000):
+        if not release(claims, f"step-{step}", THOUSAND, per_second=1000.0):
             break
         running.work(new, concurrency=WIDTH)
 
