@@ -110,7 +110,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes
 
 # As long as a worker waits for an answer, and more.
 ABANDONED_S = 120
-RELEASE = "SELECT ops.claims_release(%(step)s, %(at_most)s::integer, %(per_second)s::real) AS released"
+RELEASE = "SELECT ops.claims_release(%(step)s, %(at_most)s::integer, %(per_second)s::float8) AS released"
 
 
 class Redrive(ClaimsChange):
