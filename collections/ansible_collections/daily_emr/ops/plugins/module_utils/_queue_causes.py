@@ -52,12 +52,12 @@ def failures(evidence: QueueEvidence) -> None:
         """One class of a cause in the job or in our code, while other jobs are done."""
         groups = _recent(evidence)
         own = [group for group in groups if group["about"] not in _PASSING and group["count"] >= least]
-        worst = own[0] if own and evidence.flow.completions else None
+        worst = own[0] if own and flow.completions else None
         evidence.subjects["poison"] = worst and worst["signature"]
         evidence.subjects["poison_count"] = worst and worst["count"]
         evidence.subjects["failed_before_ms"] = read("jobs")["second"]["at_ms"]
         if worst is None:
-            return False, f"{plural(len(groups), 'class')[:-1] if len(groups) == 1 else str(len(groups)) + ' classes'}"
+            return False, f"classes that fail now: {len(groups)}"
         return True, f"{worst['count']} times {described(worst)}"
 
     evidence.of_kind(
