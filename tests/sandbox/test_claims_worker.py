@@ -12,11 +12,20 @@ from typing import Any
 import psycopg
 import pytest
 from ansible_collections.daily_emr.ops.plugins.module_utils._claims_api import ClaimsApi
-from ansible_collections.daily_emr.ops.plugins.module_utils._claims_ledger import stamp
+from ansible_collections.daily_emr.ops.plugins.module_utils._claims_ledger import (
+    ANSWERS,
+    IN_DOUBT,
+    STEP,
+    SUMMARY,
+    TOTALS,
+    stamp,
+)
 from ansible_collections.daily_emr.ops.plugins.module_utils._claims_reconciliation import ask_all
 from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Secret
 from ansible_collections.daily_emr.ops.plugins.module_utils._verification import Clock
+from ansible_collections.daily_emr.ops.plugins.modules.claim_deferral import DEFER
 from ansible_collections.daily_emr.ops.plugins.modules.claim_reconciliation import SETTLE
+from ansible_collections.daily_emr.ops.plugins.modules.claim_redrive import RELEASE
 from daily_emr_sandbox.launchdarkly import LaunchDarkly
 from daily_emr_sandbox.loop import LoopThread, wait_until
 from daily_emr_sandbox.postgres import DatabasePair
@@ -384,6 +393,26 @@ def test_the_relay_gives_each_ready_claim_to_the_queue_once_and_urgent_ones_firs
         assert given[4:] == urgent[:1]
     finally:
         outbox.stop()
+
+
+@pytest.mark.parametrize(
+    ("statement", "values"),
+    [
+        (SUMMARY, {"due_hours": 24}),
+        (ANSWERS, {"window_s": 15.5}),
+        (TOTALS, {}),
+        (IN_DOUBT, {"at_most": 1000, "older_than_s": 6.0}),
+        (STEP, {"step": "INC-1/1"}),
+        (RELEASE, {"step": "INC-1/1", "at_most": 5, "per_second": 0.4}),
+        (DEFER, {"at_most": 100_000}),
+    ],
+)
+def test_what_the_runbooks_send_is_what_the_application_has(
+    claims: Claims, statement: str, values: dict[str, Any]
+) -> None:
+    claims.new(2)
+    with claims.runbook() as session:
+        assert session.execute(statement, values).description
 
 
 def reconcile(claims: Claims) -> None:
