@@ -31,7 +31,7 @@ PATIENT_S = 180.0
 # Fewer looks, and more time for them than a drill has: these tests share two cores with others.
 PATIENCE = {
     "app_outage": {"verify_passes": 5, "verify_timeout_s": 7200, "settle_timeout_s": 3600},
-    "claims_api_outage": {"verify_passes": 3, "verify_timeout_s": 7200, "recycle_timeout_s": 3600},
+    "claims_api_outage": {"verify_passes": 3, "verify_timeout_s": 7200, "recycle_timeout_s": 3600, "step_minutes": 2},
     "error_spike": {"verify_passes": 5, "verify_timeout_s": 7200, "settle_timeout_s": 3600},
     "telehealth_degradation": {"verify_passes": 3, "verify_timeout_s": 7200},
     "database_failover": {

@@ -116,14 +116,12 @@ def look(run: Runner) -> dict[str, Any]:
 
 # Each fault by its own signs: cause, and what would be done about it.
 SIGNS = {
-    "sha_down": ({"payer_down"}, ["hold_claims"]),
     "sha_slow": ({"payer_slow", "submissions_down"}, ["hold_claims"]),
     "sha_certificate_expired": ({"bad_certificate"}, ["hold_claims"]),
     "sha_rate_limited": ({"too_fast"}, ["hold_claims"]),
-    "sha_token_expired": ({"broken_credentials"}, ["promote_key", "recycle_workers"]),
 }
 
-RUNS = ("sha_commits_then_times_out", "sha_key_revoked", "sha_schema_refused", "sha_token_expired")
+RUNS = ("sha_commits_then_times_out", "sha_down", "sha_key_revoked", "sha_schema_refused", "sha_token_expired")
 """Those that a whole run answers."""
 
 

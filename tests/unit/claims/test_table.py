@@ -73,6 +73,15 @@ def test_a_refused_key_or_claim_never_leads_to_the_answers_of_an_outage() -> Non
         assert "hold_claims" not in decide(TABLE, observed(*findings), False).mitigations
 
 
+def test_workers_are_recycled_only_for_a_key_that_is_proved_from_here() -> None:
+    """A key that is refused everywhere is not mended by new workers."""
+    both = decide(TABLE, observed("credentials_refused", "submissions_unauthorized"), False)
+    assert both.mitigations == ["promote_key"]
+    assert decide(TABLE, observed("submissions_unauthorized"), False).mitigations == ["recycle_workers"]
+    unread = decide(TABLE, observed("submissions_unauthorized", unknown=("credentials_refused",)), False)
+    assert unread.mitigations == []
+
+
 def test_a_payer_that_is_down_leaves_what_is_behind_it_unknown_and_is_named_all_the_same() -> None:
     behind = ("credentials_refused", "throttled_here", "read_slow", "clock_skewed")
     decision = decide(TABLE, observed("api_down", "submissions_failing", unknown=behind), False)
