@@ -6,13 +6,14 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from daily_emr_sandbox.client import Sandbox
 from daily_emr_sandbox.loop import wait_until
 
 from tests.integration.conftest import PATIENT_S, TIME_FACTOR, Operator, Witness
-from tests.integration.rehearsal import Expected, Rows, recording, rehearse
+from tests.integration.rehearsal import Expected, Rows, recording, rehearse, seen
 
 # One sandbox, in which one test follows the other.
 pytestmark = pytest.mark.xdist_group("telehealth")
@@ -98,12 +99,17 @@ def test_a_fault_is_named_and_mended_or_handed_over(
     assert len(sandbox.notices()) - told == expected.done.count(NOTICE)
     if not expected.again:
         stays_down(operator, sandbox)
-    # Users of charts feel nothing of telehealth: what counts is when the last patient could not join.
-    recorded[-1]["seconds"] = after["last_failed_at"] - broken_at if expected.again and expected.done else None
+    if expected.again and expected.done:
+        # Users of charts feel nothing of telehealth: what counts is when it was changed, and the last patient who could
+        # not join.
+        helped_at = max(sandbox.flag_requests()[-1]["at"] / 1000, after["last_failed_at"] or 0.0)
+        recorded[-1]["seconds"] = helped_at - broken_at
 
 
 @pytest.mark.skipif(not os.environ.get("UPDATE_FAULTS"), reason="takes an hour of AWS, and is tried in tests/unit")
 def test_new_sessions_go_back_only_after_a_healthy_hour(operator: Operator, sandbox: Sandbox) -> None:
+    # While something is broken that is nobody's trouble here, mending leaves the flags as the runbook set them.
+    sandbox.break_("night_traffic")
     sandbox.break_("telehealth_api_down")
     sandbox.await_alarm("telehealth_api_down")
     assert operator.playbook().record()["outcome"] == "succeeded"
@@ -112,10 +118,17 @@ def test_new_sessions_go_back_only_after_a_healthy_hour(operator: Operator, sand
 
     witness, soon = Witness(sandbox), operator.playbook().record()
     assert (soon["outcome"], witness.mutating()) == ("noop", []), "the primary is well, and not for long enough"
+    assert told(soon, "on_secondary", "primary_recovered") == ["finding", "ok"]
 
     hour_s = 3600 / TIME_FACTOR
-    wait_until(lambda: time.time() - well_at > hour_s + 5, "the primary was well for an hour", 2 * hour_s)
+    wait_until(lambda: time.time() - well_at > hour_s + 10, "the primary was well for an hour", 2 * hour_s)
     later = operator.playbook().record()
-    assert (later["outcome"], later["decision"]["cause"]) == ("succeeded", "primary_recovered")
+    assert (later["outcome"], later["decision"]["cause"]) == ("succeeded", "primary_recovered"), seen(later)
     after = sandbox.telehealth_sessions()
     assert (after["dropped"], after["moved"]) == (before["dropped"], before["moved"])
+    assert after["running"]["primary"] > 0
+
+
+def told(record: dict[str, Any], *names: str) -> list[str]:
+    statuses = {item["name"]: item["status"] for item in record["observations"]}
+    return [statuses[name] for name in names]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import signal
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -30,7 +31,7 @@ THROTTLE = 1, 2000
 DEAD, REFUSED = 40, 60
 STALLS = 2
 DATABASE_DELAY_S = 3.0
-LEFT_CONNECTIONS = 3
+LEFT_CONNECTIONS = 1
 """Connections of the database that its other clients leave to the workers."""
 OTHERS = "emr-reports"
 USED = """
@@ -191,12 +192,14 @@ class WorkersDatabaseBound(QueueFault):
     def __init__(self, world: World) -> None:
         super().__init__(world)
         self._held: list[psycopg.Connection[Any]] = []
+        self._taken = 0
 
     def break_(self) -> None:
         self.queues.slow_database(DATABASE_DELAY_S)
         if not self._held:
             self._take_connections()
         self.wait_backlog()
+        self.wait(self._shown, "the metric of the connections shows it")
 
     def mend(self) -> None:
         self.queues.slow_database(0)
@@ -206,9 +209,19 @@ class WorkersDatabaseBound(QueueFault):
             session.close()
         self._held.clear()
 
+    def _shown(self) -> bool:
+        now = dt.datetime.now(dt.UTC)
+        points = self.world.aws.boto("cloudwatch").get_metric_statistics(
+            Namespace="AWS/RDS", MetricName="DatabaseConnections", Statistics=["Maximum"], Period=1,
+            Dimensions=[{"Name": "DBInstanceIdentifier", "Value": self.settings.database_name}],
+            StartTime=now - dt.timedelta(seconds=5), EndTime=now,
+        )["Datapoints"]  # fmt: skip
+        return any(point["Maximum"] >= self._taken for point in points)
+
     def _take_connections(self) -> None:
         with self.world.database.primary.connect("postgres") as session:
             [(used, usable)] = session.execute(USED).fetchall()
+        self._taken = usable - LEFT_CONNECTIONS - 1  # a worker may just connect again
         for _ in range(usable - used - LEFT_CONNECTIONS):
             held = psycopg.connect(self.world.database_url, autocommit=True, application_name=OTHERS)
             held.pgconn.send_query(b"SELECT pg_sleep(86400)")

@@ -209,6 +209,11 @@ TABLE: dict[str, tuple[list[Spoil], list[Spoil], list[Spoil]]] = {
         [setting("connections_in_use", 40), setting("CPU_of_the_database", 70.0), failing(failure(2, "database"))],
         [lost("database"), lost("CPU_of_the_database"), lost("connections_in_use"), lost("max_connections")],
     ),
+    "connections_short": (
+        [setting("connections_in_use", 39)],
+        [setting("connections_in_use", 38)],
+        [lost("connections_in_use"), lost("max_connections")],
+    ),
     "downstream_slow": (
         [
             jobs(durations_ms=[1601] * 3),

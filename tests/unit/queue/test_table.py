@@ -65,9 +65,13 @@ def test_nothing_is_done_to_a_queue_whose_claims_api_is_down() -> None:
     assert "run runbooks/claims_api_outage.yml" in decision.hand_off
 
 
+LIMITS = ("database_limit", "connections_short")
+
+
 def test_nothing_is_scaled_resumed_or_lifted_while_the_database_is_at_its_limit() -> None:
-    for others in itertools.combinations(sorted(set(NAMES) - {"database_limit"}), 2):
-        decision = decide(TABLE, observed("database_limit", "backlog_deep", *others), False)
+    cases = itertools.product(LIMITS, itertools.combinations(sorted(set(NAMES) - {*LIMITS}), 2))
+    for limit, others in cases:
+        decision = decide(TABLE, observed(limit, "backlog_deep", *others), False)
         assert not set(decision.mitigations) & {"scale_workers", "resume", "lift_limit", "restore_workers", "redrive"}
     decision = decide(TABLE, observed("database_limit", "backlog_deep"), False)
     assert "run runbooks/database_failover.yml" in decision.hand_off

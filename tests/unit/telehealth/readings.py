@@ -60,7 +60,7 @@ THRESHOLDS: Json = {
     "relay_rtt_ms": 300,
     "webhook_silent_minutes": 10,
     "clock_skew_s": 30,
-    "secret_recent_minutes": 60,
+    "rotation_recent_minutes": 60,
     "probe_timeout_s": 3,
 }
 REFUSED, TIMEOUT = Answer(None, "refused", 1), Answer(None, "timeout", 3000)

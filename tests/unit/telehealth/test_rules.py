@@ -83,6 +83,7 @@ UDP_FAILS = joins(
     kept=False,
 )
 
+FEW_BY_TCP = joins(line(30, 0), line(9, transport="tcp"), kept=False)
 # Everywhere in one version, and in every version of one network.
 NEW_VERSION = joins(*({**row, "good": "0", "failure": "client"} for row in usual(app_version="2026.48.0")))
 ONE_ISP = joins(*({**row, "good": "0", "failure": "ice"} for row in usual(isp="faiba")))
@@ -183,7 +184,11 @@ TABLE: dict[str, tuple[list[Spoil], list[Spoil], list[Spoil]]] = {
         [look(relays=SILENT), lost("primary_look"), lost("joins")],
     ),
     "udp_blocked": (
-        [UDP_FAILS],
+        [
+            UDP_FAILS,
+            # Few come by TCP, and our own probe sees the same.
+            lambda readings: (look(relays=NO_UDP)(readings), FEW_BY_TCP(readings)),
+        ],
         [
             all_failing("ice"),
             look(relays=NO_UDP),
@@ -194,7 +199,12 @@ TABLE: dict[str, tuple[list[Spoil], list[Spoil], list[Spoil]]] = {
             lost("joins"),
             lost("relay_only_flag"),
             lambda readings: (look(relays=NO_UDP)(readings), joins(line(5, 0), kept=False)(readings)),
-            joins(line(30, 0), line(9, transport="tcp"), kept=False),
+            FEW_BY_TCP,
+            lambda readings: (look(relays=SILENT)(readings), FEW_BY_TCP(readings)),
+            lambda readings: (
+                look(relays=NO_UDP)(readings),
+                joins(line(30, 0), line(9, 8, transport="tcp"), kept=False)(readings),
+            ),
         ],
     ),
     "relay_unusable": ([look(relays=NO_TCP), look(relays=BOUND)], [look(relays=NO_UDP)], [lost("primary_look")]),

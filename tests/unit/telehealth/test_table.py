@@ -11,7 +11,7 @@ import yaml
 from ansible_collections.daily_emr.ops.plugins.module_utils._decision import Status, decide
 from ansible_collections.daily_emr.ops.plugins.module_utils._telehealth_flags import PROVIDER
 
-from .readings import Spoil, all_failing, answer, flag, joins, line, look, relay
+from .readings import Spoil, all_failing, answer, flag, joins, line, look, relay, usual
 from .test_rules import DOWN, NAMES, NEW_VERSION, ON_SECONDARY, ONE_ISP, SILENT, UDP_FAILS, delivered, see
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -58,6 +58,12 @@ def test_a_switch_needs_to_know_that_the_other_provider_is_well(row: dict[str, A
     assert decide(TABLE, observed(*first, unknown="other_unusable"), False).mitigations == []
 
 
+ONE_ISP_BY_UDP = joins(line(90), line(30, 0, isp="faiba", failure="ice"), line(9, 7, transport="tcp"), kept=False)
+ONE_ISP_WITHOUT_UDP = joins(
+    *({**row, "good": "0", "failure": "ice"} for row in usual(isp="faiba") if row["transport"] == "udp")
+)
+# Nobody else has the version, and nobody in another network fails.
+CONFOUNDED = joins(*(line(20, 0, isp="faiba", app_version="2026.48.0", transport=way) for way in ("udp", "tcp")))
 API_DOWN: dict[str, Any] = {"status": DOWN, "token": DOWN, "room": DOWN, "webhooks": DOWN}
 API_DOWN["relays"] = tuple(relay(way.transport, credential=False) for way in SILENT)
 # Fault -> what is seen of it, the cause, and what is done first.
@@ -78,6 +84,9 @@ FAULTS: dict[str, tuple[list[Spoil], str, list[str]]] = {
     "webhook silence": ([delivered(30)], "webhooks_silent", []),
     "one app version": ([NEW_VERSION], "our_release", []),
     "one ISP": ([ONE_ISP], "one_network", []),
+    "one ISP, and few come by TCP": ([ONE_ISP_BY_UDP], "one_network", []),
+    "one ISP, which lets no UDP through": ([ONE_ISP_WITHOUT_UDP], "udp_blocked", ["force_relay"]),
+    "one ISP and one version at once": ([CONFOUNDED], "", []),
     "both down": (
         [look(**API_DOWN), look("secondary", **API_DOWN), all_failing("token_503")],
         "both_providers_down",

@@ -4,49 +4,6 @@
 
 from __future__ import annotations
 
-_PROVIDER = r"""
-          api_url:
-            description: Address of its control API; https everywhere but in the sandbox.
-            type: str
-            required: true
-          turn_host:
-            description: Host of its STUN and TURN server, which answers over UDP and TCP.
-            type: str
-            required: true
-          turn_port:
-            description: Port of its STUN and TURN server.
-            type: int
-            required: true
-          secret:
-            description: Name of the secret with the application's key. Its value is never read.
-            type: str
-            required: true
-          processor_approved:
-            description:
-              - Whether it is approved as a processor of data, with a contract and the consent text of patients.
-              - New sessions never go to one that is not.
-            type: bool
-            default: false
-          regions:
-            description: The regions it relays in, each with the server to measure the distance to.
-            type: list
-            elements: dict
-            default: []
-            suboptions:
-              name:
-                description: Name of the region, which is a variation of the flag C(media_region).
-                type: str
-                required: true
-              turn_host:
-                description: Host of the server in the region.
-                type: str
-                required: true
-              turn_port:
-                description: Port of the server in the region.
-                type: int
-                required: true
-"""
-
 
 class ModuleDocFragment:
     DOCUMENTATION = r"""
@@ -124,17 +81,53 @@ options:
         type: dict
         required: true
         suboptions:
-""" + "".join(
-        f"""          {name}:
-            description: The {name} provider.
+          primary: &provider
+            description: One of them.
             type: dict
             required: true
             suboptions:
+              api_url:
+                description: Address of its control API; https everywhere but in the sandbox.
+                type: str
+                required: true
+              turn_host:
+                description: Host of its STUN and TURN server, which answers over UDP and TCP.
+                type: str
+                required: true
+              turn_port:
+                description: Port of its STUN and TURN server.
+                type: int
+                required: true
+              secret:
+                description: Name of the secret with the application's key. Its value is never read.
+                type: str
+                required: true
+              processor_approved:
+                description:
+                  - Whether it is approved as a processor of data, with a contract and the consent text of patients.
+                  - New sessions never go to one that is not.
+                type: bool
+                default: false
+              regions:
+                description: The regions it relays in, each with the server to measure the distance to.
+                type: list
+                elements: dict
+                default: []
+                suboptions:
+                  name:
+                    description: Name of the region, which is a variation of the flag C(media_region).
+                    type: str
+                    required: true
+                  turn_host:
+                    description: Host of the server in the region.
+                    type: str
+                    required: true
+                  turn_port:
+                    description: Port of the server in the region.
+                    type: int
+                    required: true
+          secondary: *provider
 """
-        + "\n".join(f"    {line}" if line else line for line in _PROVIDER.strip("\n").split("\n"))
-        + "\n"
-        for name in ("primary", "secondary")
-    )
 
     # The thresholds of a diagnosis. Not named for them: Ansible would take the fragment of that name.
     DIAGNOSIS = r"""
@@ -186,7 +179,7 @@ options:
         description: Seconds, real ones, by which the clock of a provider may be wrong.
         type: int
         required: true
-      secret_recent_minutes:
+      rotation_recent_minutes:
         description: Minutes, at the pace of AWS, during which a new key is a suspect.
         type: int
         required: true

@@ -154,3 +154,8 @@ def seconds_to_drain(waiting: int, normal_per_minute: float, step_s: float, step
         waiting -= part.claims
         seconds += part.claims / part.per_second
     return seconds
+
+
+def step_name(run: str, step: int) -> str:
+    """One redrive is one run: another run begins with its first step."""
+    return f"{run}/{step}"

@@ -52,12 +52,12 @@ def failures(evidence: QueueEvidence) -> None:
         """One class of a cause in the job or in our code, while other jobs are done."""
         groups = _recent(evidence)
         own = [group for group in groups if group["about"] not in _PASSING and group["count"] >= least]
-        worst = own[0] if own and evidence.flow.completions else None
+        worst = own[0] if own and flow.completions else None
         evidence.subjects["poison"] = worst and worst["signature"]
         evidence.subjects["poison_count"] = worst and worst["count"]
         evidence.subjects["failed_before_ms"] = read("jobs")["second"]["at_ms"]
         if worst is None:
-            return False, f"{plural(len(groups), 'class')[:-1] if len(groups) == 1 else str(len(groups)) + ' classes'}"
+            return False, f"classes that fail now: {len(groups)}"
         return True, f"{worst['count']} times {described(worst)}"
 
     evidence.of_kind(
@@ -127,6 +127,26 @@ def database(evidence: QueueEvidence) -> None:
             f"at most {thresholds['connections_percent']} % of the connections and "
             f"{thresholds['database_cpu_percent']} % of the CPU in use"
         ),
+        call="cloudwatch:GetMetricData",
+    )
+    _connections(evidence)
+
+
+def _connections(evidence: QueueEvidence) -> None:
+    """Not the limit itself, but so near that not one worker more fits (A4.4b, M5)."""
+    flow, pool = evidence.flow, evidence.queue["pool_per_worker"]
+
+    def short() -> tuple[bool | None, str]:
+        in_use, usable = flow.connections, flow.usable_connections
+        if in_use is None or usable is None:
+            return None, "nobody knows how many connections are left"
+        return in_use + pool > usable, f"{in_use} of {usable} that may be used; a worker opens {pool}"
+
+    evidence.look(
+        "connections_short",
+        ("connections_in_use", "max_connections"),
+        short,
+        expected="connections of the database for one more worker",
         call="cloudwatch:GetMetricData",
     )
 

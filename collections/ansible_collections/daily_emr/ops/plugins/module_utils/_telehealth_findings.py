@@ -168,14 +168,14 @@ def _api(evidence: TelehealthEvidence) -> None:
 
     def rotated() -> tuple[bool, str]:
         changed = evidence.read("active_secret")
-        span = evidence.aws(minutes=thresholds["secret_recent_minutes"])
+        span = evidence.aws(minutes=thresholds["rotation_recent_minutes"])
         return since(changed, evidence.at) < span, f"changed {changed}"
 
     evidence.look(
         "secret_rotated",
         ("active_secret",),
         rotated,
-        expected=f"no new key within {thresholds['secret_recent_minutes']} min",
+        expected=f"no new key within {thresholds['rotation_recent_minutes']} min",
         call="secretsmanager:ListSecretVersionIds",
     )
 
@@ -202,10 +202,12 @@ def _media(evidence: TelehealthEvidence) -> None:
         good_udp, good_tcp = evidence.good(udp), evidence.good(tcp)
         if good_udp is not None and good_tcp is not None:
             return not good_udp and good_tcp, seen
-        if good_udp:
-            return False, seen
-        ours = evidence.active.relay(Transport.UDP)
-        return (None if good_udp is False or ours is None or not ours.works else False), seen
+        ours, through_tcp = (evidence.active.relay(way) for way in Transport)
+        blocked_here = bool(ours and not ours.works and through_tcp and through_tcp.allocated)
+        if good_udp is False:
+            # Few come by TCP: those who do, and our own probe, have to say the same.
+            return True if blocked_here and not tcp.total.bad else None, seen
+        return False if good_udp or (ours and ours.works) else None, seen
 
     def unusable() -> tuple[bool, str]:
         relay = evidence.active.relay(Transport.TCP)

@@ -68,7 +68,7 @@ _NUMBERS = (
     "relay_rtt_ms",
     "webhook_silent_minutes",
     "clock_skew_s",
-    "secret_recent_minutes",
+    "rotation_recent_minutes",
     "probe_timeout_s",
 )
 TELEHEALTH_HEALTH_SPEC: dict[str, Any] = {

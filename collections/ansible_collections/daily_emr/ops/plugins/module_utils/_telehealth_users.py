@@ -9,7 +9,11 @@ from functools import partial
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._telehealth_evidence import TelehealthEvidence
 from ansible_collections.daily_emr.ops.plugins.module_utils._telehealth_flags import REGION
-from ansible_collections.daily_emr.ops.plugins.module_utils._telehealth_joins import Pace, culprit
+from ansible_collections.daily_emr.ops.plugins.module_utils._telehealth_joins import Culprit, Joins, Pace, culprit
+from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Json
+
+# What joins can have in common.
+_COMMON = {"one_version": "app_version", "one_isp": "isp", "one_region": "region"}
 
 
 def users(evidence: TelehealthEvidence) -> None:
@@ -44,27 +48,24 @@ def _joins(evidence: TelehealthEvidence) -> None:
 def _clusters(evidence: TelehealthEvidence) -> None:
     """Whether all who cannot join have one thing in common."""
     thresholds = evidence.thresholds
+    joins: Joins | None = evidence.readings.values.get("joins")
+    found = {part: _culprit(joins, part, thresholds) if joins else None for part in _COMMON.values()}
 
     def one(part: str) -> tuple[bool | None, str]:
-        joins = evidence.joins
-        if joins.total.bad < thresholds["min_failures"]:
-            return False, joins.total.seen
-        if len(joins.by(part)) == 1:
-            return None, f"all joins have the same {part.replace('_', ' ')}, so there is nothing to compare"
-        found = culprit(
-            joins,
-            part,
-            explains=thresholds["explains_share"],
-            success=thresholds["join_success"],
-            least=thresholds["min_failures"],
-        )
-        if not found:
-            return False, "joins fail in several"
-        evidence.subjects[f"bad_{part}"] = found.value
-        return True, found.seen
+        named = found[part]
+        if named:
+            return True, named.seen
+        if evidence.joins.total.bad < thresholds["min_failures"]:
+            return False, evidence.joins.total.seen
+        words = part.replace("_", " ")
+        # Where another part explains the failures, others with the same value of this one are well.
+        if len(evidence.joins.by(part)) == 1 and not any(found.values()):
+            return None, f"all joins have the same {words}, so there is nothing to compare"
+        return False, f"joins do not fail by {words}"
 
-    for name, part in {"one_version": "app_version", "one_isp": "isp", "one_region": "region"}.items():
-        evidence.subjects[f"bad_{part}"] = None
+    for name, part in _COMMON.items():
+        named = found[part]
+        evidence.subjects[f"bad_{part}"] = named.value if named else None
         evidence.look(
             name,
             ("joins",),
@@ -72,6 +73,16 @@ def _clusters(evidence: TelehealthEvidence) -> None:
             expected=f"no {part.replace('_', ' ')} has all the failures",
             call="logs:StartQuery",
         )
+
+
+def _culprit(joins: Joins, part: str, thresholds: Json) -> Culprit | None:
+    return culprit(
+        joins,
+        part,
+        explains=thresholds["explains_share"],
+        success=thresholds["join_success"],
+        least=thresholds["min_failures"],
+    )
 
 
 def _region(evidence: TelehealthEvidence) -> None:

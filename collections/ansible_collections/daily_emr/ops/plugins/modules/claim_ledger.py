@@ -71,7 +71,7 @@ askable:
   type: int
   sample: 2
 reconciliation:
-  description: What was sent and what is known of it. RV(reconciliation.add_up) says whether the sum is right.
+  description: What was sent and what is known of it. C(add_up) says whether the sum is right.
   returned: success
   type: dict
   sample:

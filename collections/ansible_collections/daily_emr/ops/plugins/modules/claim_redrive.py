@@ -89,6 +89,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._claims_ladder impor
     previous_refusals,
     rung_of,
     seconds_to_drain,
+    step_name,
 )
 from ansible_collections.daily_emr.ops.plugins.module_utils._claims_ledger import (
     DEFERRED,
@@ -112,11 +113,6 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes
 # As long as a worker waits for an answer, and more.
 ABANDONED_S = 120
 RELEASE = "SELECT ops.claims_release(%(step)s, %(at_most)s::integer, %(per_second)s::float8) AS released"
-
-
-def step_name(run: str, step: int) -> str:
-    """One redrive is one run: another run begins with its first step."""
-    return f"{run}/{step}"
 
 
 class Redrive(ClaimsChange):

@@ -90,6 +90,7 @@ from typing import TYPE_CHECKING, Any
 from ansible_collections.daily_emr.ops.plugins.module_utils._claims_ladder import (
     STEPS,
     open_claims,
+    step_name,
     stop_reasons,
 )
 from ansible_collections.daily_emr.ops.plugins.module_utils._claims_ledger import Slice, read_slice
@@ -97,7 +98,6 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._claims_options impo
 from ansible_collections.daily_emr.ops.plugins.module_utils._errors import Refused
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import Entry, read_entry, run_module
 from ansible_collections.daily_emr.ops.plugins.module_utils._postgres import DATABASE_OPTION
-from ansible_collections.daily_emr.ops.plugins.modules.claim_redrive import step_name
 
 if TYPE_CHECKING:
     from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clients

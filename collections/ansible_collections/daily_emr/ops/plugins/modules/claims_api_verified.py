@@ -148,7 +148,8 @@ if TYPE_CHECKING:
 
 monotonic = time.monotonic
 sleep = time.sleep
-RECOVERED, CONTAINED = "recovered", "contained"
+RECOVERED = "recovered"
+CONTAINED = "contained"
 REACHED = {
     RECOVERED: "claims and eligibility work again",
     CONTAINED: "it is contained, not over: care goes on and no claim is lost; run this again when the payer answers",

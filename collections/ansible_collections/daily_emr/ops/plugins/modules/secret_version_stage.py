@@ -87,7 +87,9 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes
     unread,
 )
 
-CURRENT, PENDING, PREVIOUS = "AWSCURRENT", "AWSPENDING", "AWSPREVIOUS"
+CURRENT = "AWSCURRENT"
+PENDING = "AWSPENDING"
+PREVIOUS = "AWSPREVIOUS"
 
 
 class VersionStage(Change):
