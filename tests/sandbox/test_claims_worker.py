@@ -12,11 +12,22 @@ from typing import Any
 import psycopg
 import pytest
 from ansible_collections.daily_emr.ops.plugins.module_utils._claims_api import ClaimsApi
-from ansible_collections.daily_emr.ops.plugins.module_utils._claims_ledger import stamp
+from ansible_collections.daily_emr.ops.plugins.module_utils._claims_ladder import allowance, stop_reasons
+from ansible_collections.daily_emr.ops.plugins.module_utils._claims_ledger import (
+    ANSWERS,
+    IN_DOUBT,
+    STEP,
+    SUMMARY,
+    TOTALS,
+    slice_of,
+    stamp,
+)
 from ansible_collections.daily_emr.ops.plugins.module_utils._claims_reconciliation import ask_all
 from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Secret
 from ansible_collections.daily_emr.ops.plugins.module_utils._verification import Clock
+from ansible_collections.daily_emr.ops.plugins.modules.claim_deferral import DEFER
 from ansible_collections.daily_emr.ops.plugins.modules.claim_reconciliation import SETTLE
+from ansible_collections.daily_emr.ops.plugins.modules.claim_redrive import RELEASE
 from daily_emr_sandbox.launchdarkly import LaunchDarkly
 from daily_emr_sandbox.loop import LoopThread, wait_until
 from daily_emr_sandbox.postgres import DatabasePair
@@ -25,6 +36,7 @@ from daily_emr_sandbox.sha import Sha
 from daily_emr_sandbox.sha.behaviour import RateLimit
 from daily_emr_sandbox.sha.fhir import IDENTIFIER
 from daily_emr_sandbox.sha.outbox import Outbox
+from psycopg.rows import dict_row
 
 from tests.sandbox.claims_world import APPLICATION, CANARY, Claims, Worker
 
@@ -386,6 +398,26 @@ def test_the_relay_gives_each_ready_claim_to_the_queue_once_and_urgent_ones_firs
         outbox.stop()
 
 
+@pytest.mark.parametrize(
+    ("statement", "values"),
+    [
+        (SUMMARY, {"due_hours": 24}),
+        (ANSWERS, {"window_s": 15.5}),
+        (TOTALS, {}),
+        (IN_DOUBT, {"at_most": 1000, "older_than_s": 6.0}),
+        (STEP, {"step": "INC-1/1"}),
+        (RELEASE, {"step": "INC-1/1", "at_most": 5, "per_second": 0.4}),
+        (DEFER, {"at_most": 100_000}),
+    ],
+)
+def test_what_the_runbooks_send_is_what_the_application_has(
+    claims: Claims, statement: str, values: dict[str, Any]
+) -> None:
+    claims.new(2)
+    with claims.runbook() as session:
+        assert session.execute(statement, values).description
+
+
 def reconcile(claims: Claims) -> None:
     """Ask the payer over HTTPS and write down what it says, with what the runbook does it with."""
     settings = {
@@ -405,6 +437,50 @@ def reconcile(claims: Claims) -> None:
         assert not asked.stopped
         with claims.runbook() as session:
             session.execute(SETTLE, {"answers": json.dumps(asked.answers)})
+
+
+NORMAL_PER_MINUTE, STEP_S, WAITING = 600.0, 1.0, 60
+
+
+def climb(claims: Claims, worker: Worker, step: int, waiting: list[int]) -> tuple[float, list[float], list[str]]:
+    """Go one step of the ladder: its pace, when the payer got its claims, and why it has to be the last one."""
+    allowed = allowance(step, claims.states(waiting)["deferred"], NORMAL_PER_MINUTE, STEP_S)
+    with claims.runbook() as session:
+        values = {"step": f"step-{step}", "at_most": allowed.claims, "per_second": allowed.per_second}
+        assert session.execute(RELEASE, values).fetchall() == [(allowed.claims,)]
+    began = len(claims.sha.ledger.requests())
+    worker.work(waiting, concurrency=8)
+    with claims.runbook() as session:
+        session.row_factory = dict_row  # type: ignore[assignment]
+        seen = slice_of(session.execute(STEP, {"step": f"step-{step}"}).fetchall())  # type: ignore[arg-type]
+    submitted = [one["at"] for one in claims.sha.ledger.requests()[began:] if one["operation"] == "submit"]
+    return allowed.per_second, [dt.datetime.fromisoformat(at).timestamp() for at in submitted], stop_reasons(seen, 1000)
+
+
+def test_the_ladder_keeps_its_pace_and_stops_when_errors_rise_again(claims: Claims, running: Worker) -> None:
+    """Its rules with real workers: no second has more than the pace allows, and the first bad step is the last one."""
+    claims.flags.turn(CIRCUIT, on=True, by="test")
+    waiting = claims.new(WAITING, state="draft")
+    with claims.application() as session:
+        session.execute("UPDATE claims SET state = 'deferred'")
+    sent = 0
+    for step in (1, 2, 3, 4):
+        per_second, moments, reasons = climb(claims, running, step, waiting)
+        assert reasons == []
+        sent += len(moments)
+        assert max(sum(at <= other < at + 1 for other in moments) for at in moments) <= per_second + 1
+
+    claims.sha.behaviour.submissions("commit_unavailable")
+    _, moments, reasons = climb(claims, running, 5, waiting)
+    assert any("unknown outcome" in reason for reason in reasons)
+    claims.sha.mend()
+    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
+        climb(claims, running, 6, waiting)
+    assert claims.states(waiting) == {
+        "acked": sent,
+        "unknown": len(moments),
+        "deferred": WAITING - sent - len(moments),
+    }
 
 
 OUTAGE = ("answer", "commit_silent", "silent", "commit_reset", "answer", "unavailable", "commit_unavailable")
