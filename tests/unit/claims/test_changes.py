@@ -168,7 +168,6 @@ REFUSALS: list[tuple[int, str, Callable[[Claims], Any], Json]] = [
     (0, "normal_per_minute is 601", lambda c: c.settings.update(normal_per_minute=601.0), {}),
     (0, "step_minutes is 31", unspoilt, {"step_minutes": 31}),
     (0, "There is no step 8", unspoilt, {"step": 8}),
-    (0, "not its turn", unspoilt, {"step": 2}),
     (1, "is off, so claims flow", lambda c: hold(c, on=False), {}),
     (1, "Could not read the circuit", lambda c: c.provider.flags.pop(CIRCUIT), {}),
     (2, "gives no token (503", lambda c: c.sha.statuses.update(token=503), {}),
@@ -285,6 +284,15 @@ class TestRedrive:
         assert claims.outbox.states() == {"acked": 240}
         rates = [values["per_second"] for _statement, values in claims.outbox.sent]
         assert rates == pytest.approx([0.1, 0.1, 0.1, 0.25, 0.5, 1.0, 0.5])
+
+    def test_a_later_step_lets_no_more_go_than_the_first_when_none_was_taken(self, claims: Claims) -> None:
+        hold(claims)
+        for step in (1, 2, 3):
+            assert claims.change("claim_redrive", step=step)["outcome"] == "noop"
+        claims.outbox.add("deferred", 9)
+        result = claims.change("claim_redrive", step=4)
+        assert result["diff"]["after"] == {"step": 4, "released": 1}
+        assert claims.outbox.sent[0][1]["per_second"] == pytest.approx(0.1)
 
     @pytest.mark.parametrize(
         ("outcome", "state"),

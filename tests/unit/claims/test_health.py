@@ -81,6 +81,10 @@ RULES: dict[str, tuple[Callable[[Claims], object], Callable[[Claims], object]]] 
     "egress_failing": (answers(("acked", 15), ("connect", 5)), answers(("acked", 15), ("timeout", 5))),
     "unknown_outcomes": (lambda c: c.outbox.add("unknown", age_s=1.0), lambda c: c.outbox.add("sending", age_s=1.0)),
     "claims_waiting": (lambda c: c.outbox.add("ready", age_s=901.0), lambda c: c.outbox.add("ready", age_s=899.0)),
+    "claims_put_off": (
+        lambda c: c.outbox.add("deferred", age_s=301.0),
+        lambda c: (c.outbox.add("deferred", age_s=301.0), flag_on(CIRCUIT)(c)),
+    ),
     "deadline_near": (lambda c: near(c, "deferred"), lambda c: near(c, "acked")),
     "duplicates_found": (lambda c: c.outbox.add("acked", copies=2), lambda c: c.outbox.add("acked", copies=1)),
     "totals_differ": (lambda c: c.outbox.add("acked", sent=False), lambda c: c.outbox.add("rejected")),

@@ -11,6 +11,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._claims_ladder impor
     allowance,
     bound_refusals,
     previous_refusals,
+    rung_of,
     seconds_to_drain,
     stop_reasons,
 )
@@ -105,13 +106,22 @@ def test_a_step_that_is_good_enough_does_not(seen: Slice) -> None:
     assert stop_reasons(seen, 1000) == []
 
 
-def test_a_step_needs_the_one_before_it() -> None:
-    assert previous_refusals(1, Slice(), 1000) == []
-    assert previous_refusals(2, GOOD, 1000) == []
-    assert "not its turn" in previous_refusals(2, Slice(), 1000)[0]
-    assert "must be the last one" in previous_refusals(3, fared(("unknown", "timeout", 1)), 1000)[0]
-    assert "still under way" in previous_refusals(3, fared(("acked", "acked", 4), ("sending", "", 1)), 1000)[0]
-    assert "came back unsent" in previous_refusals(3, fared(("acked", "acked", 40), ("deferred", "", 1)), 1000)[0]
+def test_a_step_needs_a_good_one_before_it() -> None:
+    assert previous_refusals({}, 1000) == []
+    assert previous_refusals({1: GOOD}, 1000) == []
+    assert "must be the last one" in previous_refusals({1: GOOD, 2: fared(("unknown", "timeout", 1))}, 1000)[0]
+    assert "still under way" in previous_refusals({2: fared(("acked", "acked", 4), ("sending", "", 1))}, 1000)[0]
+    assert "came back unsent" in previous_refusals({2: fared(("acked", "acked", 40), ("deferred", "", 1))}, 1000)[0]
+    assert previous_refusals({1: GOOD, 2: Slice()}, 1000) == [], "one that let nothing go says nothing"
+
+
+@pytest.mark.parametrize(
+    ("step", "taken", "rung"),
+    [(1, (), 1), (2, (), 1), (6, (), 1), (2, (1,), 2), (5, (1, 2), 3), (6, (1, 2, 5), 6), (7, (), 2), (7, (1,), 7)],
+)
+def test_no_rung_is_left_out(step: int, taken: tuple[int, ...], rung: int) -> None:
+    before = {number: GOOD if number in taken else Slice() for number in range(1, step)}
+    assert rung_of(step, before) == rung
 
 
 @given(st.integers(0, 500), st.integers(0, 500), st.integers(0, 500), st.integers(-3, 3))

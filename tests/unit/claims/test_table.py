@@ -64,8 +64,11 @@ def test_claims_are_sent_again_only_when_nothing_speaks_against_it(bad: str) -> 
     assert "redrive" not in decide(TABLE, observed("claims_held", unknown=(bad,)), False).mitigations
 
 
-def test_nothing_but_a_redrive_ever_sends() -> None:
-    assert [row["cause"] for row in TABLE if "redrive" in row["mitigations"]] == ["payer_back"]
+def test_nothing_is_sent_again_while_an_outcome_is_unknown() -> None:
+    sending = [row for row in TABLE if {"redrive", "send_rest"} & set(row["mitigations"])]
+    assert [row["cause"] for row in sending] == ["payer_back", "put_off_left"]
+    for row in sending:
+        assert {"unknown_outcomes", "api_down", "submissions_rejected"} <= set(row["contradicted_by"])
 
 
 def test_a_refused_key_or_claim_never_leads_to_the_answers_of_an_outage() -> None:

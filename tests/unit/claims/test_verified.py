@@ -64,6 +64,7 @@ BAD: dict[str, Callable[[Claims], object]] = {
     "duplicates_found": lambda c: c.outbox.add("acked", copies=2),
     "api_down": down,
     "few_accepted": lambda c: c.outbox.tried("server_error", 2),
+    "claims_put_off": lambda c: c.outbox.add("deferred", age_s=400.0),
     "claims_waiting": lambda c: c.outbox.add("deferred", age_s=1000.0),
 }
 

@@ -10,7 +10,13 @@ from datetime import timedelta
 from typing import Any
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._claims_api import Reach, Reply
-from ansible_collections.daily_emr.ops.plugins.module_utils._claims_ledger import FAILURES, UNKNOWN, WAITING, Ledger
+from ansible_collections.daily_emr.ops.plugins.module_utils._claims_ledger import (
+    DEFERRED,
+    FAILURES,
+    UNKNOWN,
+    WAITING,
+    Ledger,
+)
 from ansible_collections.daily_emr.ops.plugins.module_utils._health_evidence import Evidence
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import (
     Json,
@@ -36,6 +42,7 @@ SYMPTOMS = (
     "eligibility_failing",
     "unknown_outcomes",
     "claims_waiting",
+    "claims_put_off",
     "claims_held",
     "eligibility_unverified",
     "totals_differ",
@@ -314,6 +321,21 @@ def _of_claims(evidence: Evidence, time_factor: float) -> None:
         waiting,
         expected=f"no claim waits longer than {limits['waiting_minutes']} min",
         call=_OUTBOX,
+    )
+
+    def put_off() -> tuple[bool, str]:
+        """Left behind by a redrive that ended, or by somebody who turned the breaker off by hand."""
+        ledger: Ledger = read("ledger")
+        oldest, flows = ledger.oldest(DEFERRED), not read("flags")["circuit"]["on"]
+        seen = f"{plural(ledger.count(DEFERRED), 'claim')} put aside, {'and claims flow' if flows else 'on purpose'}"
+        return flows and oldest > limits["window_minutes"] * 60 / time_factor, seen
+
+    evidence.look(
+        "claims_put_off",
+        ("ledger", "flags"),
+        put_off,
+        expected="no claim is put aside while others flow",
+        call=f"{_OUTBOX}, LaunchDarkly:GetFeatureFlags",
     )
 
     def deadlines() -> tuple[bool, str]:

@@ -11,6 +11,7 @@ bounds stand here and not among the inputs: a wish to be fast must not be able t
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._claims_ledger import (
@@ -54,6 +55,7 @@ LADDER = (
     Rung(None, 0.50, rest=True),
 )
 STEPS = range(1, len(LADDER) + 1)
+_CANARIES = [rung for rung in LADDER if rung.claims]
 
 
 @dataclass(frozen=True)
@@ -115,17 +117,32 @@ def open_claims(seen: Slice) -> int:
     return seen.count(READY, SENDING)
 
 
-def previous_refusals(step: int, before: Slice, normal_p95_ms: int) -> list[str]:
-    """Why the step before does not allow this one. The first has none before it."""
-    if step == 1:
+def last_taken(before: Mapping[int, Slice]) -> int:
+    """The last of the earlier steps that let something go; 0 when none did."""
+    return max((step for step, seen in before.items() if seen.released), default=0)
+
+
+def rung_of(step: int, before: Mapping[int, Slice]) -> int:
+    """The rung that a step stands on. A step that found nothing to let go is not climbed, so none is left out: what
+    waits later begins where the last good step ended. The rest needs one good step.
+    """
+    last = last_taken(before)
+    if LADDER[step - 1].rest:
+        return step if last else len(_CANARIES)
+    return min(step, last + 1)
+
+
+def previous_refusals(before: Mapping[int, Slice], normal_p95_ms: int) -> list[str]:
+    """Why the last step that let something go does not allow another one."""
+    step = last_taken(before)
+    if not step:
         return []
-    if not before.released:
-        return [f"Step {step - 1} of this redrive let nothing go, so step {step} is not its turn: begin with step 1."]
-    reasons = [f"Step {step - 1} must be the last one: {why}." for why in stop_reasons(before, normal_p95_ms)]
-    if under_way := open_claims(before):
-        reasons.append(f"{plural(under_way, 'claim')} of step {step - 1} are still under way: wait for them first.")
-    if back := before.count(DEFERRED):
-        reasons.append(f"{plural(back, 'claim')} of step {step - 1} came back unsent: look at why first.")
+    seen = before[step]
+    reasons = [f"Step {step} must be the last one: {why}." for why in stop_reasons(seen, normal_p95_ms)]
+    if under_way := open_claims(seen):
+        reasons.append(f"{plural(under_way, 'claim')} of step {step} are still under way: wait for them first.")
+    if back := seen.count(DEFERRED):
+        reasons.append(f"{plural(back, 'claim')} of step {step} came back unsent: look at why first.")
     return reasons
 
 

@@ -184,8 +184,13 @@ def slice_of(rows: Iterable[Mapping[str, Any]]) -> Slice:
 
 def read_slice(clients: Clients, database: Json, step: str) -> Slice:
     """How the claims of one step fare."""
+    return read_slices(clients, database, {0: step})[0]
+
+
+def read_slices(clients: Clients, database: Json, steps: Mapping[int, str]) -> dict[int, Slice]:
+    """How the claims of some steps fare, in one session."""
     with session(clients, database, endpoint(clients, database), limit_s=LIMIT_S) as found:
-        return slice_of(found.execute(STEP, {"step": step}).fetchall())
+        return {number: slice_of(found.execute(STEP, {"step": name}).fetchall()) for number, name in steps.items()}
 
 
 def stamp(moment: Any) -> str:

@@ -13,9 +13,10 @@ description:
     the rest at half of it, beside new claims.
   - The application sends them at the rate of the step, preauthorisations and inpatients first, then the oldest
     deadlines. A claim is never sent from here.
-  - Nothing is changed when the step was taken in this run already, or when no claim is deferred.
+  - Nothing is changed when the step was taken in this run already, or when no claim is deferred. A step that found
+    nothing to let go is not climbed, so no step is ever left out.
   - Refuses while an outcome is unknown, when the API does not answer a harmless read just now, when the breaker does
-    not keep the other claims back, when the step before is missing, still under way, or had more than 5 % errors, an
+    not keep the other claims back, when the step before is still under way, or had more than 5 % errors, an
     answer 429, or a P95 of more than twice the usual. No input changes these bounds.
 author:
   - Daily EMR operations (@daily-emr)
@@ -86,6 +87,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._claims_ladder impor
     allowance,
     bound_refusals,
     previous_refusals,
+    rung_of,
     seconds_to_drain,
     step_name,
 )
@@ -93,7 +95,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._claims_ledger impor
     DEFERRED,
     UNKNOWN,
     Slice,
-    read_slice,
+    read_slices,
 )
 from ansible_collections.daily_emr.ops.plugins.module_utils._claims_options import CLAIMS_API_OPTION
 from ansible_collections.daily_emr.ops.plugins.module_utils._database_readings import read_switch
@@ -132,27 +134,29 @@ class Redrive(ClaimsChange):
         return self.aws_seconds(self.params["step_minutes"] * 60)
 
     @property
-    def _name(self) -> str:
-        return step_name((self.params.get("incident") or {}).get("run") or "no run", self.params["step"])
+    def _run(self) -> str:
+        return (self.params.get("incident") or {}).get("run") or "no run"
 
     def observe(self) -> Json:
-        step, run = self.params["step"], (self.params.get("incident") or {}).get("run") or "no run"
+        step = self.params["step"]
         readings = Readings()
         readings.take(
             claim_ledger=lambda: self.ledger(ABANDONED_S),
-            step=lambda: read_slice(self.clients, self.database, self._name),
-            step_before=lambda: read_slice(self.clients, self.database, step_name(run, step - 1)),
+            steps=lambda: read_slices(
+                self.clients, self.database, {number: step_name(self._run, number) for number in range(1, step + 1)}
+            ),
             circuit=lambda: read_switch(
                 self.clients, self.params["service"]["feature_flags"], self.claims_api["circuit_flag"]
             ),
             claims_api=self._read,
         )
-        ledger, taken = readings.need("claim_ledger"), readings.need("step")
+        ledger, steps = readings.need("claim_ledger"), readings.need("steps")
+        taken = steps.pop(step, Slice())
         context = {
             "waiting": ledger.count(DEFERRED),
             # One that is on its way for too long was left by a worker that died.
             "unknown": max(ledger.count(UNKNOWN), ledger.askable),
-            "before": readings.values.get("step_before", Slice()),
+            "before": steps,
             "held": readings.values.get("circuit", {}).get("on"),
             "api": readings.values.get("claims_api"),
             "unread": readings.unread,
@@ -176,9 +180,8 @@ class Redrive(ClaimsChange):
         return bound_refusals(self.params["step"], self.claims_api["normal_per_minute"], self.params["step_minutes"])
 
     def _allowed(self, before: Json) -> Allowance:
-        return allowance(
-            self.params["step"], before["context"]["waiting"], self.claims_api["normal_per_minute"], self._step_s
-        )
+        rung = rung_of(self.params["step"], before["context"]["before"])
+        return allowance(rung, before["context"]["waiting"], self.claims_api["normal_per_minute"], self._step_s)
 
     def refusals(self, before: Json) -> list[str]:
         context, step = before["context"], self.params["step"]
@@ -199,7 +202,7 @@ class Redrive(ClaimsChange):
                 f"{self.claims_api['circuit_flag']} is off, so other claims go out beside those of the step: "
                 "turn it on first."
             )
-        return reasons + previous_refusals(step, context["before"], self.claims_api["normal_p95_ms"])
+        return reasons + previous_refusals(context["before"], self.claims_api["normal_p95_ms"])
 
     def prediction(self, before: Json) -> list[str]:
         if self._bounds():
@@ -215,7 +218,13 @@ class Redrive(ClaimsChange):
 
     def apply(self, before: Json) -> None:
         allowed = self._allowed(before)
-        self.call("claims_release", RELEASE, step=self._name, at_most=allowed.claims, per_second=allowed.per_second)
+        self.call(
+            "claims_release",
+            RELEASE,
+            step=step_name(self._run, self.params["step"]),
+            at_most=allowed.claims,
+            per_second=allowed.per_second,
+        )
 
     def done(self, before: Json, after: Json) -> bool:
         """How many were there when it was taken may have changed since it was looked at; a step is taken once."""
