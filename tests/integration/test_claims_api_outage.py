@@ -165,6 +165,7 @@ def test_claims_through_an_outage_with_commits_before_time_outs(
     sandbox.plant(PATIENT)
     canaries = planted(sandbox)
     sandbox.break_("sha_commits_then_times_out")
+    sandbox.await_alarm("sha_commits_then_times_out")
 
     held = run_it(operator, "succeeded", {"submissions_down"})
     record = held.record()
@@ -216,6 +217,7 @@ def fastest(moments: list[datetime], steps: list[dict[str, Any]]) -> list[str]:
 
 def test_a_payer_that_is_down_is_held_off_and_left_alone(operator: Operator, sandbox: Sandbox, recorded: Rows) -> None:
     sandbox.break_("sha_down")
+    sandbox.await_alarm("sha_down")
     held = run_it(operator, "succeeded", {"payer_down"}).record()
     done = [step["step"] for step in held["steps"] if step["outcome"] == "ok"]
     recorded.append(told("sha_down", held, list(dict.fromkeys(done))))
@@ -232,6 +234,7 @@ def test_a_payer_that_is_down_is_held_off_and_left_alone(operator: Operator, san
 def test_a_redrive_stops_within_a_step_when_errors_rise_again(operator: Operator, sandbox: Sandbox) -> None:
     """The payer answers reads and still takes no claim: one canary goes out, is asked about, and no second one."""
     sandbox.break_("sha_commits_then_times_out")
+    sandbox.await_alarm("sha_commits_then_times_out")
     run_it(operator, "succeeded", {"submissions_down"})
     quiet = datetime.now(UTC) + timedelta(seconds=LEAST_WINDOW_S)
     wait_until(lambda: datetime.now(UTC) > quiet, "the failures are older than what is looked at", PATIENT_S)
@@ -248,6 +251,7 @@ def test_a_redrive_stops_within_a_step_when_errors_rise_again(operator: Operator
 def test_a_new_key_is_promoted_once_it_is_proved(operator: Operator, sandbox: Sandbox, recorded: Rows) -> None:
     """What was refused meanwhile is sent step by step; nobody took it for an outage."""
     sandbox.break_("sha_token_expired")
+    sandbox.await_alarm("sha_token_expired")
     witness = Witness(sandbox)
     run = run_it(operator, "succeeded", {"broken_credentials"})
     record = run.record()
@@ -272,6 +276,7 @@ def told(fault: str, record: dict[str, Any], done: list[str]) -> dict[str, Any]:
 def test_rejected_claims_are_not_burnt(operator: Operator, sandbox: Sandbox, recorded: Rows) -> None:
     """422 is no outage: only the breaker is turned on, and a person validates one claim."""
     sandbox.break_("sha_schema_refused")
+    sandbox.await_alarm("sha_schema_refused")
     witness = Witness(sandbox)
     run = run_it(operator, "succeeded", {"claims_rejected"})
     record = run.record()
@@ -282,6 +287,7 @@ def test_rejected_claims_are_not_burnt(operator: Operator, sandbox: Sandbox, rec
 
 def test_without_a_new_key_the_incident_is_handed_over(operator: Operator, sandbox: Sandbox, recorded: Rows) -> None:
     sandbox.break_("sha_key_revoked")
+    sandbox.await_alarm("sha_key_revoked")
     rehearse(
         operator,
         sandbox,

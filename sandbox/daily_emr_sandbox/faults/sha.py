@@ -25,6 +25,9 @@ class ShaFault(Fault):
     """Breaks the payer, and waits until the workers have met it."""
 
     part = "claims"
+    # The alarm looks at five minutes (incident domain, A5.1), and at calls of which there are few here.
+    alarm_min = 5.0
+    against_usual = False
     shows_as: ClassVar[str]
     """Outcome of a try that shows it."""
 
@@ -120,6 +123,7 @@ class ShaSchemaRefused(ShaFault):
 
 class ShaCommitsThenTimesOut(ShaFault):
     name = "sha_commits_then_times_out"
+    alarm_min = 10.0  # each call that fails takes as long as a worker waits
     summary = "the claims API does not answer submissions, and has taken every second one; reads work"
     shows_as = "timeout"
 
