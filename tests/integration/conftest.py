@@ -73,6 +73,7 @@ class Operator:
         self.runs = runs
         self.name = name
         """Of the runbook that `playbook` and `run` run."""
+        self.inputs: dict[str, int] = dict(PATIENCE[name])
         self.limit = ""
         """The one component that they are for, where the group has several."""
 
@@ -115,10 +116,8 @@ class Operator:
         return ["ansible-playbook", "-i", inventory, f"runbooks/{self.name}.yml", *self._options("-e")]
 
     def _options(self, option: str) -> list[str]:
-        patience = [
-            part for key, value in PATIENCE[self.name].items() for part in (option, f"{self.name}_{key}={value}")
-        ]
-        return [*patience, *(["--limit", self.limit] if self.limit else [])]
+        given = [part for key, value in self.inputs.items() for part in (option, f"{self.name}_{key}={value}")]
+        return [*given, *(["--limit", self.limit] if self.limit else [])]
 
     def run(self) -> Run:
         """The same runbook by the command, which judges for itself how the run ended."""

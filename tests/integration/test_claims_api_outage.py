@@ -230,6 +230,15 @@ def test_a_payer_that_is_down_is_held_off_and_left_alone(operator: Operator, san
     assert witness.changes() == []
     assert submissions(sandbox) == before, "nothing goes out while claims are held"
 
+    # Nor does the runbook of the queue, whose jobs wait because of it.
+    queues = Operator(sandbox, operator.runs.parent / "queues", "queue_backlog")
+    queues.limit = "claims"
+    backlog = queues.playbook()
+    waiting = backlog.record()
+    assert (waiting["outcome"], waiting["decision"]["cause"]) == ("refused", "claims_api_down"), seen(waiting)
+    assert "run runbooks/claims_api_outage.yml" in " ".join(backlog.output.split())
+    assert (witness.changes(), submissions(sandbox)) == ([], before)
+
 
 def test_a_redrive_stops_within_a_step_when_errors_rise_again(operator: Operator, sandbox: Sandbox) -> None:
     """The payer answers reads and still takes no claim: one canary goes out, is asked about, and no second one."""
