@@ -104,6 +104,7 @@ class ShaCertificateExpired(ShaFault):
 
 class ShaRateLimited(ShaFault):
     name = "sha_rate_limited"
+    alarm_min = 0.0  # the pile is sent within minutes, and the first 429 is told at once
     summary = "a pile of claims was sent at once, and the claims API answers 429 to more than two requests a second"
     shows_as = "throttled"
 
