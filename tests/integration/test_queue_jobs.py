@@ -22,7 +22,7 @@ from daily_emr_sandbox.queues.store import RUNBOOK
 from tests.sandbox.queue_stack import Stack, running_queues
 
 # Of each layout; together ten thousand.
-JOBS = int(os.environ.get("JOBS", "5000"))
+JOBS = int(os.environ.get("JOBS", "10000"))
 POISONED, BROKEN = 60, 200
 CONCURRENCY, POOL_SIZE = 20, 5
 PATIENT_S = 90.0
