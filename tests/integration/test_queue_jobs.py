@@ -21,7 +21,7 @@ from daily_emr_sandbox.queues.store import RUNBOOK
 
 from tests.sandbox.queue_stack import Stack, running_queues
 
-# Of each layout; together ten thousand.
+# Of each layout.
 JOBS = int(os.environ.get("JOBS", "10000"))
 POISONED, BROKEN = 60, 200
 CONCURRENCY, POOL_SIZE = 20, 5
