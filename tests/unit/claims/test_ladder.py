@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from ansible_collections.daily_emr.ops.plugins.module_utils._claims_api import fate_of
 from ansible_collections.daily_emr.ops.plugins.module_utils._claims_ladder import (
@@ -15,7 +17,13 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._claims_ladder impor
     seconds_to_drain,
     stop_reasons,
 )
-from ansible_collections.daily_emr.ops.plugins.module_utils._claims_ledger import Slice, Totals, slice_of, summed
+from ansible_collections.daily_emr.ops.plugins.module_utils._claims_ledger import (
+    Slice,
+    Totals,
+    settle_seconds,
+    slice_of,
+    summed,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -164,3 +172,11 @@ def bundle(*outcomes: str, total: int | None = None) -> dict[str, object]:
 def test_what_the_payer_says_of_a_claim(answer: dict[str, object], expected: str, copies: int) -> None:
     found = fate_of(answer)
     assert (found.answer, found.copies) == (expected, copies)
+
+
+def test_no_input_lets_the_payer_be_asked_about_a_claim_that_may_be_under_way() -> None:
+    clients = SimpleNamespace(environment=SimpleNamespace(seconds=lambda aws_seconds: aws_seconds / 2))
+    assert settle_seconds(clients, 0) == settle_seconds(clients, 120) == 60
+    assert settle_seconds(clients, 300) == 150
+    hurried = SimpleNamespace(environment=SimpleNamespace(seconds=lambda aws_seconds: aws_seconds / 60))
+    assert settle_seconds(hurried, 120) == 5, "an answer takes as long as it takes"

@@ -281,11 +281,22 @@ def test_a_job_is_in_one_of_two_places_when_a_move_breaks_off(redis: Valkey, run
     redis.jobs(5, add(24, "bad"), add(5), POISON)
     args = arguments(run, CASES["quarantine"])
     ids = redis.client.zrange("bull:notifications:failed", 0, 2)
-    copies = [add(1, "bad", opts={"jobId": f"q-{job}"}) for job in ids]
+    made = [redis.client.hget(f"bull:notifications:{job}", "timestamp") for job in ids]
+    copies = [add(1, "bad", opts={"jobId": f"q-{at}-{job}"}) for job, at in zip(ids, made, strict=True)]
     redis.jobs(5, *copies, name="notifications-quarantine")
     done = run("queue_quarantine", **args)
     assert done["outcome"] == "ok", done["msg"]
     assert (redis.count("failed"), redis.all_jobs("notifications-quarantine")) == (0, 24)
+
+
+def test_a_job_with_children_stays_where_it_is(redis: Valkey, run: QueueRunner) -> None:
+    """Its removal would take them with it, out of whatever queue they are in."""
+    redis.jobs(5, add(24, "bad"), add(5), POISON)
+    (parent,) = redis.client.zrange("bull:notifications:failed", 0, 0)
+    redis.client.hset(f"bull:notifications:{parent}:processed", "bull:labels:1", "{}")
+    done = run("queue_quarantine", **arguments(run, CASES["quarantine"]))
+    assert done["outcome"] == "ok", done["msg"]
+    assert (redis.count("failed"), redis.all_jobs("notifications-quarantine")) == (1, 23)
 
 
 class TestRedrive:

@@ -473,9 +473,10 @@ const changes = {
         if (!(await shelf.isPaused())) await once(() => shelf.pause())
         const moved = await each(ids, async (id) => {
           const job = await Job.fromId(queue, id)
-          if (!job || job.parentKey) return false
-          await shelf.add(job.name, job.data, kept(job, `q-${id}`))
-          await job.remove()
+          if (!job || job.parentKey || (await hasChildren(client, request.queue, id))) return false
+          // An id may be used again once its job is put aside; with the time it was made, no two copies are one.
+          await shelf.add(job.name, job.data, kept(job, `q-${job.timestamp}-${id}`))
+          await job.remove({ removeChildren: false })
           return true
         })
         return { moved }
@@ -495,6 +496,11 @@ const changes = {
         return { moved }
       }),
     ),
+}
+
+async function hasChildren(client, queue, id) {
+  const parts = ['dependencies', 'processed', 'failed', 'unsuccessful']
+  return (await client.exists(...parts.map((part) => keyOf(queue, `${id}:${part}`)))) > 0
 }
 
 function kept(job, jobId) {

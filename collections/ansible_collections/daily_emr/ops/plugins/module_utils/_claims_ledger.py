@@ -47,11 +47,14 @@ STEP = "SELECT state, outcome, claims, p95_ms FROM ops.claims_step(%(step)s)"
 
 # An answer takes as long as it takes, however fast the clock of the environment runs.
 LEAST_SETTLE_S = 5.0
+# Twice as long as a worker waits for an answer. A payer that was asked earlier may say that it has nothing of a claim
+# which it takes a moment later, and the claim would be sent twice: no input can loosen it.
+LEAST_IN_DOUBT_S = 120.0
 
 
 def settle_seconds(clients: Clients, settle_after_s: float) -> float:
     """How long a claim must have been in doubt before the payer's word on it counts, in real seconds."""
-    return max(float(clients.environment.seconds(settle_after_s)), LEAST_SETTLE_S)
+    return max(float(clients.environment.seconds(max(settle_after_s, LEAST_IN_DOUBT_S))), LEAST_SETTLE_S)
 
 
 @dataclass(frozen=True)

@@ -210,6 +210,8 @@ class TelehealthNotice(TelehealthChange):
             EndTime=now + timedelta(seconds=period),
         )
         (found,) = answer["MetricDataResults"]
+        if found.get("StatusCode", "Complete") != "Complete":
+            raise OpsError(f"CloudWatch gave only a part of {metric}")
         values: list[float] = found["Values"]
         return values
 
