@@ -86,6 +86,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._dependencies import
     unproven_secrets,
 )
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import change_entry, run_module
+from ansible_collections.daily_emr.ops.plugins.module_utils._recycling import began, older_tasks, too_soon
 from ansible_collections.daily_emr.ops.plugins.module_utils._releases import (
     cannot_start,
     in_progress,
@@ -100,8 +101,6 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes
     Readings,
     WebServiceChange,
     parse_utc,
-    since,
-    spoken,
     unread,
 )
 
@@ -140,9 +139,7 @@ class Tasks(WebServiceChange):
         )
         running, tasks = first.need("service"), first.need("tasks")
         self._ask(first, running, tasks)
-        primary = running["deployment"]
-        replacing = primary and parse_utc(primary["created_at"]) >= moment and primary["rollout"] != "FAILED"
-        older = [] if replacing else [task["id"] for task in tasks if parse_utc(task["started_at"]) < moment]
+        older = older_tasks(running, tasks, moment)
         return {"running": len(tasks), "to_replace": older, "context": first.context()}
 
     def _ask(self, readings: Readings, running: Json, tasks: list[Json]) -> None:
@@ -193,16 +190,8 @@ class Tasks(WebServiceChange):
             )
         elif primary and primary["rollout"] == "IN_PROGRESS":
             reasons.append("A deployment runs: wait until it ends, or stop it.")
-        # A deployment from a revision to itself is a forced one.
-        forced = [item for item in history if item["revision"] in item["from"]]
-        if forced:
-            age = since(forced[0]["created_at"], running["read_at"])
-            if age.total_seconds() < self.aws_seconds(self.params["cooldown_s"]):
-                reasons.append(
-                    f"The tasks were replaced {spoken(age)} ago and that did not help: look for another cause "
-                    "instead of recycling them again."
-                )
-        return reasons
+        cooldown_s = self.aws_seconds(self.params["cooldown_s"])
+        return reasons + too_soon(history, running["read_at"], cooldown_s, "tasks")
 
     def apply(self, before: Json) -> None:
         self.clients.write("ecs", "UpdateService").update_service(
@@ -213,9 +202,7 @@ class Tasks(WebServiceChange):
         return "Nothing to undo: the new tasks run the same revision."
 
     def done(self, before: Json, after: Json) -> bool:
-        """The call is done when the deployment it began exists; the tasks follow minutes later."""
-        primary, previous = after["context"]["service"]["deployment"], before["context"]["service"]["deployment"]
-        return bool(primary) and primary != previous and primary["id"] != (previous or {}).get("id")
+        return began(before["context"]["service"], after["context"]["service"])
 
 
 def _capacity_refusals(running: Json) -> list[str]:

@@ -87,6 +87,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._queue_changes impor
 from ansible_collections.daily_emr.ops.plugins.module_utils._queue_estimate import outlook
 from ansible_collections.daily_emr.ops.plugins.module_utils._queue_options import BULLMQ, FLOW_OPTION, QUEUE_OPTION
 from ansible_collections.daily_emr.ops.plugins.module_utils._queue_program import ask, place_of, read_group
+from ansible_collections.daily_emr.ops.plugins.module_utils._recycling import began, older_tasks, too_soon
 from ansible_collections.daily_emr.ops.plugins.module_utils._releases import (
     in_progress,
     read_history,
@@ -98,8 +99,6 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes
     Readings,
     parse_utc,
     plural,
-    since,
-    spoken,
     unread,
 )
 
@@ -140,9 +139,7 @@ class QueueWorkerTasks(QueueChange):
             group = readings.values.get("group")
             readings.take(queue=lambda: ask(clients, queue, place_of(clients, queue, group), "counters"))
         running, tasks = readings.need("service"), readings.need("tasks")
-        primary = running["deployment"]
-        replacing = primary and parse_utc(primary["created_at"]) >= moment and primary["rollout"] != "FAILED"
-        older = [] if replacing else [task["id"] for task in tasks if parse_utc(task["started_at"]) < moment]
+        older = older_tasks(running, tasks, moment)
         return {"running": len(tasks), "to_replace": older, "context": readings.context()}
 
     def wanted(self, before: Json) -> Json:
@@ -175,16 +172,8 @@ class QueueWorkerTasks(QueueChange):
         reasons = []
         if in_progress(history) or rolling_back(history) or (primary and primary["rollout"] == "IN_PROGRESS"):
             reasons.append("A deployment of the workers runs: wait until it ends, or stop it.")
-        # A deployment from a revision to itself is a forced one.
-        forced = [item for item in history if item["revision"] in item["from"]]
-        if forced:
-            age = since(forced[0]["created_at"], running["read_at"])
-            if age.total_seconds() < self.aws_seconds(self.params["cooldown_s"]):
-                reasons.append(
-                    f"The workers were replaced {spoken(age)} ago and that did not help: look for another cause "
-                    "instead of recycling them again."
-                )
-        return reasons
+        cooldown_s = self.aws_seconds(self.params["cooldown_s"])
+        return reasons + too_soon(history, running["read_at"], cooldown_s, "workers")
 
     def prediction(self, before: Json) -> list[str]:
         flow = self.flow
@@ -205,9 +194,7 @@ class QueueWorkerTasks(QueueChange):
         return "Nothing to undo: the new workers run the same revision."
 
     def done(self, before: Json, after: Json) -> bool:
-        """The call is done when the deployment it began exists; the workers follow."""
-        primary, previous = after["context"]["service"]["deployment"], before["context"]["service"]["deployment"]
-        return bool(primary) and primary != previous and primary["id"] != (previous or {}).get("id")
+        return began(before["context"]["service"], after["context"]["service"])
 
 
 ENTRY = change_entry(QueueWorkerTasks)
