@@ -397,6 +397,21 @@ def test_a_notice_is_refused(words: str, spoil: Spoil, by_phone: Telehealth) -> 
     assert by_phone.sent() == []
 
 
+def test_a_part_of_an_answer_of_cloudwatch_is_no_answer(by_phone: Telehealth) -> None:
+    """An empty part would read as nothing spent and nothing sent."""
+    whole = by_phone.world.cloudwatch_GetMetricData
+
+    def part(params: Json) -> Json:
+        (found,) = whole(params)["MetricDataResults"]
+        return {"MetricDataResults": [found | {"Timestamps": [], "Values": [], "StatusCode": "PartialData"}]}
+
+    by_phone.world.cloudwatch_GetMetricData = part  # type: ignore[method-assign]
+    result = by_phone.run(NOTICE, **PRICE)
+    assert result["outcome"] == "refused", result["msg"]
+    assert any("gave only a part" in text for text in result["refusals"]), result["refusals"]
+    assert by_phone.sent() == []
+
+
 def test_a_notice_that_would_not_be_true_is_not_sent(by_phone: Telehealth) -> None:
     """It may be planned together with the flag, and goes out only when that is on."""
     by_phone.flags.of("bookings_by_phone")
