@@ -29,7 +29,7 @@ RECYCLE_COOLDOWN_S = 600
 # After that long something is wrong, and a test says so instead of waiting on.
 PATIENT_S = 180.0
 # Fewer looks, and more time for them than a drill has: these tests share two cores with others.
-PATIENCE = {
+PATIENCE: dict[str, dict[str, int | str]] = {
     "app_outage": {"verify_passes": 5, "verify_timeout_s": 7200, "settle_timeout_s": 3600},
     "claims_api_outage": {"verify_passes": 3, "verify_timeout_s": 7200, "recycle_timeout_s": 3600, "step_minutes": 2},
     "error_spike": {"verify_passes": 5, "verify_timeout_s": 7200, "settle_timeout_s": 3600},
@@ -40,6 +40,7 @@ PATIENCE = {
         "settle_timeout_s": 3600,
         "failover_timeout_s": 2400,
         "storage_timeout_s": 3600,
+        "pause_queues": "false",  # most of these tests have no queues
     },
     "queue_backlog": {
         "verify_passes": 3,
@@ -73,7 +74,7 @@ class Operator:
         self.runs = runs
         self.name = name
         """Of the runbook that `playbook` and `run` run."""
-        self.inputs: dict[str, int] = dict(PATIENCE[name])
+        self.inputs: dict[str, int | str] = dict(PATIENCE[name])
         self.limit = ""
         """The one component that they are for, where the group has several."""
 

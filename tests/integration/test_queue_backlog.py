@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from daily_emr_sandbox.client import Sandbox
 
-from tests.integration.conftest import TIME_FACTOR, Operator
+from tests.integration.conftest import TIME_FACTOR, Operator, Witness
 from tests.integration.rehearsal import Expected, Rows, recording, rehearse
 
 # Its own sandbox: one for all of them.
@@ -77,3 +77,22 @@ def test_a_fault_is_named_and_mended_or_handed_over(
     rehearse(operator, sandbox, fault, FAULTS[fault], recorded)
     for counts in sandbox.queue_ledger().values():
         assert (counts["lost"], counts["twice"]) == (0, 0)
+
+
+def test_workers_rest_while_the_database_fails_over(sandbox: Sandbox, tmp_path: Path) -> None:
+    operator = Operator(sandbox, tmp_path / "runs", "database_failover")
+    operator.inputs["pause_queues"] = "true"
+    sandbox.break_("primary_impaired")
+    witness = Witness(sandbox)
+    run = operator.run()
+    record = run.record()
+    assert record["outcome"] == "succeeded", run.output
+    assert run.returncode == 0, run.output
+    switched = [("queue_state", "queue/claims"), ("queue_state", "queue/notifications")]
+    done = [(step["step"], step["target"]) for step in record["steps"] if step["outcome"] == "ok"]
+    assert done[1:3] == switched, "after the application only reads"
+    assert [step for step, _ in done[3:5]] == ["database_failover", "await_failover"]
+    assert done[5:7] == switched, "before the application writes again"
+    assert witness.written()
+    for counts in sandbox.queue_ledger().values():
+        assert counts["lost"] == 0
