@@ -121,6 +121,14 @@ class Telehealth:
         for name in names or PROVIDERS:
             self.provider(name).all(503)
 
+    def patients_fail(self, failure: str, provider: str = "primary") -> None:
+        """All joins fail in a way, at a provider."""
+        self.world.joins = [{**row, "good": "0", "failure": failure} for row in usual(provider=provider)]
+
+    def bot_fails(self, *names: str) -> None:
+        """The newest join of the bot failed there."""
+        self.world.bot |= {name: (70, {0}) for name in names}
+
     def read(self, module: str, *, check: bool = False, **more: Any) -> Json:
         """The result of a module that reads, as a task would have it."""
         entry = importlib.import_module(f"ansible_collections.daily_emr.ops.plugins.modules.{module}").ENTRY

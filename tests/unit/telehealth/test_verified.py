@@ -66,7 +66,7 @@ BAD: dict[str, tuple[Spoil, str]] = {
         "joins: 129 of 131 joins succeeded (98.5%)",
     ),
     "the bot fails": (bot(good=False), "bot: the bot could not join"),
-    "the API is down": (lambda telehealth: telehealth.down("primary"), "api_down: status: 503"),
+    "the API is down": (lambda telehealth: telehealth.patients_fail("token_503"), "api_down: 128 joins failed for it"),
     "a fifth is of poor quality": (
         lambda telehealth: telehealth.world.joins.append(line(40, poor=40)),
         "quality_poor: 24% of 168",
@@ -87,6 +87,7 @@ def test_one_bad_signal_is_enough(telehealth: Telehealth, bad: str) -> None:
 UNSEEN: dict[str, tuple[Spoil, str]] = {
     "29 joins": (lambda telehealth: setattr(telehealth.world, "joins", [line(29)]), "joins: 29 of the 30"),
     "no bot": (bot(good=True), "bot: the bot has not joined lately"),
+    "our probe alone": (lambda telehealth: telehealth.down("primary"), "api_down: status: 503"),
     "no log": (lambda telehealth: telehealth.world.broken.add("StartQuery"), "joins_failing: could not read"),
 }
 
