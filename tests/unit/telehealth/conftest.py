@@ -44,6 +44,7 @@ class TelehealthWorld(World):
         # How many consultations the application counted, each minute.
         self.running = {"primary": [9.0, 11.0]}
         self.subscribers, self.limit, self.spent, self.published = 4, 100.0, [3.0], 0
+        self.table: dict[str, Json] = {}
         self.secrets |= {
             f"daily-emr/sandbox/TELEHEALTH_{name.upper()}_KEY": datetime(2026, 1, 1, tzinfo=UTC) for name in PROVIDERS
         }
@@ -75,11 +76,26 @@ class TelehealthWorld(World):
             times, values = [now - n * MINUTE for n in range(len(counted), 0, -1)], counted
         elif metric["MetricName"] == "SMSMonthToDateSpentUSD":
             assert params["StartTime"].day == 1 or now.day == 1
-            values = self.spent
+            times, values = [now] * len(self.spent), self.spent
         elif metric["MetricName"] == "NumberOfMessagesPublished":
             assert dimensions == {"TopicName": f"{P}-telehealth-notices"}
-            values = [float(self.published)] if self.published else []
+            times, values = ([now], [float(self.published)]) if self.published else ([], [])
         return {"MetricDataResults": [{"Id": query["Id"], "Timestamps": times, "Values": values}]}
+
+    def dynamodb_TransactWriteItems(self, params: Json) -> Json:
+        for part in params["TransactItems"]:
+            if "Put" in part:
+                self.dynamodb_PutItem(part["Put"])
+        return {}
+
+    def dynamodb_PutItem(self, params: Json) -> Json:
+        item = params["Item"]
+        self.table[item["pk"]["S"]] = item
+        return {}
+
+    def dynamodb_GetItem(self, params: Json) -> Json:
+        found = self.table.get(params["Key"]["pk"]["S"])
+        return {"Item": found} if found else {}
 
     def sns_GetTopicAttributes(self, params: Json) -> Json:
         assert params["TopicArn"] == TOPIC

@@ -118,24 +118,17 @@ def _api(evidence: TelehealthEvidence) -> None:
         look, users = evidence.active, evidence.blamed(_API)
         if users:
             return True, f"{users} joins failed for it"
-        return probed(", ".join(look.broken), _API)
+        return _probed(evidence, ", ".join(look.broken), _API)
 
     def slow() -> tuple[bool | None, str]:
         slowest = max(answer.ms for answer in evidence.active.answers.values())
-        return probed(f"{slowest} ms" if slowest > thresholds["api_slow_ms"] else "", _SLOW)
+        return _probed(evidence, f"{slowest} ms" if slowest > thresholds["api_slow_ms"] else "", _SLOW)
 
     def refused(ours: Callable[[ProviderLook], list[str]], way: re.Pattern[str]) -> tuple[bool | None, str]:
         look, users = evidence.active, evidence.blamed(way)
         if users:
             return True, ", ".join([*ours(look), f"{users} joins failed for it"])
-        return probed(", ".join(ours(look)), way)
-
-    def probed(bad: str, way: re.Pattern[str]) -> tuple[bool | None, str]:
-        """What our own probe saw, empty when that was good."""
-        if not bad:
-            return False, _answers(evidence.active)
-        doubt = evidence.doubt(way)
-        return (None, f"{bad}, {doubt}") if doubt else (True, bad)
+        return _probed(evidence, ", ".join(ours(look)), way)
 
     def skewed() -> tuple[bool | None, str]:
         """A token is good from now on: unless its clock, or ours, is wrong."""
@@ -149,9 +142,7 @@ def _api(evidence: TelehealthEvidence) -> None:
 
     needs, call = ("active_look", "joins"), "GET status, POST tokens, POST rooms"
     evidence.look("api_down", needs, down, expected="the control API answers", call=call)
-    evidence.look(
-        "api_slow", needs, slow, expected=f"an answer within {thresholds['api_slow_ms']} ms", call=call
-    )
+    evidence.look("api_slow", needs, slow, expected=f"an answer within {thresholds['api_slow_ms']} ms", call=call)
     evidence.look(
         "key_refused",
         needs,
@@ -186,6 +177,14 @@ def _api(evidence: TelehealthEvidence) -> None:
         expected=f"no new key within {thresholds['rotation_recent_minutes']} min",
         call="secretsmanager:ListSecretVersionIds",
     )
+
+
+def _probed(evidence: TelehealthEvidence, bad: str, way: re.Pattern[str]) -> tuple[bool | None, str]:
+    """What our own probe of the control API says of it. bad: what it saw, empty when that was good."""
+    if not bad:
+        return False, _answers(evidence.active)
+    doubt = evidence.doubt(way)
+    return (None, f"{bad}, {doubt}") if doubt else (True, bad)
 
 
 def _media(evidence: TelehealthEvidence) -> None:
