@@ -124,6 +124,7 @@ class Telehealth:
     def __init__(self, world: TelehealthWorld, run: TelehealthRunner, flags: Flags) -> None:
         self.world, self.run, self.flags = world, run, flags
         self.primary, self.secondary = Provider(), Provider()
+        self._well = {name: dict(self.provider(name).answers) for name in PROVIDERS}
         self.said: list[str] = []
 
     def provider(self, name: str) -> Provider:
@@ -136,6 +137,10 @@ class Telehealth:
     def down(self, *names: str) -> None:
         for name in names or PROVIDERS:
             self.provider(name).all(503)
+
+    def up(self) -> None:
+        for name in PROVIDERS:
+            self.provider(name).answers = dict(self._well[name])
 
     def patients_fail(self, failure: str, provider: str = "primary") -> None:
         """All joins fail in a way, at a provider."""
