@@ -31,6 +31,7 @@ def test_a_round_that_fails_is_not_the_last_and_a_stop_waits_for_its_end(caplog:
     assert "clerk failed" in caplog.text
     stopping = threading.Thread(target=clerk.stop)
     stopping.start()
+    wait_until(clerk._stopped.is_set, "the clerk was told", 10.0)
     assert stopping.is_alive()
     clerk.go_on.set()
     wait_until(lambda: not stopping.is_alive(), "the clerk has stopped", 10.0)
