@@ -99,8 +99,8 @@ class TelehealthEvidence(Evidence):
     def doubt(self, way: re.Pattern[str]) -> str:
         """Why a bad probe of the active provider says nothing of it: it has our own key and comes from our own place.
 
-        Empty where those who use the provider have the same trouble: patients by the way in which they fail, and the
-        bot, whose newest look is a minute old at most, where too few of them tried.
+        Empty where those who use the provider have the same trouble: patients by the way in which they fail, or, where
+        too few of them tried, the bot.
         """
         good, (joined, seen) = self.good(self.mine), self.bot("active")
         if good:

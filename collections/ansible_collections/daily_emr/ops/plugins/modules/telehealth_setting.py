@@ -160,7 +160,8 @@ if TYPE_CHECKING:
 # Relayed minutes are paid for, and a quota that runs out ends all new sessions (A6.4, M3).
 QUOTA_LEFT = 0.1
 # Patients join well (A6.1). Here too no options: an input must not make a switch of a provider that is well.
-JOIN_SUCCESS, MIN_JOINS = 0.97, 10
+JOIN_SUCCESS = 0.97
+MIN_JOINS = 10
 # One binding may have waited for a datagram that was lost.
 BINDINGS = 3
 # Other flags without which nobody knows what the change of a setting would do.
