@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from typing import TYPE_CHECKING
 
 import psycopg
 
+from .loop import Rounds
 from .network.metrics import Datum, put
 from .usage import SAMPLE_S
 
@@ -30,32 +30,22 @@ COMMIT = "SELECT pg_logical_emit_message(true, 'monitor', '')"
 FULL_PERCENT = 100.0
 
 
-class DatabaseMetrics:
+class DatabaseMetrics(Rounds):
     """Looks every few seconds, past every proxy. What cannot be asked is not reported, as on AWS."""
 
     def __init__(self, settings: Settings, aws: AwsServer, pair: DatabasePair, storage: Storage) -> None:
+        super().__init__("database-metrics", SAMPLE_S)
         self._aws, self._pair, self._storage = aws, pair, storage
         self._dimensions = {"DBInstanceIdentifier": settings.database_name}
         self.values: dict[str, float] = {}
         """The last sample, by name."""
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="database-metrics", daemon=True)
 
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stop.wait(SAMPLE_S):
-            data = self._of_engine()
-            data.append(self._datum("FreeStorageSpace", self._storage.free, "Bytes"))
-            with self._aws.mutex:
-                put(self._aws, "AWS/RDS", data)
-            self.values = {datum.name: datum.values[0] for datum in data}
+    def _round(self) -> None:
+        data = self._of_engine()
+        data.append(self._datum("FreeStorageSpace", self._storage.free, "Bytes"))
+        with self._aws.mutex:
+            put(self._aws, "AWS/RDS", data)
+        self.values = {datum.name: datum.values[0] for datum in data}
 
     def _of_engine(self) -> list[Datum]:
         node = self._pair.primary

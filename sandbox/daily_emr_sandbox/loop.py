@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
 
 
 class LoopThread:
@@ -39,6 +43,37 @@ class LoopThread:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class Rounds(ABC):
+    """Something that is done again and again in a thread of its own. A round that fails is no end: the next one tries
+    again.
+    """
+
+    def __init__(self, name: str, every_s: float) -> None:
+        self._every_s = every_s
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._go_round, name=name, daemon=True)
+
+    @abstractmethod
+    def _round(self) -> None:
+        """Do it once."""
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread behind the round that it is in."""
+        self._stopped.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _go_round(self) -> None:
+        while not self._stopped.wait(self._every_s):
+            try:
+                self._round()
+            except Exception:
+                logger.exception("%s failed; the next round tries again", self._thread.name)
 
 
 def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 30.0, poll_s: float = 0.05) -> None:

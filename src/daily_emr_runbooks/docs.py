@@ -50,7 +50,7 @@ def causes_table(causes: list[dict[str, Any]]) -> str:
 
 
 HEALTHY = "it is healthy again."
-"""How the sentence of a run ends that brought everything back."""
+"""What the sentence of a run says that brought everything back."""
 
 
 def faults_table(faults: list[dict[str, Any]]) -> str:
@@ -62,7 +62,7 @@ def faults_table(faults: list[dict[str, Any]]) -> str:
     for fault in faults:
         if not fault["done"]:
             seconds = "handed over"
-        elif not fault["sentence"].endswith(HEALTHY):
+        elif HEALTHY not in fault["sentence"]:
             # What was reached instead: nobody recovered.
             seconds = fault["sentence"].rpartition(" was done, and ")[2].rstrip(".")
         else:

@@ -6,7 +6,6 @@ bounded: a group keeps its newest events, a file is emptied when it was read and
 
 from __future__ import annotations
 
-import logging
 import re
 import threading
 import time
@@ -14,12 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..loop import Rounds
 from .images import Backends, StartError
 
 if TYPE_CHECKING:
     from ..aws.server import AwsServer
-
-logger = logging.getLogger(__name__)
 
 LOOK_S = 1.0
 EVENTS_KEPT = 20_000
@@ -59,23 +57,14 @@ class Followed:
         return sorted(events, key=lambda event: int(event["timestamp"]))
 
 
-class LogDriver:
+class LogDriver(Rounds):
     """One thread for the containers of all tasks."""
 
     def __init__(self, aws: AwsServer, logs_dir: Path) -> None:
+        super().__init__("awslogs", LOOK_S)
         self._aws, self._logs_dir = aws, logs_dir
         self._followed: dict[str, Followed] = {}
         self._lock = threading.Lock()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="awslogs", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join()
 
     def follow(self, task_id: str, container: dict[str, Any]) -> None:
         """Carry the output of a task from now on; nothing happens when its container has no awslogs."""
@@ -91,14 +80,7 @@ class LogDriver:
             if found := self._followed.get(task_id):
                 found.ended = True
 
-    def _run(self) -> None:
-        while not self._stop.wait(LOOK_S):
-            try:
-                self._carry()
-            except Exception:
-                logger.exception("output of tasks could not be carried; the next look tries again")
-
-    def _carry(self) -> None:
+    def _round(self) -> None:
         with self._lock:
             taken = list(self._followed.items())
             done = [task_id for task_id, followed in taken if followed.ended]

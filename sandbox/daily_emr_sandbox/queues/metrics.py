@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ import psutil
 import valkey
 
 from ..aws.overlays.sqs import DELETED, SENT
+from ..loop import Rounds
 from ..network.metrics import Datum, put
 from ..usage import SAMPLE_S
 
@@ -21,35 +21,25 @@ if TYPE_CHECKING:
     from .store import QueueStore
 
 
-class QueueMetrics:
+class QueueMetrics(Rounds):
     """Looks every few seconds. What cannot be asked is not reported, as on AWS."""
 
     def __init__(self, settings: Settings, aws: AwsServer, store: QueueStore) -> None:
+        super().__init__("queue-metrics", SAMPLE_S)
         self._settings, self._aws, self._store = settings, aws, store
         self._processes: dict[int, psutil.Process] = {}
         self._counted: Counter[tuple[str, str]] = Counter()
         """Messages sent and deleted that are in the metrics already."""
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="queue-metrics", daemon=True)
 
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stop.wait(SAMPLE_S):
-            nodes = [
-                datum
-                for number, node in enumerate(self._store.nodes, 1)
-                for datum in self._of_node(node, f"{self._settings.queue_group}-{number:03}")
-            ]
-            with self._aws.mutex:
-                put(self._aws, "AWS/ElastiCache", nodes)
-                put(self._aws, "AWS/SQS", self._of_queues())
+    def _round(self) -> None:
+        nodes = [
+            datum
+            for number, node in enumerate(self._store.nodes, 1)
+            for datum in self._of_node(node, f"{self._settings.queue_group}-{number:03}")
+        ]
+        with self._aws.mutex:
+            put(self._aws, "AWS/ElastiCache", nodes)
+            put(self._aws, "AWS/SQS", self._of_queues())
 
     def _of_node(self, node: Node, name: str) -> list[Datum]:
         try:

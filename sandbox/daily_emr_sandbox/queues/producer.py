@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 import subprocess
-import threading
 import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from .. import children
-from ..loop import wait_until
+from ..loop import Rounds, wait_until
 from .store import WORKER
 
 if TYPE_CHECKING:
@@ -153,24 +153,15 @@ class Producer:
         return found
 
 
-class ExportsProducer:
+class ExportsProducer(Rounds):
     """Asks for exports through SQS: a thread, because a few in a minute are enough."""
 
     def __init__(self, settings: Settings, aws: AwsServer) -> None:
+        super().__init__("exports-producer", 1 / EXPORTS_RATE)
         self._settings, self._aws = settings, aws
         self.acknowledged: dict[str, str] = {}
         """Business key of every acknowledged export, by id of its message."""
         self.planted = "synthetic export"
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="exports-producer", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join()
 
     def add(self, count: int) -> None:
         """Ask for so many exports at once."""
@@ -182,9 +173,6 @@ class ExportsProducer:
             sent = sqs.send_message(QueueUrl=url, MessageBody=json.dumps(body))
             self.acknowledged[sent["MessageId"]] = key
 
-    def _run(self) -> None:
-        while not self._stop.wait(1 / EXPORTS_RATE):
-            try:
-                self.add(1)
-            except (BotoCoreError, ClientError):
-                continue  # not acknowledged: nothing was promised
+    def _round(self) -> None:
+        with suppress(BotoCoreError, ClientError):  # not acknowledged: nothing was promised
+            self.add(1)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import logging
-import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 
+from ..loop import Rounds
 from .ledger import Ledger
 
 if TYPE_CHECKING:
     from ..postgres import DatabasePair
-
-logger = logging.getLogger(__name__)
 
 RELAY_S = 0.3
 AT_ONCE = 200
@@ -37,7 +34,7 @@ UNION ALL SELECT business_key FROM deliveries WHERE queue = 'claims' AND state =
 Enqueue = Callable[[Sequence[dict[str, Any]]], bool]
 
 
-class Outbox:
+class Outbox(Rounds):
     """A thread that gives every claim which is ready to the queue, once, the urgent ones first.
 
     Args:
@@ -46,19 +43,14 @@ class Outbox:
     """
 
     def __init__(self, database: DatabasePair, enqueue: Enqueue, ledger: Ledger) -> None:
+        super().__init__("claims-outbox", RELAY_S)
         self._database, self._enqueue, self._ledger = database, enqueue, ledger
         self._session: psycopg.Connection[tuple[Any, ...]] | None = None
         self._tidy_from: float | None = None
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="claims-outbox", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
 
     def stop(self) -> None:
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        super().stop()
+        self._forget_session()
 
     # Looks, from any thread.
 
@@ -121,17 +113,13 @@ class Outbox:
 
     # The thread.
 
-    def _run(self) -> None:
-        while not self._stop.wait(RELAY_S):
-            try:
-                self._relay()
-                if self._tidy_from is not None:
-                    self._take_back(self._tidy_from)
-            except psycopg.OperationalError:
-                self._forget_session()
-            except Exception:
-                logger.exception("the outbox of the claims failed; the next round tries again")
-        self._forget_session()
+    def _round(self) -> None:
+        try:
+            self._relay()
+            if self._tidy_from is not None:
+                self._take_back(self._tidy_from)
+        except psycopg.OperationalError:
+            self._forget_session()
 
     def _own(self) -> psycopg.Connection[tuple[Any, ...]]:
         if self._session is None or self._session.closed:

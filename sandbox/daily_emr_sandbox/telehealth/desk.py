@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
-import threading
 import time
 from collections import Counter, deque
 from http import HTTPStatus
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from ..compute.awslogs import deliver
+from ..loop import Rounds
 from ..network.metrics import Datum, put
 from ..settings import TELEHEALTH_PORT
 
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
     from ..settings import Settings
     from .bookings import Bookings
     from .sessions import Sessions
-
-logger = logging.getLogger(__name__)
 
 NAMESPACE = "DailyEMR/Telehealth"
 BY_PHONE = "telehealth-bookings-by-phone"
@@ -34,7 +31,7 @@ CLINIC_PHONES = tuple(f"+25470000000{number}" for number in range(1, 5))
 SMS_USD, SPENT_USD, SPEND_LIMIT_USD = 0.04, 3.0, 100
 
 
-class Desk:
+class Desk(Rounds):
     """A thread that looks every second. `open`, `close` and what answers HTTP are for the event loop's thread.
 
     Attributes:
@@ -44,6 +41,7 @@ class Desk:
     """
 
     def __init__(self, settings: Settings, aws: AwsServer, bookings: Bookings, providers: tuple[str, ...]) -> None:
+        super().__init__("telehealth", LOOK_S)
         self._settings, self._aws, self._bookings = settings, aws, bookings
         self.keys = dict.fromkeys(providers, "")
         self.takes_webhooks = True
@@ -54,8 +52,6 @@ class Desk:
         self._published: Counter[str] = Counter()
         self._notices: list[dict[str, Any]] = []
         self._runner: web.AppRunner | None = None
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="telehealth", daemon=True)
 
     def prepare(self, keys: dict[str, str]) -> None:
         """Make in AWS what the application has: the secrets, the log group, the topic that clinics listen to."""
@@ -72,14 +68,6 @@ class Desk:
         sns.set_sms_attributes(attributes={"MonthlySpendLimit": str(SPEND_LIMIT_USD)})
         self._bookings.create()
         self._read_keys()
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join()
 
     async def open(self) -> None:
         application = web.Application()
@@ -118,14 +106,7 @@ class Desk:
             await self.sessions.room_closed(event["room"])
         return web.Response()
 
-    def _run(self) -> None:
-        while not self._stop.wait(LOOK_S):
-            try:
-                self._look()
-            except Exception:
-                logger.exception("a look of telehealth failed; the next one tries again")
-
-    def _look(self) -> None:
+    def _round(self) -> None:
         self._read_keys()
         by_phone = bool(self.sessions.flags.get(BY_PHONE, False))
         for channel, count in self._bookings.book(by_phone=by_phone).items():

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.daily_emr.ops.plugins.module_utils._changes import execute_change
+from ansible_collections.daily_emr.ops.plugins.module_utils._errors import Refused
 
 from .conftest import Runner, Serve
 from .launchdarkly import Provider
@@ -279,6 +280,16 @@ class TestFlag:
         provider.lose = lost
 
         assert run("feature_flag", **self.ARGS)["outcome"] == outcome
+        assert len(provider.patches) == 1
+
+    def test_a_patch_counts_as_a_call_and_is_never_sent_twice(self, provider: Provider, run: Runner) -> None:
+        provider.flag("chart-timeline")
+        change = run.change("feature_flag", dict(self.ARGS))
+        before = change.observe()
+        change.apply(before)
+        assert change.clients.sent == ["launchdarkly:PatchFeatureFlag"]
+        with pytest.raises(Refused, match="was already sent"):
+            change.apply(before)
         assert len(provider.patches) == 1
 
     def test_undo_turns_it_on_again(self, provider: Provider, run: Runner) -> None:

@@ -11,6 +11,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clie
 from ansible_collections.daily_emr.ops.plugins.module_utils._journal import Journal, Session
 from ansible_collections.daily_emr.ops.plugins.module_utils._lease import LeaseStore
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import Context, perform
+from ansible_collections.daily_emr.ops.plugins.module_utils._record import judge
 from ansible_collections.daily_emr.ops.plugins.modules.incident import ENTRY
 
 from .conftest import ENVIRONMENT, TABLE, Wire
@@ -214,6 +215,36 @@ def test_a_run_ends_as_exactly_one_of_the_outcomes(
     assert (result["outcome"], result["exit_code"], result.get("failed", False)) == (outcome, code, code != 0)
     assert record(result)["outcome"] == outcome
     assert record(result)["sentence"] == result["msg"]
+
+
+SWITCHED = {"kind": "outcome", "outcome": "ok", "step": "setting", "target": "flag/x", "msg": "It was changed."}
+REFUSED = {
+    "kind": "refused",
+    "outcome": "refused",
+    "step": "notice",
+    "target": "topic/x",
+    "msg": "Nobody is subscribed.",
+}
+SENT = {**REFUSED, "kind": "outcome", "outcome": "ok", "msg": "It was sent."}
+
+
+def ends(*lines: dict[str, Any], verified: bool = True, failure: str = "") -> str:
+    """The sentence of a run with these lines, and a verification behind them."""
+    seen = {"kind": "verified", "verified": verified, "sentence": "3 of 20 looks were good."}
+    return judge([{**line, "seq": seq} for seq, line in enumerate([*lines, seen], 1)], failure, check_mode=False)[1]
+
+
+def test_what_was_refused_behind_a_change_is_said_at_the_end() -> None:
+    """A run that succeeded may leave something for a person to do."""
+    end = ends(SWITCHED, REFUSED)
+    assert end == "setting on flag/x was done, and it is healthy again. notice was refused: Nobody is subscribed."
+    assert ends(SWITCHED, REFUSED, verified=False).endswith(" notice was refused: Nobody is subscribed.")
+    assert ends(SWITCHED, REFUSED, failure="Nobody is subscribed.").count("Nobody is subscribed.") == 1
+
+
+def test_what_was_refused_before_a_change_or_done_after_all_is_not() -> None:
+    for lines in ((REFUSED, SWITCHED), (SWITCHED, REFUSED, SENT), (SWITCHED, {"kind": "refused", "msg": "No lease."})):
+        assert "refused" not in ends(*lines)
 
 
 def test_the_lease_is_given_back_at_the_end(run: Run, clients: Clients) -> None:

@@ -12,7 +12,7 @@ import pytest
 from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clients
 from ansible_collections.daily_emr.ops.plugins.module_utils._environment import Environment
 from ansible_collections.daily_emr.ops.plugins.module_utils._errors import Refused
-from ansible_collections.daily_emr.ops.plugins.module_utils._lease import Lease, LeaseStore
+from ansible_collections.daily_emr.ops.plugins.module_utils._lease import LastWord, Lease, LeaseStore
 
 from .conftest import ENVIRONMENT, TABLE, Wire, account
 
@@ -207,6 +207,42 @@ def test_the_same_line_is_not_announced_twice(store: LeaseStore) -> None:
     store.record(line())  # writing down again what is there is no fault
 
     assert mirrored() == ["journal#a#000001"]
+
+
+def notice(seq: int, run: str = "a", **more: Any) -> dict[str, Any]:
+    """A line of a step that must not be sent twice."""
+    return {**line(seq), "run": run, "step": "notice", "target": "topic/x", "imperative": True, **more}
+
+
+def test_the_last_word_of_a_step_that_must_not_be_sent_twice_is_there_for_every_run(store: LeaseStore) -> None:
+    assert store.last_word("notice", "topic/x") is None
+    mine = take(store, "a", 0)
+    store.record_intent(mine, line())  # of another kind of step
+    assert store.last_word("s", "t") is None
+
+    store.record_intent(mine, notice(2))
+    assert store.last_word("notice", "topic/x") == LastWord("INC-1", "a", "2026-11-22T01:30:00.000Z", "")
+    assert store.last_word("notice", "topic/y") is None
+
+    store.record(notice(3, kind="outcome", outcome="failed", at="2026-11-22T01:31:00.000Z"))
+    assert store.last_word("notice", "topic/x") == LastWord("INC-1", "a", "2026-11-22T01:31:00.000Z", "failed")
+
+
+def test_a_run_that_was_taken_over_does_not_speak_for_the_next_one(store: LeaseStore) -> None:
+    store.record_intent(take(store, "a", 0), notice(1))
+    store.record_intent(take(store, "b", 1, take_over="a is dead"), notice(1, run="b"))
+
+    store.record(notice(2, kind="outcome", outcome="failed"))
+
+    last = store.last_word("notice", "topic/x")
+    assert last is not None
+    assert (last.run, last.outcome) == ("b", "")
+
+
+def test_a_word_that_cannot_be_read_is_no_word(store: LeaseStore, wire: Wire) -> None:
+    wire.unreachable("GetItem")
+    with pytest.raises(Refused, match="does not answer"):
+        store.last_word("notice", "topic/x")
 
 
 def test_a_lease_lasts_its_length_less_the_longest_call(store: LeaseStore, clock: Clock) -> None:

@@ -44,6 +44,7 @@ class TelehealthWorld(World):
         # How many consultations the application counted, each minute.
         self.running = {"primary": [9.0, 11.0]}
         self.subscribers, self.limit, self.spent, self.published = 4, 100.0, [3.0], 0
+        self.table: dict[str, Json] = {}
         self.secrets |= {
             f"daily-emr/sandbox/TELEHEALTH_{name.upper()}_KEY": datetime(2026, 1, 1, tzinfo=UTC) for name in PROVIDERS
         }
@@ -75,11 +76,26 @@ class TelehealthWorld(World):
             times, values = [now - n * MINUTE for n in range(len(counted), 0, -1)], counted
         elif metric["MetricName"] == "SMSMonthToDateSpentUSD":
             assert params["StartTime"].day == 1 or now.day == 1
-            values = self.spent
+            times, values = [now] * len(self.spent), self.spent
         elif metric["MetricName"] == "NumberOfMessagesPublished":
             assert dimensions == {"TopicName": f"{P}-telehealth-notices"}
-            values = [float(self.published)] if self.published else []
+            times, values = ([now], [float(self.published)]) if self.published else ([], [])
         return {"MetricDataResults": [{"Id": query["Id"], "Timestamps": times, "Values": values}]}
+
+    def dynamodb_TransactWriteItems(self, params: Json) -> Json:
+        for part in params["TransactItems"]:
+            if "Put" in part:
+                self.dynamodb_PutItem(part["Put"])
+        return {}
+
+    def dynamodb_PutItem(self, params: Json) -> Json:
+        item = params["Item"]
+        self.table[item["pk"]["S"]] = item
+        return {}
+
+    def dynamodb_GetItem(self, params: Json) -> Json:
+        found = self.table.get(params["Key"]["pk"]["S"])
+        return {"Item": found} if found else {}
 
     def sns_GetTopicAttributes(self, params: Json) -> Json:
         assert params["TopicArn"] == TOPIC
@@ -108,6 +124,7 @@ class Telehealth:
     def __init__(self, world: TelehealthWorld, run: TelehealthRunner, flags: Flags) -> None:
         self.world, self.run, self.flags = world, run, flags
         self.primary, self.secondary = Provider(), Provider()
+        self._well = {name: dict(self.provider(name).answers) for name in PROVIDERS}
         self.said: list[str] = []
 
     def provider(self, name: str) -> Provider:
@@ -120,6 +137,18 @@ class Telehealth:
     def down(self, *names: str) -> None:
         for name in names or PROVIDERS:
             self.provider(name).all(503)
+
+    def up(self) -> None:
+        for name in PROVIDERS:
+            self.provider(name).answers = dict(self._well[name])
+
+    def patients_fail(self, failure: str, provider: str = "primary") -> None:
+        """All joins fail in a way, at a provider."""
+        self.world.joins = [{**row, "good": "0", "failure": failure} for row in usual(provider=provider)]
+
+    def bot_fails(self, *names: str) -> None:
+        """The newest join of the bot failed there."""
+        self.world.bot |= {name: (70, {0}) for name in names}
 
     def read(self, module: str, *, check: bool = False, **more: Any) -> Json:
         """The result of a module that reads, as a task would have it."""

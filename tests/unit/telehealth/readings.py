@@ -185,6 +185,21 @@ def flag(name: str, value: str | None, **more: Any) -> Spoil:
     return lambda readings: readings.values.update({f"{name}_flag": replace(setting(name, **more), value=value)})
 
 
+def all_of(*spoils: Spoil) -> Spoil:
+    """Several things at once."""
+
+    def spoil(readings: Readings) -> None:
+        for each in spoils:
+            each(readings)
+
+    return spoil
+
+
+def bot_fails(*names: str) -> Spoil:
+    """The newest join of the bot failed, at these providers."""
+    return all_of(*(putting(f"{name}_samples", samples(0)) for name in names))
+
+
 def joins(*rows: Json, kept: bool = True) -> Spoil:
     """Joins beside the usual ones, or instead of them."""
     return putting("joins", _joins(rows, kept))

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible_collections.daily_emr.ops.plugins.module_utils._lease import LeaseStore
+from ansible_collections.daily_emr.ops.plugins.module_utils._telehealth_provider import PROVIDERS
+from ansible_collections.daily_emr.ops.plugins.module_utils._turn import Relay, Transport
+from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import iso
+from ansible_collections.daily_emr.ops.plugins.modules import telehealth_setting
 from ansible_collections.daily_emr.ops.plugins.modules.telehealth_notice import TEXT
 from ansible_collections.daily_emr.ops.plugins.modules.telehealth_setting import ENTRY
 
-from tests.unit.changes.world import Json
+from tests.unit.changes.world import AwsError, Json
 
-from .conftest import Spoil, Telehealth
+from .conftest import MINUTE, Spoil, Telehealth
+from .readings import line, usual
 
 SETTING, NOTICE = "telehealth_setting", "telehealth_notice"
 
@@ -24,6 +31,12 @@ def nothing(_telehealth: Telehealth) -> None:
 
 def both_down(telehealth: Telehealth) -> None:
     telehealth.down()
+    telehealth.bot_fails(*PROVIDERS)
+
+
+def nobody_joins(telehealth: Telehealth) -> None:
+    """Patients who want to join at the primary provider cannot."""
+    telehealth.patients_fail("token_503")
 
 
 def far_is_near(telehealth: Telehealth) -> None:
@@ -59,7 +72,7 @@ def serves(key: str, number: int) -> Json:
 
 
 ON, OFF = {"kind": "turnFlagOn"}, {"kind": "turnFlagOff"}
-SWITCH = Case("provider", "secondary", "primary", serves("telehealth-provider", 1))
+SWITCH = Case("provider", "secondary", "primary", serves("telehealth-provider", 1), nobody_joins)
 BACK = Case("provider", "primary", "secondary", serves("telehealth-provider", 0), back_is_due)
 REGION = Case("media_region", "eu-west-1", "af-south-1", serves("telehealth-media-region", 1), far_is_near)
 RELAY, AUDIO, BITRATE = (Case(name, "on", "off", ON) for name in ("relay_only", "audio_only", "bitrate_cap"))
@@ -128,6 +141,7 @@ def test_the_undo_puts_a_switch_back(case: Case, telehealth: Telehealth) -> None
 
 def test_a_switch_is_not_undone_within_the_hour(telehealth: Telehealth) -> None:
     """Not even by its own inverse: it would flap."""
+    nobody_joins(telehealth)
     assert telehealth.run(SETTING, **SWITCH.args)["outcome"] == "ok"
     back = telehealth.run(SETTING, **BACK.args)
     assert back["outcome"] == "refused"
@@ -140,6 +154,7 @@ def test_a_switch_is_not_undone_within_the_hour(telehealth: Telehealth) -> None:
 def test_the_hour_passes_at_the_pace_of_the_environment(
     aws_minutes: int, outcome: str, time_factor: float, telehealth: Telehealth
 ) -> None:
+    nobody_joins(telehealth)
     telehealth.run.environment["time_factor"] = time_factor
     telehealth.flags.of("provider", hours=aws_minutes / 60 / time_factor)
     result = telehealth.run.plan(SETTING, SWITCH.args)
@@ -208,6 +223,23 @@ def silent(name: str, *ways: str) -> Spoil:
     return lambda telehealth: telehealth.provider(name).relay.silent.update(ways)
 
 
+def far_silent(name: str, *ways: str) -> Spoil:
+    return lambda telehealth: telehealth.provider(name).far.silent.update(ways)
+
+
+def joining(*rows: Json) -> Spoil:
+    """These are all the joins."""
+    return lambda telehealth: setattr(telehealth.world, "joins", list(rows))
+
+
+def turned_on(name: str) -> Spoil:
+    return here(name, on=True)
+
+
+def all_of(*spoils: Spoil) -> Spoil:
+    return lambda telehealth: [spoil(telehealth) for spoil in spoils]
+
+
 def unapproved(telehealth: Telehealth) -> None:
     telehealth.settings["providers"]["secondary"]["processor_approved"] = False
 
@@ -241,7 +273,56 @@ REFUSALS = [
     (SWITCH, "Could not read the secondary provider", no_key),
     (SWITCH, "The application itself cannot use the secondary provider (the bot could not", bot("secondary", 70, 0)),
     (SWITCH, "the bot has not joined lately", bot("secondary", -1)),
-    (SWITCH, "Could not read the samples of the bot", broken("GetMetricData")),
+    (SWITCH, "Could not read the bot at secondary", broken("GetMetricData")),
+    # The one that they leave must be seen to fail by somebody who uses it.
+    (SWITCH, "say that primary fails (128 of 128 joins succeeded (100.0%); the bot joined)", joining(*usual())),
+    (SWITCH, "say that primary fails (100 of 100 joins", all_of(joining(line(100)), bot("primary", 70, 0))),
+    (SWITCH, "say that primary fails (no join; the bot joined)", joining(line(60, 0, provider="secondary"))),
+    (SWITCH, "say that primary fails (5 of 9 joins", joining(line(9, 5))),
+    (SWITCH, "(no join; the bot has not joined lately)", all_of(joining(), bot("primary", -1))),
+    (SWITCH, "Could not read the joins", broken("StartQuery")),
+    # New sessions must get through there in the region and by the way that are set.
+    (
+        SWITCH,
+        "The secondary provider has no relay over TCP",
+        all_of(turned_on("relay_only"), silent("secondary", "tcp")),
+    ),
+    (
+        SWITCH,
+        "The secondary provider has no relay over TCP",
+        all_of(here("relay_only", on=True, fallthrough={"rollout": {}}), silent("secondary", "tcp")),
+    ),
+    (
+        SWITCH,
+        "91 of 100 of the quota of secondary are used",
+        all_of(
+            turned_on("relay_only"),
+            of("secondary", answers={"GET /v1/status": {"quota": {"used": 91, "limit": 100}}}),
+        ),
+    ),
+    (
+        SWITCH,
+        "relayed in eu-west-1, and no relay of secondary answers there",
+        all_of(here("media_region", fallthrough={"variation": 1}), far_silent("secondary", "udp", "tcp")),
+    ),
+    (
+        SWITCH,
+        "relayed in eu-west-1, and no relay of secondary answers there",
+        all_of(
+            turned_on("relay_only"),
+            here("media_region", fallthrough={"variation": 1}),
+            far_silent("secondary", "tcp"),
+        ),
+    ),
+    (
+        SWITCH,
+        "relayed in af-south-1, and no relay of secondary answers there",
+        lambda telehealth: telehealth.settings["providers"]["secondary"].update(regions=[]),
+    ),
+    (SWITCH, "serves some another region than others", here("media_region", fallthrough={"rollout": {}})),
+    (SWITCH, "serves some another region than others", here("media_region", rules=[{"id": "county"}])),
+    (SWITCH, "Could not read the media region flag", lambda t: t.flags.flags.pop("telehealth-media-region")),
+    (SWITCH, "Could not read the relay only flag", lambda t: t.flags.flags.pop("telehealth-relay-only")),
     (SWITCH, "not approved as a processor of data", unapproved),
     (SWITCH, "running consultations could be moved or dropped", flagged("provider", tags=["telehealth"])),
     (SWITCH, "telehealth-provider is archived", flagged("provider", archived=True)),
@@ -263,17 +344,33 @@ REFUSALS = [
         "91 of 100 of the quota of primary are used",
         of("primary", answers={"GET /v1/status": {"quota": {"used": 91, "limit": 100}}}),
     ),
+    (RELAY, "serves no single provider to everybody", here("provider", fallthrough={"rollout": {}})),
+    (RELAY, "serves no single provider to everybody", here("provider", targets=[{"variation": 1}])),
+    (RELAY, "Could not read the provider flag", lambda t: t.flags.flags.pop("telehealth-provider")),
     (RELAY, "running consultations could be moved or dropped", flagged("relay_only", tags=["telehealth:running"])),
     (REGION, "leave the region as it is", lambda telehealth: setattr(telehealth.primary.far, "delay_s", 0.15)),
-    (REGION, "No relay of primary answers in eu-west-1", lambda telehealth: telehealth.primary.far.silent.add("udp")),
+    (REGION, "No relay of primary answers in eu-west-1", far_silent("primary", "udp")),
+    (REGION, "No relay of primary answers in af-south-1, so nobody can say what is nearer", silent("primary", "udp")),
+    (
+        REGION,
+        "so nobody can say what is nearer",
+        lambda telehealth: telehealth.settings["providers"]["primary"]["regions"].pop(0),
+    ),
+    (REGION, "serves no single provider to everybody", here("provider", fallthrough={"rollout": {}})),
+    (REGION, "serves no single provider to everybody", here("provider", rules=[{"id": "county"}])),
     (AUDIO, "has no tag telehealth:running, so nobody knows", flagged("audio_only", tags=[])),
     (PHONE, "The secondary provider is well: let new sessions go there", well_again("secondary")),
     (PHONE, "The primary provider is well: let new sessions go there", well_again("primary")),
+    # A place without a way out, or two bad keys of ours: both probes fail, and the application joins.
+    (PHONE, "does not say that primary fails (the bot joined)", bot("primary", 70)),
+    (PHONE, "does not say that secondary fails (the bot joined)", bot("secondary", 70)),
+    (PHONE, "does not say that primary fails (the bot has not joined lately)", bot("primary", -1)),
+    (PHONE, "Could not read the bot at primary", broken("GetMetricData")),
     (PHONE, "No clinic lead has agreed", lambda telehealth: telehealth.settings.update(clinic_lead="")),
 ]
 
 
-@pytest.mark.parametrize(("case", "words", "spoil"), REFUSALS, ids=[row[1] for row in REFUSALS])
+@pytest.mark.parametrize(("case", "words", "spoil"), REFUSALS, ids=[f"{row[0].setting}: {row[1]}" for row in REFUSALS])
 def test_a_refusal_and_its_control(case: Case, words: str, spoil: Spoil, telehealth: Telehealth) -> None:
     case.prepare(telehealth)
     control = telehealth.run.plan(SETTING, case.args)
@@ -319,9 +416,29 @@ def test_online_again_only_when_a_provider_is_well(telehealth: Telehealth) -> No
     telehealth.flags.of("bookings_by_phone")["on"] = True
     args = {"setting": "bookings_by_phone", "value": "off"}
     assert telehealth.run.plan(SETTING, args)["outcome"] == "planned"
+    telehealth.bot_fails("primary")
+    assert telehealth.run.plan(SETTING, args)["outcome"] == "planned"
+    telehealth.bot_fails("secondary")
+    refusal = ["Neither provider is well, so visits could not be held online: leave it on."]
+    assert telehealth.run.plan(SETTING, args)["refusals"] == refusal
+    telehealth.world.bot = dict.fromkeys(PROVIDERS, (70, set()))
+    assert telehealth.run.plan(SETTING, args)["outcome"] == "planned"
     telehealth.down()
-    result = telehealth.run.plan(SETTING, args)
-    assert result["refusals"] == ["Neither provider is well, so visits could not be held online: leave it on."]
+    assert telehealth.run.plan(SETTING, args)["refusals"] == refusal
+
+
+def test_one_binding_that_waited_is_no_distance(telehealth: Telehealth, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The near region answered once after a lost datagram: it is the near one still."""
+    far_is_near(telehealth)
+    near, far = telehealth.primary.relay.port, telehealth.primary.far.port
+    took = {near: [250.0, 10.0, 12.0], far: [100.0, 100.0, 100.0]}
+
+    def probe(_host: str, port: int, way: Transport, **_more: object) -> Relay:
+        return Relay(way, True, None, "", took[port].pop(0) if way is Transport.UDP else 5.0)
+
+    monkeypatch.setattr(telehealth_setting, "probe", probe)
+    result = telehealth.run.plan(SETTING, REGION.args)
+    assert result["refusals"] == ["eu-west-1 is 100 ms away and af-south-1 10 ms: leave the region as it is."]
 
 
 # The notice.
@@ -332,7 +449,7 @@ PRICE = {"price_usd": 0.1}
 @pytest.fixture
 def by_phone(telehealth: Telehealth) -> Telehealth:
     """Nobody can be seen online, and visits are booked by phone."""
-    telehealth.down()
+    both_down(telehealth)
     telehealth.flags.of("bookings_by_phone")["on"] = True
     return telehealth
 
@@ -348,10 +465,85 @@ def test_the_notice_check_send_check_send(by_phone: Telehealth) -> None:
     assert (operation, sent["Message"]) == ("Publish", TEXT)
     assert done["undo"].startswith("A message that was sent cannot be called back")
 
+    for counted in (0, 1):
+        by_phone.world.published = counted  # SNS counts minutes late
+        for check in (True, False):
+            assert by_phone.run(NOTICE, check=check, **PRICE)["outcome"] == "noop"
+    assert len(by_phone.sent()) == 1
+
+
+def test_a_notice_of_somebody_else_counts_too(by_phone: Telehealth) -> None:
     by_phone.world.published = 1
     for check in (True, False):
         assert by_phone.run(NOTICE, check=check, **PRICE)["outcome"] == "noop"
+    assert by_phone.sent() == []
+
+
+def word(telehealth: Telehealth) -> Json:
+    """What the table says last of the notice."""
+    return telehealth.world.table[f"step#{NOTICE}#topic/{telehealth.settings['notice_topic']}"]
+
+
+def edited(telehealth: Telehealth) -> None:
+    """Somebody edits the flag of the bookings."""
+    telehealth.flags.of("bookings_by_phone", hours=-1 / 60)["on"] = True
+
+
+def test_a_flag_that_is_edited_makes_no_second_notice(by_phone: Telehealth) -> None:
+    assert by_phone.run(NOTICE, **PRICE)["outcome"] == "ok"
+    edited(by_phone)
+    for check in (True, False):
+        result = by_phone.run(NOTICE, check=check, **PRICE)
+        assert result["outcome"] == "refused", result["msg"]
+        assert "was sent" in result["refusals"][0]
+        assert "by run r1 of INC-1, and the facilities are not told twice within 4 h" in result["refusals"][0]
     assert len(by_phone.sent()) == 1
+
+
+@pytest.mark.parametrize("time_factor", [1.0, 20.0])
+@pytest.mark.parametrize(("minutes", "outcome"), [(239, "refused"), (241, "planned")])
+def test_after_four_hours_a_new_outage_may_be_told(
+    minutes: int, outcome: str, time_factor: float, by_phone: Telehealth
+) -> None:
+    by_phone.run(NOTICE, **PRICE)
+    edited(by_phone)
+    by_phone.run.environment["time_factor"] = time_factor
+    word(by_phone)["at"]["S"] = iso(datetime.now(UTC) - minutes * MINUTE / time_factor)
+    assert by_phone.run(NOTICE, check=True, **PRICE)["outcome"] == outcome
+
+
+def test_a_notice_that_was_surely_not_sent_may_be_sent_again(by_phone: Telehealth) -> None:
+    publish = by_phone.world.sns_Publish
+
+    def throttled(_params: Json) -> Json:
+        raise AwsError("Throttling")
+
+    by_phone.world.sns_Publish = throttled  # type: ignore[method-assign]
+    assert by_phone.run(NOTICE, **PRICE)["outcome"] == "failed"
+    by_phone.world.sns_Publish = publish  # type: ignore[method-assign]
+    assert by_phone.run(NOTICE, **PRICE)["outcome"] == "ok"
+
+
+def test_a_notice_whose_end_was_not_written_down_is_not_sent_again(
+    by_phone: Telehealth, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run was killed behind the call."""
+    with monkeypatch.context() as killed:
+        killed.setattr(LeaseStore, "record", lambda *_args: None)
+        assert by_phone.run(NOTICE, **PRICE)["outcome"] == "ok"
+    result = by_phone.run(NOTICE, **PRICE)
+    assert (result["outcome"], len(by_phone.sent())) == ("refused", 1)
+    assert "may have been sent" in result["refusals"][0]
+
+
+@pytest.mark.parametrize("price", ["nan", "inf", 0, -0.1])
+def test_a_price_that_is_none_is_refused(price: object, by_phone: Telehealth) -> None:
+    assert by_phone.run.plan(NOTICE, PRICE)["outcome"] == "planned"
+    for check in (True, False):
+        result = by_phone.run(NOTICE, check=check, price_usd=price)
+        assert result["outcome"] == "refused", result["msg"]
+        assert "set it to what one message costs at most, more than 0" in result["refusals"][0]
+    assert by_phone.sent() == []
 
 
 def test_the_notice_is_one_text_message_that_says_nothing_of_anybody() -> None:
@@ -362,10 +554,15 @@ def test_the_notice_is_one_text_message_that_says_nothing_of_anybody() -> None:
 
 @pytest.mark.parametrize("lost", ["before", "after"])
 def test_a_notice_whose_reply_is_lost_is_not_sent_again(lost: str, by_phone: Telehealth) -> None:
-    """SNS counts minutes late, so that nobody can tell; the next run sees the count."""
+    """SNS counts minutes late, so that nobody can tell."""
     by_phone.world.lose["Publish"] = lost
     assert by_phone.run(NOTICE, **PRICE)["outcome"] == "unknown"
-    assert len(by_phone.sent()) == 1
+    by_phone.world.lose.clear()
+    again = by_phone.run(NOTICE, **PRICE)
+    assert (again["outcome"], len(by_phone.sent())) == ("refused", 1)
+    assert "may have been sent" in again["refusals"][0]
+    edited(by_phone)
+    assert (by_phone.run(NOTICE, **PRICE)["outcome"], len(by_phone.sent())) == ("refused", 1)
 
 
 def test_a_lost_reply_that_sns_has_counted_is_done(by_phone: Telehealth) -> None:
@@ -377,6 +574,10 @@ def test_a_lost_reply_that_sns_has_counted_is_done(by_phone: Telehealth) -> None
 
 NOTICES: list[tuple[str, Callable[[Telehealth], object]]] = [
     ("The primary provider is well: let new sessions go there", well_again("primary")),
+    ("does not say that primary fails (the bot joined)", bot("primary", 70)),
+    ("does not say that secondary fails (the bot has not joined lately)", bot("secondary", -1)),
+    ("Could not read the bot at primary", broken("GetMetricData")),
+    ("The lease table", broken("GetItem")),
     ("4 messages cost up to 0.40 USD, and 0.39 USD are left", lambda t: setattr(t.world, "spent", [99.61])),
     ("Nobody is subscribed", lambda t: setattr(t.world, "subscribers", 0)),
     ("Could not read the spending of the month", broken("GetMetricData")),
@@ -395,6 +596,31 @@ def test_a_notice_is_refused(words: str, spoil: Spoil, by_phone: Telehealth) -> 
         assert result["outcome"] == "refused", result["msg"]
         assert any(words in text for text in result["refusals"]), result["refusals"]
     assert by_phone.sent() == []
+
+
+def test_an_answer_of_cloudwatch_is_read_to_its_end(by_phone: Telehealth) -> None:
+    whole = by_phone.world.cloudwatch_GetMetricData
+
+    def paged(params: Json) -> Json:
+        """An empty page, then the rest."""
+        (found,) = whole(params)["MetricDataResults"]
+        if "NextToken" not in params:
+            first = found | {"Timestamps": [], "Values": [], "StatusCode": "PartialData"}
+            return {"MetricDataResults": [first], "NextToken": "more"}
+        return {"MetricDataResults": [found | {"StatusCode": "Complete"}]}
+
+    by_phone.world.cloudwatch_GetMetricData = paged  # type: ignore[method-assign]
+    assert "of the 97.00 USD that are left" in by_phone.run.plan(NOTICE, PRICE)["prediction"][0]
+    by_phone.world.published = 1
+    assert by_phone.run.plan(NOTICE, PRICE)["outcome"] == "noop"
+
+
+def test_an_answer_of_cloudwatch_that_never_ends_is_no_answer(by_phone: Telehealth) -> None:
+    whole = by_phone.world.cloudwatch_GetMetricData
+    by_phone.world.cloudwatch_GetMetricData = lambda params: {**whole(params), "NextToken": "more"}  # type: ignore[method-assign]
+    result = by_phone.run(NOTICE, **PRICE)
+    assert (result["outcome"], by_phone.sent()) == ("refused", [])
+    assert any("gave only a part of SMSMonthToDateSpentUSD" in text for text in result["refusals"])
 
 
 def test_a_part_of_an_answer_of_cloudwatch_is_no_answer(by_phone: Telehealth) -> None:

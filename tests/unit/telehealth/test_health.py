@@ -52,8 +52,10 @@ def test_check_mode_makes_no_room(telehealth: Telehealth, check: bool) -> None:
 
 def test_rooms_that_cannot_be_made_are_seen_only_when_they_are_asked_for(telehealth: Telehealth) -> None:
     telehealth.primary.answers["POST /v1/rooms"] = (503, {})
-    assert with_status(look(telehealth), "finding") == {"api_down"}
-    assert with_status(look(telehealth, check=True), "finding") == set()
+    telehealth.world.joins = []
+    telehealth.bot_fails("primary")
+    assert with_status(look(telehealth), "finding") == {"api_down", "joins_missing"}
+    assert with_status(look(telehealth, check=True), "finding") == {"joins_missing"}
 
 
 # What could not be read -> observations that rest on it, among others.
@@ -92,8 +94,9 @@ def test_without_a_key_a_provider_is_unknown(telehealth: Telehealth) -> None:
 def test_an_api_that_is_down_leaves_the_relays_half_known(telehealth: Telehealth) -> None:
     """Without a token there is no credential: a binding still says that somebody is there."""
     telehealth.down("primary")
+    telehealth.patients_fail("token_503")
     result = look(telehealth)
-    assert with_status(result, "finding") == {"api_down", "relay_unusable"}
+    assert with_status(result, "finding") == {"joins_failing", "api_down", "relay_unusable"}
     assert result["facts"]["primary"]["relays"][0].startswith("udp: bound in")
     assert ("udp", "ALLOCATE") not in telehealth.primary.relay.asked
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from ansible_collections.daily_emr.ops.plugins.module_utils._health_evidence import healthy as state_of
@@ -29,7 +30,9 @@ from .readings import (
     TIMEOUT,
     Spoil,
     all_failing,
+    all_of,
     answer,
+    bot_fails,
     flag,
     healthy,
     joins,
@@ -76,6 +79,9 @@ NO_UDP = (relay(UDP, "timeout"), relay(TCP))
 NO_TCP = (relay(UDP), relay(TCP, "refused"))
 BOUND = (relay(UDP, credential=False), relay(TCP, credential=False))
 DOWN = answer(503)
+CUT_OFF: dict[str, Any] = {"status": TIMEOUT, "token": TIMEOUT, "room": TIMEOUT, "relays": SILENT}
+# Nobody wants to join, and the bot cannot.
+AT_NIGHT = (joins(kept=False), bot_fails("primary"))
 ON_SECONDARY = flag(PROVIDER, "secondary", minutes=61)
 UDP_FAILS = joins(
     *(line(25, 0, isp=isp, failure="ice") for isp in ("safaricom", "airtel")),
@@ -101,6 +107,17 @@ def pace(rtt_ms: float = 60.0, p95_ms: float = 1800.0, count: int = 100) -> Spoi
     return putting("pace", [Pace("af-south-1", count, p95_ms, rtt_ms), Pace("eu-west-1", 9, 20_000.0, 900.0)])
 
 
+OTHER_UNUSABLE = [
+    look("secondary", token=DOWN),
+    look("secondary", token=answer(401)),
+    look("secondary", room=answer(500)),
+    look("secondary", relays=SILENT),
+    look("secondary", relays=BOUND),
+    look("secondary", relays=()),
+    look("secondary", status=answer(200, status="outage")),
+    look("secondary", status=answer(200, quota={"used": 5, "limit": 5})),
+    look("secondary", **CUT_OFF),
+]
 # Observation -> readings that make it a finding, that just do not, and that leave it unknown.
 TABLE: dict[str, tuple[list[Spoil], list[Spoil], list[Spoil]]] = {
     "joins_failing": (
@@ -132,40 +149,64 @@ TABLE: dict[str, tuple[list[Spoil], list[Spoil], list[Spoil]]] = {
     ),
     "api_down": (
         [
-            look(status=DOWN, token=DOWN, room=DOWN),
-            look(room=answer(500)),
+            all_of(look(status=DOWN, token=DOWN, room=DOWN), all_failing("token_503")),
+            all_of(look(room=answer(500)), *AT_NIGHT),
+            all_of(look(**CUT_OFF), *AT_NIGHT),
             # Ours is answered, theirs is not.
             all_failing("token_503"),
             all_failing("room_timeout"),
+            joins(line(9, 4, failure="token_503"), kept=False),
         ],
         [
             look(token=answer(401)),
             look(token=answer(429), room=answer(402)),
             all_failing("ice"),
             joins(line(4, 0, failure="token_503")),
+            # Five of a thousand are no outage.
+            joins(line(995), line(5, 0, failure="token_503"), kept=False),
             all_failing("token_503", provider="secondary"),
         ],
         [
             lost("primary_look"),
             lost("joins"),
             lost("provider_flag"),
-            look(token=TIMEOUT, status=TIMEOUT, room=TIMEOUT, relays=SILENT),
+            look(**CUT_OFF),
+            # Patients join, or the bot does, or nobody has tried lately, or they fail in another way.
+            look(status=DOWN, token=DOWN, room=DOWN),
+            all_of(look(token=DOWN), bot_fails("primary")),
+            all_of(look(**CUT_OFF), joins(kept=False)),
+            all_of(look(**CUT_OFF), joins(kept=False), putting("primary_samples", samples(minutes=-1))),
+            all_of(look(**CUT_OFF), joins(kept=False), lost("primary_samples")),
+            all_of(look(**CUT_OFF), all_failing("ice"), bot_fails("primary")),
         ],
     ),
     "api_slow": (
-        [look(token=answer(201, 3001))],
+        [
+            all_of(look(token=answer(201, 3001)), all_failing("token_timeout")),
+            all_of(look(token=answer(201, 3001)), *AT_NIGHT),
+        ],
         [look(token=answer(201, 3000))],
-        [lost("primary_look"), flag(PROVIDER, None)],
+        [lost("primary_look"), lost("joins"), flag(PROVIDER, None), look(token=answer(201, 3001))],
     ),
     "key_refused": (
-        [look(token=answer(401)), look(status=answer(403)), all_failing("token_401"), all_failing("room_403")],
+        [
+            all_failing("token_401"),
+            all_failing("room_403"),
+            all_of(look(token=answer(401)), all_failing("token_401")),
+            all_of(look(token=answer(401)), *AT_NIGHT),
+            all_of(look(status=answer(403)), *AT_NIGHT),
+        ],
         [look(token=DOWN), all_failing("token_503"), joins(line(4, 0, failure="token_401"))],
-        [lost("primary_look"), lost("joins")],
+        # The key that we probe with is not the one of the application.
+        [lost("primary_look"), lost("joins"), look(token=answer(401)), all_of(look(token=answer(401)), ONE_ISP)],
     ),
     "quota_exhausted": (
-        [look(token=answer(429)), look(room=answer(402)), full(100), all_failing("token_429")],
+        [
+            all_failing("token_429"),
+            *(all_of(spoil, *AT_NIGHT) for spoil in (look(token=answer(429)), look(room=answer(402)), full(100))),
+        ],
         [full(99), look(token=answer(401)), look(status=answer(200))],
-        [lost("primary_look"), lost("joins")],
+        [lost("primary_look"), lost("joins"), look(token=answer(429)), full(100)],
     ),
     "clock_skewed": (
         [look(token=token(31.0)), look(token=token(-200.0, -31.0))],
@@ -178,10 +219,20 @@ TABLE: dict[str, tuple[list[Spoil], list[Spoil], list[Spoil]]] = {
         [lost("primary_secret")],
     ),
     "media_down": (
-        [lambda readings: (look(relays=SILENT)(readings), all_failing("ice")(readings))],
-        [look(relays=NO_UDP), look(relays=NO_TCP), look(relays=BOUND)],
-        # Our own place may be cut off: users join there.
-        [look(relays=SILENT), lost("primary_look"), lost("joins")],
+        [
+            all_of(look(relays=SILENT), all_failing("ice"), bot_fails("primary")),
+            all_of(look(relays=SILENT), all_failing("ice"), putting("primary_samples", samples(minutes=-1))),
+            all_of(look(relays=SILENT), *AT_NIGHT),
+        ],
+        [look(relays=NO_UDP), look(relays=NO_TCP), look(relays=BOUND), all_failing("ice")],
+        # Our own place may be cut off: users join there, or the bot, while one network has trouble of its own.
+        [
+            look(relays=SILENT),
+            lost("primary_look"),
+            lost("joins"),
+            all_of(look(relays=SILENT), ONE_ISP),
+            all_of(look(relays=SILENT), all_failing("token_503"), bot_fails("primary")),
+        ],
     ),
     "udp_blocked": (
         [
@@ -229,18 +280,21 @@ TABLE: dict[str, tuple[list[Spoil], list[Spoil], list[Spoil]]] = {
         [look(webhooks=DOWN), look(webhooks=answer(200)), lost("primary_look"), lost("primary_samples")],
     ),
     "other_unusable": (
+        [all_of(spoil, bot_fails("secondary")) for spoil in OTHER_UNUSABLE],
         [
-            look("secondary", token=DOWN),
-            look("secondary", token=answer(401)),
-            look("secondary", room=answer(500)),
-            look("secondary", relays=SILENT),
-            look("secondary", relays=BOUND),
-            look("secondary", relays=()),
-            look("secondary", status=answer(200, status="outage")),
-            look("secondary", status=answer(200, quota={"used": 5, "limit": 5})),
+            look("secondary", relays=NO_UDP),
+            look("secondary", status=answer(200, status="degraded")),
+            look(token=DOWN),
+            bot_fails("secondary"),
         ],
-        [look("secondary", relays=NO_UDP), look("secondary", status=answer(200, status="degraded")), look(token=DOWN)],
-        [lost("secondary_look"), lost("provider_flag")],
+        # The bot joins there, or nobody knows: it may be our own key or place.
+        [
+            lost("secondary_look"),
+            lost("provider_flag"),
+            *OTHER_UNUSABLE,
+            all_of(look("secondary", **CUT_OFF), putting("secondary_samples", samples(minutes=-1))),
+            all_of(look("secondary", **CUT_OFF), lost("secondary_samples")),
+        ],
     ),
     "on_secondary": ([ON_SECONDARY], [flag(PROVIDER, "primary")], [lost("provider_flag")]),
     "switched_lately": (
@@ -369,7 +423,7 @@ def test_facts_are_figures_and_no_token() -> None:
 
 def test_an_answer_of_ours_does_not_speak_for_the_provider() -> None:
     """Refused connections, while joins succeed there: it may be our own place."""
-    cut = {"status": REFUSED, "token": REFUSED, "room": REFUSED}
+    cut: dict[str, Any] = {"status": REFUSED, "token": REFUSED, "room": REFUSED}
     assert see(look(**cut)).status("api_down") == "unknown"
     assert see(look(**cut), all_failing("token_refused")).status("api_down") == "finding"
     assert provider(**cut).answered is False

@@ -10,9 +10,10 @@ import pytest
 import yaml
 from ansible_collections.daily_emr.ops.plugins.module_utils._decision import Status, decide
 from ansible_collections.daily_emr.ops.plugins.module_utils._telehealth_flags import PROVIDER
+from ansible_collections.daily_emr.ops.plugins.module_utils._telehealth_provider import PROVIDERS
 
-from .readings import Spoil, all_failing, answer, flag, joins, line, look, relay, usual
-from .test_rules import DOWN, NAMES, NEW_VERSION, ON_SECONDARY, ONE_ISP, SILENT, UDP_FAILS, delivered, see
+from .readings import Spoil, all_failing, answer, bot_fails, flag, joins, line, look, relay, usual
+from .test_rules import CUT_OFF, DOWN, NAMES, NEW_VERSION, ON_SECONDARY, ONE_ISP, SILENT, UDP_FAILS, delivered, see
 
 ROOT = Path(__file__).resolve().parents[3]
 TABLE = yaml.safe_load((ROOT / "roles/telehealth_degradation/vars/causes.yml").read_text())[
@@ -69,8 +70,16 @@ API_DOWN["relays"] = tuple(relay(way.transport, credential=False) for way in SIL
 # Fault -> what is seen of it, the cause, and what is done first.
 FAULTS: dict[str, tuple[list[Spoil], str, list[str]]] = {
     "control API down": ([look(**API_DOWN), all_failing("token_503")], "control_api", ["switch_provider"]),
-    "control API just down": ([look(**API_DOWN)], "control_api", ["switch_provider"]),
-    "media only": ([look(relays=SILENT), all_failing("ice")], "media_plane", ["switch_provider"]),
+    "control API down at night": (
+        [look(**API_DOWN), joins(kept=False), bot_fails("primary")],
+        "control_api",
+        ["switch_provider"],
+    ),
+    "media only": (
+        [look(relays=SILENT), all_failing("ice"), bot_fails("primary")],
+        "media_plane",
+        ["switch_provider"],
+    ),
     "UDP blocked": (
         [
             UDP_FAILS,
@@ -88,7 +97,7 @@ FAULTS: dict[str, tuple[list[Spoil], str, list[str]]] = {
     "one ISP, which lets no UDP through": ([ONE_ISP_WITHOUT_UDP], "udp_blocked", ["force_relay"]),
     "one ISP and one version at once": ([CONFOUNDED], "", []),
     "both down": (
-        [look(**API_DOWN), look("secondary", **API_DOWN), all_failing("token_503")],
+        [look(**API_DOWN), look("secondary", **API_DOWN), all_failing("token_503"), bot_fails("primary", "secondary")],
         "both_providers_down",
         ["book_by_phone"],
     ),
@@ -98,9 +107,24 @@ FAULTS: dict[str, tuple[list[Spoil], str, list[str]]] = {
             look(**API_DOWN),
             look("secondary", **API_DOWN),
             all_failing("token_503", provider="secondary"),
+            bot_fails("primary", "secondary"),
         ],
         "both_providers_down",
         ["book_by_phone"],
+    ),
+    # What only we see is nobody's reason to change anything.
+    "our probe alone: API down": ([look(**API_DOWN)], "", []),
+    "our probe alone: slow": ([look(token=answer(201, 3001))], "", []),
+    "our probe alone: key refused": ([look(token=answer(401), room=answer(401))], "", []),
+    "our probe alone: throttled": ([look(token=answer(429), room=answer(429))], "", []),
+    "both keys of ours refused": ([look(name, token=answer(401)) for name in PROVIDERS], "", []),
+    "no way out": ([look(name, **CUT_OFF) for name in PROVIDERS], "", []),
+    "no way out at night": ([*(look(name, **CUT_OFF) for name in PROVIDERS), joins(kept=False)], "", []),
+    "no way out, and one network fails": ([*(look(name, **CUT_OFF) for name in PROVIDERS), ONE_ISP], "", []),
+    "no way out, and the primary is down": (
+        [*(look(name, **CUT_OFF) for name in PROVIDERS), all_failing("token_503"), bot_fails("primary")],
+        "",
+        [],
     ),
     "recovered": ([ON_SECONDARY], "primary_recovered", ["switch_provider"]),
     "only users fail": ([all_failing("ice")], "unexplained", []),

@@ -13,7 +13,7 @@ from tests.unit.changes.world import Json
 from tests.unit.web_service.conftest import Clock
 
 from .conftest import Spoil, Telehealth
-from .readings import line
+from .readings import line, usual
 
 GOAL = {"success": 0.99, "joins": 30, "bookings": 5}
 
@@ -65,8 +65,12 @@ BAD: dict[str, tuple[Spoil, str]] = {
         lambda telehealth: telehealth.world.joins.append(line(3, 1, failure="ice")),
         "joins: 129 of 131 joins succeeded (98.5%)",
     ),
+    "the joins that succeed are at the other provider": (
+        lambda telehealth: setattr(telehealth.world, "joins", [line(50, 40), line(5000, provider="secondary")]),
+        "joins: 40 of 50 joins succeeded (80.0%)",
+    ),
     "the bot fails": (bot(good=False), "bot: the bot could not join"),
-    "the API is down": (lambda telehealth: telehealth.down("primary"), "api_down: status: 503"),
+    "the API is down": (lambda telehealth: telehealth.patients_fail("token_503"), "api_down: 128 joins failed for it"),
     "a fifth is of poor quality": (
         lambda telehealth: telehealth.world.joins.append(line(40, poor=40)),
         "quality_poor: 24% of 168",
@@ -86,7 +90,20 @@ def test_one_bad_signal_is_enough(telehealth: Telehealth, bad: str) -> None:
 
 UNSEEN: dict[str, tuple[Spoil, str]] = {
     "29 joins": (lambda telehealth: setattr(telehealth.world, "joins", [line(29)]), "joins: 29 of the 30"),
+    "joins at the other provider": (
+        lambda telehealth: setattr(telehealth.world, "joins", [line(29), line(90, provider="secondary")]),
+        "joins: 29 of the 30 at primary that prove something",
+    ),
+    "no flag of the bookings": (
+        lambda telehealth: telehealth.flags.flags.pop("telehealth-bookings-by-phone"),
+        "goal: LaunchDarkly has no flag telehealth-bookings-by-phone",
+    ),
+    "new sessions are divided": (
+        lambda telehealth: telehealth.flags.of("provider").update(fallthrough={"rollout": {}}),
+        "goal: telehealth-provider serves no single provider to everybody",
+    ),
     "no bot": (bot(good=True), "bot: the bot has not joined lately"),
+    "our probe alone": (lambda telehealth: telehealth.down("primary"), "api_down: status: 503"),
     "no log": (lambda telehealth: telehealth.world.broken.add("StartQuery"), "joins_failing: could not read"),
 }
 
@@ -115,6 +132,17 @@ def test_one_bad_look_starts_the_count_anew(telehealth: Telehealth, clock: Clock
     assert (result["verified"], result["looks"]) == (True, 6)
 
 
+def test_another_provider_starts_the_count_anew(telehealth: Telehealth, clock: Clock) -> None:
+    """What was seen at one provider proves nothing of the other."""
+    telehealth.world.joins = [*usual(), *usual(provider="secondary")]
+    switch = {"variation": 1}
+    clock.after(600, lambda: telehealth.flags.of("provider", hours=0.1).update(fallthrough=switch))
+    result = verify(telehealth)
+    # Two at the primary, one that sees the change, three at the secondary.
+    assert (result["verified"], result["looks"]) == (True, 6), result["failing"]
+    assert any("it was primary and is secondary now" in text for text in telehealth.said)
+
+
 # Visits by phone: nobody can be seen online, and that is not what is verified.
 
 
@@ -131,6 +159,19 @@ def by_phone(telehealth: Telehealth) -> Telehealth:
 def test_visits_by_phone_are_a_goal_of_their_own(by_phone: Telehealth) -> None:
     result = verify(by_phone)
     assert (result["verified"], result["reached"]) == (True, telehealth_verified.BY_PHONE)
+
+
+def test_visits_online_again_start_the_count_anew(by_phone: Telehealth, clock: Clock) -> None:
+    """Good looks at bookings prove nothing of joins."""
+
+    def online() -> None:
+        by_phone.flags.of("bookings_by_phone")["on"] = False
+        by_phone.world.joins = usual()
+        by_phone.up()
+
+    clock.after(600, online)
+    result = verify(by_phone)
+    assert (result["verified"], result["looks"], result["reached"]) == (True, 6, ""), result["failing"]
 
 
 @pytest.mark.parametrize(

@@ -210,7 +210,7 @@ class _Execution:
             "seconds": round(self.clock() - self.started, 3),
             "msg": sentence,
         }
-        trouble = self.write_down(outcome, {**facts, "refusals": refusals or []})
+        trouble = self.write_down(outcome, {**facts, "refusals": refusals or [], "imperative": self.change.imperative})
         refused = outcome is StepOutcome.REFUSED
         failed = outcome in (StepOutcome.REFUSED, StepOutcome.FAILED, StepOutcome.UNKNOWN)
         result = {

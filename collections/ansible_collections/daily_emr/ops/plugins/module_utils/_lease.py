@@ -78,6 +78,16 @@ class Lease:
         return cls(session.component, session.owner, session.id, session.run, session.fence, session.lease_seconds)
 
 
+@dataclass(frozen=True)
+class LastWord:
+    """What the table says last of a step that must not be sent twice: announced (no outcome), or how it ended."""
+
+    incident: str
+    run: str
+    at: str
+    outcome: str
+
+
 class LeaseStore:
     """Leases and journal lines in the table of the environment. Every error but a lost lease fails closed: Refused."""
 
@@ -94,16 +104,18 @@ class LeaseStore:
 
     def peek(self, target: str) -> LeaseView:
         """Look at a lease. Raises Refused when the table cannot be read."""
+        return _view(target, self._get(_key(target)))
+
+    def _get(self, key: Mapping[str, Any]) -> dict[str, Any]:
         try:
             with calling("dynamodb:GetItem"):
-                reply = self._clients.read("dynamodb").get_item(
-                    TableName=self._table, Key=_key(target), ConsistentRead=True
-                )
+                reply = self._clients.read("dynamodb").get_item(TableName=self._table, Key=key, ConsistentRead=True)
         except Refused:
             raise
         except OpsError as error:
             raise self._closed(error) from error
-        return _view(target, reply.get("Item", {}))
+        found: dict[str, Any] = reply.get("Item", {})
+        return found
 
     def acquire(
         self,
@@ -180,7 +192,11 @@ class LeaseStore:
             "ExpressionAttributeValues": {":rvn": {"S": uuid.uuid4().hex}, **_held_values(lease)},
         }
         transaction = {
-            "TransactItems": [{"Update": renewal}, {"Put": self._put(entry)}],
+            "TransactItems": [
+                {"Update": renewal},
+                {"Put": self._put(entry)},
+                *([{"Put": self._put_word(entry)}] if entry.get("imperative") else []),
+            ],
             "ClientRequestToken": str(uuid.uuid4()),
         }
         try:
@@ -207,6 +223,37 @@ class LeaseStore:
         except OpsError as error:
             if error_code(error) not in CONDITION_FAILED:
                 raise
+        if entry.get("imperative"):
+            self._record_word(entry)
+
+    def last_word(self, step: str, target: str) -> LastWord | None:
+        """The newest word of an imperative step on a target, of whichever run; None where there was never one.
+
+        Raises Refused when the table cannot be read.
+        """
+        item = self._get(_word_key(step, target))
+        if not item:
+            return None
+        return LastWord(**{name: item[name]["S"] for name in ("incident", "run", "at", "outcome")})
+
+    def _record_word(self, entry: Mapping[str, Any]) -> None:
+        """How the step ended, unless another run has announced it again since."""
+        ours = {
+            "ConditionExpression": "#run = :run",
+            "ExpressionAttributeNames": {"#run": "run"},
+            "ExpressionAttributeValues": {":run": {"S": entry["run"]}},
+        }
+        try:
+            self._write("PutItem", {**self._put_word(entry), **ours})
+        except OpsError as error:
+            if error_code(error) not in CONDITION_FAILED:
+                raise
+
+    def _put_word(self, entry: Mapping[str, Any]) -> dict[str, Any]:
+        said = {name: str(entry[name]) for name in ("incident", "run", "at")}
+        said["outcome"] = str(entry.get("outcome", ""))
+        item = {name: {"S": text} for name, text in said.items()}
+        return {"TableName": self._table, "Item": {**_word_key(entry["step"], entry["target"]), **item}}
 
     def _watch(self, view: LeaseView, progress: Callable[[str], None]) -> None:
         started = self._clock()
@@ -309,6 +356,10 @@ def _held_values(lease: Lease) -> dict[str, Any]:
 
 def _key(target: str) -> dict[str, Any]:
     return {"pk": {"S": f"lease#{target}"}, "sk": {"S": "lease"}}
+
+
+def _word_key(step: str, target: str) -> dict[str, Any]:
+    return {"pk": {"S": f"step#{step}#{target}"}, "sk": {"S": "last"}}
 
 
 def _view(target: str, item: Mapping[str, Any]) -> LeaseView:

@@ -14,6 +14,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._telehealth_provider
     ProviderLook,
 )
 from ansible_collections.daily_emr.ops.plugins.module_utils._telehealth_readings import look_at
+from ansible_collections.daily_emr.ops.plugins.module_utils._telehealth_steady import Samples, read_samples
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Json, given
 
 if TYPE_CHECKING:
@@ -36,6 +37,10 @@ class TelehealthChange(Change):
         look = partial(look_at, self.clients, self.telehealth, timeout_s=PROBE_TIMEOUT_S, rooms=False)
         return {f"{name}_provider": partial(look, name=name) for name in PROVIDERS}
 
+    def bots(self) -> dict[str, Callable[[], Any]]:
+        """Named reads of what the application's own bot saw at both providers."""
+        return {f"bot_at_{name}": partial(read_samples, self.clients, name) for name in PROVIDERS}
+
     def step_back(self, module: str, **args: Any) -> Json:
         """An inverse: the same telehealth given to ``module`` with other arguments."""
         return {"module": f"daily_emr.ops.{module}", "args": {"telehealth": given(self.telehealth), **args}}
@@ -56,6 +61,30 @@ def unusable(context: Json, name: str) -> list[str]:
 def usable(context: Json, name: str) -> bool:
     look: ProviderLook | None = context.get(f"{name}_provider")
     return look is not None and not look.unusable()
+
+
+def bot_at(context: Json, name: str) -> tuple[bool | None, str]:
+    """Whether the application's own bot could join there just now; None when nobody knows."""
+    samples: Samples | None = context.get(f"bot_at_{name}")
+    return (None, "the bot could not be read") if samples is None else samples.newest()
+
+
+def still_there(context: Json) -> list[str]:
+    """Why visits need not be held by phone: a provider that is well, or that nobody but our own probe sees fail.
+
+    Both probes fail where our own place has no way out, and where our own keys are bad.
+    """
+    reasons = []
+    for name in PROVIDERS:
+        joined, seen = bot_at(context, name)
+        if usable(context, name):
+            reasons.append(f"The {name} provider is well: let new sessions go there instead.")
+        elif joined is not False:
+            reasons.append(
+                f"The bot of the application does not say that {name} fails ({seen}): look at the key and the place "
+                "that we probe from before visits are held by phone."
+            )
+    return reasons
 
 
 def running(context: Json, name: str) -> str:

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._health_evidence import Evidence
 from ansible_collections.daily_emr.ops.plugins.module_utils._telehealth_flags import Setting
-from ansible_collections.daily_emr.ops.plugins.module_utils._telehealth_joins import Joins
+from ansible_collections.daily_emr.ops.plugins.module_utils._telehealth_joins import Joins, succeed
 from ansible_collections.daily_emr.ops.plugins.module_utils._telehealth_provider import ProviderLook
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Json, Readings
+
+if TYPE_CHECKING:
+    from ansible_collections.daily_emr.ops.plugins.module_utils._telehealth_steady import Samples
 
 # What patients and clinicians feel, or what somebody left behind that they will.
 SYMPTOMS = (
@@ -75,12 +79,34 @@ class TelehealthEvidence(Evidence):
 
     def good(self, joins: Joins) -> bool | None:
         """Whether so many joins succeed as should; None when there were too few to say."""
-        if joins.total.joins < self.thresholds["min_joins"]:
-            return None
-        return bool(joins.total.success >= self.thresholds["join_success"])
+        return succeed(joins.total, self.thresholds["min_joins"], self.thresholds["join_success"])
+
+    def bot(self, role: str) -> tuple[bool | None, str]:
+        """Whether the application's own bot could join just now; None when nobody knows."""
+        samples: Samples | None = self.readings.values.get(f"{role}_samples")
+        return (None, "the bot could not be read") if samples is None else samples.newest()
 
     def blamed(self, way: re.Pattern[str]) -> int:
-        """Joins at the active provider that failed in this way; 0 unless most of the failed ones did."""
+        """Joins at the active provider that failed in this way; 0 while patients join well, and unless most of the
+        failed ones did.
+        """
+        if self.good(self.mine):
+            return 0
         failed = self.mine.failed(lambda failure: bool(way.fullmatch(failure)))
         enough = max(self.thresholds["min_failures"], self.thresholds["explains_share"] * self.mine.total.bad)
         return failed if failed >= enough else 0
+
+    def doubt(self, way: re.Pattern[str]) -> str:
+        """Why a bad probe of the active provider says nothing of it: it has our own key and comes from our own place.
+
+        Empty where those who use the provider have the same trouble: patients by the way in which they fail, or, where
+        too few of them tried, the bot.
+        """
+        good, (joined, seen) = self.good(self.mine), self.bot("active")
+        if good:
+            return f"and {self.mine.total.seen} there: our own key or place may be what is wrong"
+        if self.blamed(way):
+            return ""
+        if self.mine.total.bad >= self.thresholds["min_failures"]:
+            return "and patients fail in another way: our own key or place may be what is wrong"
+        return "" if joined is False else f"and {seen}: our own key or place may be what is wrong"

@@ -3,8 +3,9 @@
 
 """From readings to observations: pure, so that every rule can be tried without a system.
 
-An observation is a finding, ok, or, when one of the readings it rests on is missing or does not tell, unknown. Where a
-probe of our own and the joins of users disagree, it is our own place that may be cut off, and nobody can tell.
+An observation is a finding, ok, or, when one of the readings it rests on is missing or does not tell, unknown. A probe
+of our own has its own key and its own place: a finding about a provider needs somebody who uses it, patients or the bot
+of the application, in the same trouble. Where they are not, it may be ours, and nobody can tell.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._telehealth_provider
     token_times,
     webhook_age,
 )
+from ansible_collections.daily_emr.ops.plugins.module_utils._telehealth_readings import sole_provider
 from ansible_collections.daily_emr.ops.plugins.module_utils._telehealth_steady import FLAP_MINUTES, STEADY_MINUTES
 from ansible_collections.daily_emr.ops.plugins.module_utils._telehealth_users import users
 from ansible_collections.daily_emr.ops.plugins.module_utils._turn import Transport
@@ -48,6 +50,8 @@ if TYPE_CHECKING:
 _KEY = re.compile(r"(token|room)_40[13]")
 _QUOTA = re.compile(r"(token|room)_4(02|29)")
 _API = re.compile(r"(token|room)_(5\d\d|timeout|refused|error)")
+_SLOW = re.compile(r"(token|room)_timeout")
+_MEDIA = re.compile("ice")
 
 # Settings with which consultations are held, and worse than they could be.
 _REDUCING = (RELAY, BITRATE, AUDIO)
@@ -59,7 +63,7 @@ def observe(
     """Every observation of one look."""
     evidence = TelehealthEvidence(readings, telehealth["component"], thresholds, at, time_factor=time_factor)
     flag = readings.values.get(f"{PROVIDER}_flag")
-    active = flag.value if flag is not None and flag.value in PROVIDERS else None
+    active = sole_provider(flag) if flag is not None else None
     region = readings.values.get(f"{REGION}_flag")
     evidence.subjects |= {
         "active_provider": active,
@@ -114,20 +118,17 @@ def _api(evidence: TelehealthEvidence) -> None:
         look, users = evidence.active, evidence.blamed(_API)
         if users:
             return True, f"{users} joins failed for it"
-        if not look.broken:
-            return False, _answers(look)
-        if not look.answered and evidence.good(evidence.mine):
-            return None, f"{', '.join(look.broken)}, and joins succeed there: our own place may be cut off"
-        return True, ", ".join(look.broken)
+        return _probed(evidence, ", ".join(look.broken), _API)
 
     def slow() -> tuple[bool | None, str]:
         slowest = max(answer.ms for answer in evidence.active.answers.values())
-        return slowest > thresholds["api_slow_ms"], f"{slowest} ms"
+        return _probed(evidence, f"{slowest} ms" if slowest > thresholds["api_slow_ms"] else "", _SLOW)
 
     def refused(ours: Callable[[ProviderLook], list[str]], way: re.Pattern[str]) -> tuple[bool | None, str]:
         look, users = evidence.active, evidence.blamed(way)
-        reasons = [*ours(look), *([f"{users} joins failed for it"] if users else [])]
-        return bool(reasons), ", ".join(reasons) or _answers(look)
+        if users:
+            return True, ", ".join([*ours(look), f"{users} joins failed for it"])
+        return _probed(evidence, ", ".join(ours(look)), way)
 
     def skewed() -> tuple[bool | None, str]:
         """A token is good from now on: unless its clock, or ours, is wrong."""
@@ -141,9 +142,7 @@ def _api(evidence: TelehealthEvidence) -> None:
 
     needs, call = ("active_look", "joins"), "GET status, POST tokens, POST rooms"
     evidence.look("api_down", needs, down, expected="the control API answers", call=call)
-    evidence.look(
-        "api_slow", ("active_look",), slow, expected=f"an answer within {thresholds['api_slow_ms']} ms", call=call
-    )
+    evidence.look("api_slow", needs, slow, expected=f"an answer within {thresholds['api_slow_ms']} ms", call=call)
     evidence.look(
         "key_refused",
         needs,
@@ -180,6 +179,14 @@ def _api(evidence: TelehealthEvidence) -> None:
     )
 
 
+def _probed(evidence: TelehealthEvidence, bad: str, way: re.Pattern[str]) -> tuple[bool | None, str]:
+    """What our own probe of the control API says of it. bad: what it saw, empty when that was good."""
+    if not bad:
+        return False, _answers(evidence.active)
+    doubt = evidence.doubt(way)
+    return (None, f"{bad}, {doubt}") if doubt else (True, bad)
+
+
 def _media(evidence: TelehealthEvidence) -> None:
     """The two ways of sound and pictures. UDP is the good one; TCP goes where networks let nothing else through."""
 
@@ -189,9 +196,10 @@ def _media(evidence: TelehealthEvidence) -> None:
     def down() -> tuple[bool | None, str]:
         if evidence.active.media_works:
             return False, ways()
-        if evidence.good(evidence.mine):
-            return None, f"{ways()}, and joins succeed there: our own place may be cut off"
-        return True, ways()
+        joined, seen = evidence.bot("active")
+        # Patients of one network have no way either; the bot is in none of them.
+        doubt = f"and {seen}: our own place may be cut off" if joined else evidence.doubt(_MEDIA)
+        return (None, f"{ways()}, {doubt}") if doubt else (True, ways())
 
     def blocked() -> tuple[bool | None, str]:
         """What users see decides; our own probe may come from a place that lets no UDP out."""
@@ -254,9 +262,15 @@ def _webhooks(evidence: TelehealthEvidence) -> None:
 def _standing(evidence: TelehealthEvidence) -> None:
     """Where new sessions go, since when, and where else they could go."""
 
-    def unusable() -> tuple[bool, str]:
-        reasons = evidence.read("other_look").unusable()
-        return bool(reasons), "; ".join(reasons) or _answers(evidence.read("other_look"))
+    def unusable() -> tuple[bool | None, str]:
+        """Nobody but the bot is there to confirm what we see."""
+        look: ProviderLook = evidence.read("other_look")
+        reasons, (joined, seen) = look.unusable(), evidence.bot("other")
+        if not reasons:
+            return False, _answers(look)
+        if joined is False:
+            return True, "; ".join(reasons)
+        return None, f"{'; '.join(reasons)}, and {seen}: our own key or place may be what is wrong"
 
     def on_secondary() -> tuple[bool, str]:
         flag = evidence.flag(PROVIDER)

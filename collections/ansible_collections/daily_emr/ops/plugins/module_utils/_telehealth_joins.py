@@ -65,6 +65,11 @@ class Figures:
         return Figures(self.joins - less.joins, self.good - less.good, self.poor - less.poor)
 
 
+def succeed(figures: Figures, least: int, share: float) -> bool | None:
+    """Whether so many joins succeed as should; None when there were too few to say."""
+    return None if figures.joins < least else figures.success >= share
+
+
 @dataclass(frozen=True)
 class Group:
     """The joins that have everything in common."""

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clients
+    from ansible_collections.daily_emr.ops.plugins.module_utils._telehealth_flags import Setting
     from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Json, Readings
 
 # What the alarm looks at (A6.1). Insights counts by whole seconds, and the sandbox is fast: never shorter than this.
@@ -46,8 +47,8 @@ def read_all(
     rooms: whether a test room is made at each provider. since: joins before it do not count.
     """
     chains = Chains()
-    back = timedelta(seconds=max(clients.environment.seconds(_WINDOW_S), _SHORTEST_WINDOW_S))
-    period = (max(now - back, since) if since else now - back, now)
+    start = window_start(clients, now)
+    period = (max(start, since) if since else start, now)
     calls: dict[str, Callable[[], Any]] = {
         **setting_reads(clients, telehealth, *SETTINGS),
         **{f"{name}_look": partial(look_at, clients, telehealth, name, timeout_s, rooms=rooms) for name in PROVIDERS},
@@ -62,6 +63,16 @@ def read_all(
     return chains.readings
 
 
+def window_start(clients: Clients, now: datetime) -> datetime:
+    """Since when joins count."""
+    return now - timedelta(seconds=max(clients.environment.seconds(_WINDOW_S), _SHORTEST_WINDOW_S))
+
+
+def sole_provider(flag: Setting) -> str | None:
+    """The provider of all new sessions; None where they are divided, or go to one that nobody knows."""
+    return flag.value if flag.value in PROVIDERS and not flag.targeted else None
+
+
 def look_at(clients: Clients, telehealth: Json, name: str, timeout_s: float, *, rooms: bool) -> ProviderLook:
     """One provider, asked now."""
     settings = telehealth["providers"][name]
@@ -72,12 +83,13 @@ def name_parts(readings: Readings) -> None:
     """Call the readings of the provider that new sessions go to ``active``, and those of the other one ``other``."""
     values, unread = readings.values, readings.unread
     flag = values.get(f"{PROVIDER}_flag")
-    if flag is None or flag.value not in PROVIDERS or flag.targeted:
+    active = sole_provider(flag) if flag is not None else None
+    if active is None:
         why = "" if flag is None else f"{flag.key} serves no single provider to everybody"
         why = why or unread.get(f"{PROVIDER}_flag", "the flag of the provider is missing")
         unread |= {f"{role}_{part}": why for role in ("active", "other") for part in _PARTS}
         return
-    for role, name in (("active", flag.value), ("other", other(flag.value))):
+    for role, name in (("active", active), ("other", other(active))):
         for part in _PARTS:
             if f"{name}_{part}" in values:
                 values[f"{role}_{part}"] = values[f"{name}_{part}"]

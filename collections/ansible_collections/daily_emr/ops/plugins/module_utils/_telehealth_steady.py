@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._health_metrics import window
-from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import answered_at
+from ansible_collections.daily_emr.ops.plugins.module_utils._telehealth_metrics import read_values
 
 if TYPE_CHECKING:
     from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clients
@@ -92,12 +92,4 @@ def _read(clients: Clients, name: str, provider: str, minutes: float) -> tuple[l
         "Dimensions": [{"Name": DIMENSION, "Value": provider}],
     }
     now = datetime.now(UTC)
-    answer = clients.read("cloudwatch").get_metric_data(
-        MetricDataQueries=[{"Id": "m", "MetricStat": {"Metric": metric, "Period": period, "Stat": "Minimum"}}],
-        StartTime=now - back,
-        EndTime=now + timedelta(seconds=period),
-        ScanBy="TimestampAscending",
-    )
-    (found,) = answer["MetricDataResults"]
-    values = sorted(zip(found.get("Timestamps", []), found["Values"], strict=False))
-    return [(at.astimezone(UTC), float(value)) for at, value in values], answered_at(answer)
+    return read_values(clients, metric, period, "Minimum", now - back, now + timedelta(seconds=period))

@@ -228,6 +228,7 @@ class FeatureFlag(WebServiceChange):
 
     def apply(self, before: Json) -> None:
         incident = (self.params.get("incident") or {}).get("id", "")
+        self.clients.declare("launchdarkly", "PatchFeatureFlag")
         self._provider.change(self.params["flag"], self._instruction, f"{incident} {self.name}".strip())
 
     def inverse(self, before: Json) -> Json | str:

@@ -11,15 +11,18 @@ description:
   - Publishes one text to the SNS topic of the facilities, which sends it to every number that is subscribed. The text
     is fixed, names no patient and holds nothing clinical.
   - Does nothing when the topic was published to since visits are booked by phone.
-  - Refuses when a provider is well, when nobody is subscribed, and when the messages would cost more than is left of
-    the monthly limit of SMS. Is not sent while visits are still booked online.
+  - Refuses when a provider is well or the application's bot does not say that it fails, when nobody is subscribed, and
+    when the messages would cost more than is left of the monthly limit of SMS. Is not sent while visits are still
+    booked online.
+  - Refuses for four hours after a notice of whichever run that was sent or may have been, as the table of the
+    environment knows it; SNS counts its messages minutes late.
   - Needs the environment variables C(LAUNCHDARKLY_ACCESS_TOKEN), C(TELEHEALTH_PRIMARY_PROBE_KEY) and
     C(TELEHEALTH_SECONDARY_PROBE_KEY). The sandbox has its own.
 author:
   - Daily EMR operations (@daily-emr)
 options:
   price_usd:
-    description: What one message costs at most, in USD.
+    description: What one message costs at most, in USD; more than 0.
     type: float
     required: true
 extends_documentation_fragment:
@@ -67,20 +70,25 @@ target:
 
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from math import isfinite
 from typing import TYPE_CHECKING, ClassVar
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._errors import OpsError, Refused
 from ansible_collections.daily_emr.ops.plugins.module_utils._health_metrics import window
+from ansible_collections.daily_emr.ops.plugins.module_utils._lease import LastWord, LeaseStore
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import change_entry, run_module
-from ansible_collections.daily_emr.ops.plugins.module_utils._telehealth_changes import TelehealthChange, usable
+from ansible_collections.daily_emr.ops.plugins.module_utils._outcomes import StepOutcome
+from ansible_collections.daily_emr.ops.plugins.module_utils._telehealth_changes import TelehealthChange, still_there
 from ansible_collections.daily_emr.ops.plugins.module_utils._telehealth_flags import ON, PHONE, setting_reads
+from ansible_collections.daily_emr.ops.plugins.module_utils._telehealth_metrics import read_values
 from ansible_collections.daily_emr.ops.plugins.module_utils._telehealth_options import TELEHEALTH_OPTION
-from ansible_collections.daily_emr.ops.plugins.module_utils._telehealth_provider import PROVIDERS
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import (
     Json,
     Readings,
     parse_utc,
     plural,
+    since,
+    spoken,
     unread,
 )
 
@@ -91,6 +99,8 @@ if TYPE_CHECKING:
 TEXT = "Daily EMR: online visits are held by phone until further notice. Please call your patients at the booked time."
 _TRANSACTIONAL: Json = {"AWS.SNS.SMS.SMSType": {"DataType": "String", "StringValue": "Transactional"}}
 _HOUR_S = 3600
+# Whoever was told a few hours ago has not forgotten it; a second text is for a person to decide.
+QUIET = timedelta(hours=4)
 
 
 class TelehealthNotice(TelehealthChange):
@@ -112,37 +122,63 @@ class TelehealthNotice(TelehealthChange):
         return f"arn:aws:sns:{environment.region}:{environment.account_id}:{self.telehealth['notice_topic']}"
 
     def observe(self) -> Json:
+        if not (isfinite(self._price) and self._price > 0):
+            raise Refused(f"price_usd is {self._price}: set it to what one message costs at most, more than 0.")
         readings = Readings()
         readings.take(
             **setting_reads(self.clients, self.telehealth, PHONE),
             **self.provider_looks(),
+            **self.bots(),
+            earlier_notice=self._announced,
             subscribers_of_the_topic=self._subscribers,
             limit_of_the_month=self._limit,
             spending_of_the_month=self._spent,
         )
         flag: Setting = readings.need(f"{PHONE}_flag")
         readings.take(notices_of_the_topic=partial(self._published, flag))
-        sent = bool(self._message_id) or readings.values.get("notices_of_the_topic", 0) > 0
+        sent = bool(self._message_id) or readings.values.get("notices_of_the_topic", 0) > 0 or self._told(readings)
         return {"sent": sent, "context": readings.context()}
+
+    def _told(self, readings: Readings) -> bool:
+        """Whether a run has told the facilities since visits are booked by phone; SNS may not have counted it yet."""
+        flag, last = readings.values[f"{PHONE}_flag"], readings.values.get("earlier_notice")
+        return bool(
+            last
+            and flag.value == ON
+            and last.outcome == StepOutcome.OK
+            and parse_utc(last.at) >= parse_utc(flag.changed_at)
+        )
 
     def wanted(self, before: Json) -> Json:
         return {"sent": True}
 
     def refusals(self, before: Json) -> list[str]:
         context = before["context"]
-        reasons = unread(context)
-        well = [name for name in PROVIDERS if usable(context, name)]
-        if well:
-            reasons.append(f"The {well[0]} provider is well: let new sessions go there instead.")
+        reasons = [*unread(context), *still_there(context), *self._twice(context)]
         count, cost, left = self._cost(context)
         if count == 0:
             reasons.append(f"Nobody is subscribed to {self.telehealth['notice_topic']}: tell the facilities yourself.")
-        elif cost is not None and left is not None and cost > left:
+        elif cost is not None and left is not None and not cost <= left:
             reasons.append(
                 f"{plural(count or 0, 'message')} cost up to {cost:.2f} USD, and {left:.2f} USD are left of this "
                 "month: raise the limit of SNS, or tell the facilities yourself."
             )
         return reasons
+
+    def _twice(self, context: Json) -> list[str]:
+        """The flag of the bookings may be edited, or go off and on again: that makes no second text."""
+        last: LastWord | None = context.get("earlier_notice")
+        if last is None or last.outcome in (StepOutcome.FAILED, StepOutcome.REFUSED):
+            return []
+        pace = self.clients.environment.time_factor
+        ago = since(last.at, context[f"{PHONE}_flag"].read_at) * pace
+        if ago >= QUIET:
+            return []
+        how = "was sent" if last.outcome == StepOutcome.OK else "may have been sent"
+        return [
+            f"A notice {how} {spoken(ago)} ago, by run {last.run} of {last.incident}, and the facilities are not told "
+            f"twice within {spoken(QUIET)}: look at its record, and tell them yourself if they do not know."
+        ]
 
     def prediction(self, before: Json) -> list[str]:
         count, cost, left = self._cost(before["context"])
@@ -168,8 +204,15 @@ class TelehealthNotice(TelehealthChange):
         """Messages, what they cost at most, and what is left of this month; None where it could not be read."""
         count = context.get("subscribers_of_the_topic")
         limit, spent = context.get("limit_of_the_month"), context.get("spending_of_the_month")
-        cost = None if count is None else count * float(self.params["price_usd"])
+        cost = None if count is None else count * self._price
         return count, cost, None if limit is None or spent is None else limit - spent
+
+    @property
+    def _price(self) -> float:
+        return float(self.params["price_usd"])
+
+    def _announced(self) -> LastWord | None:
+        return LeaseStore(self.clients, self.clients.environment.table).last_word(self.name, self.target)
 
     def _subscribers(self) -> int:
         attributes = self.clients.read("sns").get_topic_attributes(TopicArn=self._arn)["Attributes"]
@@ -204,16 +247,9 @@ class TelehealthNotice(TelehealthChange):
             "MetricName": metric,
             "Dimensions": [{"Name": name, "Value": value} for name, value in dimensions.items()],
         }
-        answer = self.clients.read("cloudwatch").get_metric_data(
-            MetricDataQueries=[{"Id": "m", "MetricStat": {"Metric": shape, "Period": period, "Stat": stat}}],
-            StartTime=min(start, now - timedelta(seconds=period)),
-            EndTime=now + timedelta(seconds=period),
-        )
-        (found,) = answer["MetricDataResults"]
-        if found.get("StatusCode", "Complete") != "Complete":
-            raise OpsError(f"CloudWatch gave only a part of {metric}")
-        values: list[float] = found["Values"]
-        return values
+        span = (min(start, now - timedelta(seconds=period)), now + timedelta(seconds=period))
+        values, _read_at = read_values(self.clients, shape, period, stat, *span)
+        return [value for _at, value in values]
 
 
 ENTRY = change_entry(TelehealthNotice)

@@ -11,10 +11,11 @@ description:
   - Looks at telehealth again and again until it was good O(passes) times in a row. One look that is not good, or that
     could not be read, starts the count anew.
   - A look is good when no symptom of M(daily_emr.ops.telehealth_health) is found, O(success) of at least O(joins) real
-    joins since the first look, of the last 15 minutes at most, succeeded, and the newest join of the application's own
-    bot at the provider that new sessions go to did too.
+    joins since the first look, of the last 15 minutes at most, succeeded at the provider that new sessions go to, and
+    the newest join of the application's own bot there did too.
   - While visits are booked by phone another goal counts, because nobody can be seen online. A look is good when at
     least O(bookings) visits were booked since the first look and none of them online.
+  - When the goal changes, to visits by phone or back, or to another provider, everything begins anew with that look.
   - Makes a test room at each provider, which ends by itself. Changes nothing.
   - When it cannot succeed any more before time is up it returns V(false) instead of failing, so that the runbook can go
     on from there; or null, when the last bad look saw nothing bad but could not see everything.
@@ -118,9 +119,9 @@ from typing import TYPE_CHECKING, Any
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import run_module
 from ansible_collections.daily_emr.ops.plugins.module_utils._telehealth_findings import judged, observe
-from ansible_collections.daily_emr.ops.plugins.module_utils._telehealth_flags import ON, PHONE
+from ansible_collections.daily_emr.ops.plugins.module_utils._telehealth_flags import ON, PHONE, PROVIDER
 from ansible_collections.daily_emr.ops.plugins.module_utils._telehealth_options import TELEHEALTH_HEALTH_SPEC
-from ansible_collections.daily_emr.ops.plugins.module_utils._telehealth_readings import read_all
+from ansible_collections.daily_emr.ops.plugins.module_utils._telehealth_readings import read_all, sole_provider
 from ansible_collections.daily_emr.ops.plugins.module_utils._verification import (
     Clock,
     Look,
@@ -142,15 +143,17 @@ sleep = time.sleep
 BY_PHONE = "visits are booked by phone until a provider is well again"
 
 
-def joined(values: Json, success: float, least: int) -> tuple[list[str], list[str]]:
-    """Whether enough joins succeeded, and the bot's; what was not read is an unknown of the health."""
+def joined(values: Json, provider: str, success: float, least: int) -> tuple[list[str], list[str]]:
+    """Whether enough joins succeeded at the provider, and the bot's; what was not read is an unknown of the health."""
     bad: list[str] = []
     unread: list[str] = []
     joins: Joins | None = values.get("joins")
-    if joins is not None and joins.total.joins < least:
-        unread.append(f"joins: {joins.total.joins} of the {least} that prove something")
-    elif joins is not None and joins.total.success < success:
-        bad.append(f"joins: {joins.total.seen}")
+    if joins is not None:
+        figures = joins.of(provider=provider).total
+        if figures.joins < least:
+            unread.append(f"joins: {figures.joins} of the {least} at {provider} that prove something")
+        elif figures.success < success:
+            bad.append(f"joins: {figures.seen}")
     samples: Samples | None = values.get("active_samples")
     if samples is not None:
         good, seen = samples.newest()
@@ -174,31 +177,43 @@ def booked(values: Json, least: int) -> tuple[list[str], list[str]]:
 
 @dataclass
 class _Looks:
-    """Looks since a moment; remembers which goal the newest one had."""
+    """Looks at one goal since a moment: that visits are booked by phone, or that patients join at a provider."""
 
     since: datetime = field(default_factory=lambda: datetime.now(UTC))
-    by_phone: bool = False
+    goal: str = ""
 
     def look(self, params: Params, clients: Clients) -> Look:
         """Look at everything once."""
         now = datetime.now(UTC)
         telehealth, thresholds = params["telehealth"], params["thresholds"]
         readings = read_all(clients, telehealth, thresholds["probe_timeout_s"], now, rooms=True, since=self.since)
-        self.by_phone = _by_phone(readings)
-        if self.by_phone:
+        goal, why = _goal(readings)
+        if not goal:
+            return Look([], [f"goal: {why}"])
+        if self.goal and goal != self.goal:
+            was, self.goal, self.since = self.goal, goal, now
+            return Look([], [f"goal: it was {was} and is {goal} now, so everything begins anew"])
+        self.goal = goal
+        if goal == PHONE:
             return Look(*booked(readings.values, params["bookings"]))
         at, pace = str(iso(now)), clients.environment.time_factor
         evidence = observe(readings, telehealth, thresholds, at, time_factor=pace)
         known = "joins" in readings.values
         # Stricter than the symptom, which takes its place only where the joins could not be read.
         bad, unread = sort_out(item for item in judged(evidence) if not (known and item["name"] == "joins_failing"))
-        more_bad, more_unread = joined(readings.values, params["success"], params["joins"])
+        more_bad, more_unread = joined(readings.values, goal, params["success"], params["joins"])
         return Look([*more_bad, *bad], [*more_unread, *unread])
 
 
-def _by_phone(readings: Readings) -> bool:
-    flag = readings.values.get(f"{PHONE}_flag")
-    return flag is not None and flag.value == ON
+def _goal(readings: Readings) -> tuple[str, str]:
+    """What has to be proven: visits by phone, or joins at one provider; empty, and why, where nobody knows."""
+    phone, provider = (readings.values.get(f"{name}_flag") for name in (PHONE, PROVIDER))
+    if phone is None:
+        return "", readings.unread[f"{PHONE}_flag"]
+    if phone.value == ON:
+        return PHONE, ""
+    active = sole_provider(provider) if provider is not None else None
+    return (active, "") if active else ("", readings.unread["active_look"])
 
 
 def verify(params: Params, clients: Clients, progress: Progress) -> dict[str, Any]:
@@ -207,7 +222,7 @@ def verify(params: Params, clients: Clients, progress: Progress) -> dict[str, An
     found = until_verified(
         params, clients, progress, look=looks.look, clock=Clock(monotonic, sleep), proof="real joins or bookings"
     )
-    return {**found, "reached": BY_PHONE if looks.by_phone else ""}
+    return {**found, "reached": BY_PHONE if looks.goal == PHONE else ""}
 
 
 _ENTRY = verified_entry(
