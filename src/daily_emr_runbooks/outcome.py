@@ -70,7 +70,7 @@ def _of_folder(folder: RunFolder, finished: Finished) -> tuple[str, str]:
         return "unknown", f"The record says {outcome}, but names a change that was done: look at {folder.path}."
     if outcome == "succeeded":
         intents = [line for line in folder.journal() if line.get("kind") == "intent"]
-        if bad := [step for step in steps if not _accounted_for(step, steps, intents)]:
+        if bad := [step for step in steps if not _accounted_for(step, steps, intents, sentence)]:
             return (
                 "unknown",
                 f"The record says succeeded, but {bad[0].get('name', 'a step')} was not: look at {folder.path}.",
@@ -80,9 +80,11 @@ def _of_folder(folder: RunFolder, finished: Finished) -> tuple[str, str]:
     return outcome, sentence
 
 
-def _accounted_for(step: dict[str, Any], steps: Sequence[dict[str, Any]], intents: Sequence[dict[str, Any]]) -> bool:
+def _accounted_for(
+    step: dict[str, Any], steps: Sequence[dict[str, Any]], intents: Sequence[dict[str, Any]], sentence: str
+) -> bool:
     """Whether a step fits a run that succeeded. One that was only looked at, in a run that changes something, has to be
-    done later: the same, with the same end.
+    done later: the same, with the same end. One that failed, a precaution, has to be said.
 
     What was intended tells the end, not what was read behind the call, when a change may be on its way still.
     """
@@ -94,6 +96,8 @@ def _accounted_for(step: dict[str, Any], steps: Sequence[dict[str, Any]], intent
             (intent.get("step"), intent.get("target")) == (step["step"], step["target"]) and _end(intent) == _end(step)
             for intent in intents
         )
+    if step.get("outcome") == "failed":
+        return bool(step.get("name")) and str(step["name"]) in sentence
     return step.get("outcome") in (DONE, "noop", "refused")
 
 

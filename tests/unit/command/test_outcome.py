@@ -129,6 +129,15 @@ def test_a_step_that_was_looked_at_is_not_done_by_one_with_another_end(
     assert verdict(tmp_path, ended(), RECORD | {"steps": steps})[0] == outcome
 
 
+@pytest.mark.parametrize(("said", "outcome"), [(True, "succeeded"), (False, "unknown")])
+def test_a_step_that_failed_has_to_be_said(tmp_path: Path, said: bool, outcome: str) -> None:
+    """As a precaution: a queue that cannot be paused keeps nobody from failing over."""
+    failed = RECORD["steps"][0] | {"outcome": "failed", "name": "Nothing was changed, because a read failed."}
+    sentence = f"{RECORD['sentence']} {failed['name'] if said else ''}"
+    record = RECORD | {"steps": [failed, *RECORD["steps"]], "sentence": sentence}
+    assert verdict(tmp_path, ended(), record)[0] == outcome
+
+
 def test_what_is_read_behind_the_call_may_be_on_its_way(tmp_path: Path) -> None:
     """A failover that has begun shows neither the old host nor the new one."""
     (done,) = RECORD["steps"]

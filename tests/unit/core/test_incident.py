@@ -237,9 +237,19 @@ def ends(*lines: dict[str, Any], verified: bool = True, failure: str = "") -> st
 def test_what_was_refused_behind_a_change_is_said_at_the_end() -> None:
     """A run that succeeded may leave something for a person to do."""
     end = ends(SWITCHED, REFUSED)
-    assert end == "setting on flag/x was done, and it is healthy again. notice was refused: Nobody is subscribed."
-    assert ends(SWITCHED, REFUSED, verified=False).endswith(" notice was refused: Nobody is subscribed.")
+    assert (
+        end
+        == "setting on flag/x was done, and it is healthy again. notice on topic/x was refused: Nobody is subscribed."
+    )
+    assert ends(SWITCHED, REFUSED, verified=False).endswith(" notice on topic/x was refused: Nobody is subscribed.")
     assert ends(SWITCHED, REFUSED, failure="Nobody is subscribed.").count("Nobody is subscribed.") == 1
+
+
+def test_a_precaution_that_failed_is_said_at_the_end() -> None:
+    """As a queue that cannot be paused before a failover."""
+    failed = {**REFUSED, "kind": "outcome", "outcome": "failed", "msg": "Nothing was changed, because a read failed."}
+    end = ends(SWITCHED, failed)
+    assert end.endswith("it is healthy again. notice on topic/x failed: Nothing was changed, because a read failed.")
 
 
 def test_what_was_refused_before_a_change_or_done_after_all_is_not() -> None:

@@ -103,27 +103,27 @@ def _after_changes(lines: Lines, done: Lines, failure: str, decision: Mapping[st
     if verified.get("verified") and not failure:
         # A verification whose goal is less than health says so itself.
         reached = f"{changed} was done, and {verified.get('reached') or 'it is healthy again'}."
-        return RunOutcome.SUCCEEDED, " ".join([reached, *_refused_since(lines, done, reached)])
+        return RunOutcome.SUCCEEDED, " ".join([reached, *_left_since(lines, done, reached)])
     why = failure or str(verified.get("sentence") or "") or "it was not verified."
     state = "it is not healthy" if verified.get("verified") is False else "whether it is healthy is not known"
     # What the second round decided and did not do is what the next person has to know.
     found = str(decision.get("sentence") or "") if decision.get("seq", 0) > done[-1]["seq"] else ""
     partly = f"{changed} was done, and {state}: {why}"
-    return RunOutcome.FAILED_PARTIAL, " ".join(filter(None, (partly, found, *_refused_since(lines, done, partly))))
+    return RunOutcome.FAILED_PARTIAL, " ".join(filter(None, (partly, found, *_left_since(lines, done, partly))))
 
 
-def _refused_since(lines: Lines, done: Lines, said: str) -> list[str]:
-    """What was refused after the first change, never done and not said yet: somebody has to do it, however well the run
-    ended.
+def _left_since(lines: Lines, done: Lines, said: str) -> list[str]:
+    """What was refused or failed after the first change, was never done and is not said yet: somebody has to do it,
+    however well the run ended.
     """
     reached = {(line["step"], line["target"]) for line in done}
     return [
-        f"{line['step']} was refused: {line['msg']}"
+        f"{line['step']} on {line['target']} {'was refused' if line['kind'] == 'refused' else 'failed'}: {line['msg']}"
         for line in lines
-        if line["kind"] == "refused"
+        if (line["kind"] == "refused" or line.get("outcome") == StepOutcome.FAILED)
         and line["seq"] > done[0]["seq"]
         and line.get("step")
-        and (line["step"], line.get("target")) not in reached
+        and (line["step"], line["target"]) not in reached
         and str(line["msg"]) not in said
     ]
 
