@@ -54,6 +54,11 @@ def leftover(claims: Claims) -> None:
     claims.world.versions["AWSPENDING"] = ("n" * 32, GOOD_KEY, ago(days=91))
 
 
+def set_current(claims: Claims, value: Json) -> None:
+    version, _value, at = claims.world.versions["AWSCURRENT"]
+    claims.world.versions["AWSCURRENT"] = (version, value, at)
+
+
 @dataclass
 class Case:
     module: str
@@ -185,6 +190,8 @@ REFUSALS: list[tuple[int, str, Callable[[Claims], Any], Json]] = [
         lambda c: c.world.versions.update(AWSPENDING=("n" * 32, GOOD_KEY, ago(days=91))),
         {},
     ),
+    (3, "does not say that it refuses the current version (503", lambda c: setattr(c.sha, "failing_key", OLD_KEY), {}),
+    (3, "Could not read the current value", lambda c: set_current(c, {"wrong": "form"}), {}),
     (3, "The current version works", lambda c: setattr(c.sha, "keys", [GOOD_KEY, OLD_KEY]), {}),
     (3, "Could not read the new value", lambda c: c.world.broken.add("GetSecretValue"), {}),
 ]
@@ -205,6 +212,34 @@ def test_refuses_and_the_control_does_not(
     assert result["outcome"] == "refused", result
     assert any(words in reason for reason in result["refusals"]), result["refusals"]
     assert arrived(claims) == 0
+
+
+@pytest.mark.parametrize("moves", [True, False], ids=["the label moves", "the control"])
+def test_the_version_that_is_tried_is_the_one_that_would_be_promoted(claims: Claims, moves: bool) -> None:
+    """The label moves to a good key, after the labels were read: what they said before is a key that is refused."""
+    expired(claims)
+    bad = ("b" * 32, {"key": "x", "secret": "untried"}, ago(hours=2))
+    good = claims.world.versions["AWSPENDING"]
+    if moves:
+        claims.world.versions["AWSPENDING"] = bad
+    read = claims.world.secretsmanager_GetSecretValue
+
+    def moved(params: Json) -> Json:
+        claims.world.versions |= {"AWSPENDING": good, "unlabelled": bad}
+        return read(params)
+
+    claims.world.secretsmanager_GetSecretValue = moved  # type: ignore[method-assign]
+    result = claims.change("secret_version_stage")
+    assert (result["refused"], len(claims.world.mutations)) == ((True, 0) if moves else (False, 1)), result["msg"]
+
+
+def test_what_was_let_go_is_taken_back_whatever_the_breaker_is(claims: Claims) -> None:
+    """Only where it is turned on beside this: else what is deferred would be forgotten."""
+    claims.outbox.add("ready", 7)
+    claims.provider.flags.pop(CIRCUIT)
+    assert claims.change("claim_deferral")["outcome"] == "refused"
+    result = claims.change("claim_deferral", held=True)
+    assert (result["outcome"], claims.outbox.states()["deferred"]) == ("ok", 7)
 
 
 class TestReconciliation:

@@ -176,10 +176,17 @@ def _answers_here(evidence: Evidence) -> None:
         expected="a token and an answer about our own facility",
         call=_HERE,
     )
+
+    def refused() -> tuple[bool | None, str]:
+        """Only a token says that a key is accepted."""
+        found = replies()
+        accepted = False if found[0].ok else None
+        return True if any(reply.refused for reply in found) else accepted, found[-1].seen
+
     evidence.look(
         "credentials_refused",
         ("token",),
-        lambda: (any(reply.refused for reply in replies()), replies()[-1].seen),
+        refused,
         expected="the API accepts our key",
         call=_HERE,
     )

@@ -126,9 +126,7 @@ class Reconciliation(ClaimsChange):
 
     def observe(self) -> Json:
         readings = Readings()
-        readings.take(
-            claims=self._in_doubt, token=lambda: log_in(self.clients, self.api, self.claims_api, "AWSCURRENT")
-        )
+        readings.take(claims=self._in_doubt, token=lambda: log_in(self.clients, self.api, self.claims_api))
         found = readings.need("claims")
         context = {**found, "token": readings.values.get("token"), "unread": readings.unread}
         return {"unknown": found["unknown"], "context": context}
