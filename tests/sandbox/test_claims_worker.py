@@ -95,7 +95,7 @@ def settle(claims: Claims) -> None:
     asked = ask_all(in_doubt, lambda name: api.fate(token, name), Clock(time.monotonic, time.sleep), interval_s=0.0)
     assert not asked.stopped
     with claims.runbook() as session:
-        session.execute(SETTLE, {"answers": json.dumps(asked.answers)})
+        session.execute(SETTLE, {"answers": json.dumps(asked.answers), "older_than_s": 0.0})
 
 
 def totals(claims: Claims) -> dict[str, int]:
@@ -283,7 +283,7 @@ def test_a_claim_that_moved_meanwhile_is_not_settled(claims: Claims, running: Wo
     with claims.runbook() as session:
         [(number, _, state, since)] = doubts(claims)
         assert state == "unknown"
-        settled = "SELECT ops.claim_settle(%s, %s, %s)"
+        settled = "SELECT ops.claim_settle(%s, %s, %s, older_than => interval '0')"
         early = since - dt.timedelta(seconds=1)
         assert session.execute(settled, (number, early, "absent")).fetchall() == [("unknown",)]
         assert session.execute(settled, (number, since, "absent")).fetchall() == [("deferred",)]
@@ -291,6 +291,25 @@ def test_a_claim_that_moved_meanwhile_is_not_settled(claims: Claims, running: Wo
         with pytest.raises(psycopg.errors.InvalidParameterValue):
             session.execute(settled, (number, since, "acked"))
         assert doubts(claims) == []
+
+
+def test_a_young_claim_is_not_taken_for_absent_and_what_the_payer_has_is_written_down_at_any_age(
+    claims: Claims, running: Worker
+) -> None:
+    """The payer may take a moment later what it does not have just now."""
+    new = claims.new(2)
+    claims.sha.behaviour.submissions("silent")
+    running.work(new)
+    (one, _, _, since), (two, _, _, since_two) = doubts(claims)
+    with claims.runbook() as session:
+        asked = "SELECT ops.claim_settle(%s, %s, %s, %s)"
+        assert session.execute(asked, (one, since, "absent", None)).fetchall() == [("unknown",)]
+        assert session.execute(asked, (two, since_two, "acked", "CR-1")).fetchall() == [("acked",)]
+    with claims.application() as session:
+        session.execute("UPDATE claims SET since = since - interval '3 minutes' WHERE id = %s", (one,))
+    with claims.runbook() as session:
+        old = since - dt.timedelta(minutes=3)
+        assert session.execute(asked, (one, old, "absent", None)).fetchall() == [("deferred",)], "the control"
 
 
 def test_copies_that_the_payer_tells_of_are_counted(claims: Claims, running: Worker) -> None:
@@ -436,7 +455,7 @@ def reconcile(claims: Claims) -> None:
         asked = ask_all(open_claims, lambda identifier: api.fate(token, identifier), clock, 0.0)
         assert not asked.stopped
         with claims.runbook() as session:
-            session.execute(SETTLE, {"answers": json.dumps(asked.answers)})
+            session.execute(SETTLE, {"answers": json.dumps(asked.answers), "older_than_s": 0.0})
 
 
 NORMAL_PER_MINUTE, STEP_S, WAITING = 600.0, 1.0, 60

@@ -127,7 +127,7 @@ class Outbox:
 
     def change(self, statement: str, values: Json) -> list[Json]:
         if statement == claim_reconciliation.SETTLE:
-            return [self._settle(answer) for answer in json.loads(values["answers"])]
+            return [self._settle(answer, values["older_than_s"]) for answer in json.loads(values["answers"])]
         if statement == claim_deferral.DEFER:
             ready = [claim for claim in self.claims if claim.state == "ready"][: values["at_most"]]
             for claim in ready:
@@ -141,10 +141,11 @@ class Outbox:
             claim.state, claim.step, claim.outcome = "ready", values["step"], None
         return [{"released": len(chosen)}]
 
-    def _settle(self, answer: Json) -> Json:
+    def _settle(self, answer: Json, older_than_s: float) -> Json:
         claim = next(item for item in self.claims if item.number == answer["claim"])
         assert answer["since"] == claim.since.isoformat()
-        if claim.state in ("unknown", "sending"):
+        counts = answer["answer"] != "absent" or claim.age_s > older_than_s
+        if claim.state in ("unknown", "sending") and counts:
             claim.state = "deferred" if answer["answer"] == "absent" else answer["answer"]
             claim.sent = claim.state != "deferred"
             claim.outcome, claim.copies = "reconciled", answer["copies"]
