@@ -140,6 +140,15 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_te
     ORDER BY c.since, c.id LIMIT at_most
 $$;
 
+-- What the tries of the steps of redrives came to.
+CREATE FUNCTION ops.claims_redriven(newer_than interval)
+RETURNS TABLE (step text, outcome text, calls bigint, last_at timestamptz)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT a.step, a.outcome, count(*), max(a.at)
+    FROM claim_attempts a WHERE a.step IS NOT NULL AND a.at > clock_timestamp() - newer_than
+    GROUP BY a.step, a.outcome
+$$;
+
 CREATE FUNCTION ops.claims_step(step text)
 RETURNS TABLE (state text, outcome text, claims bigint, p95_ms integer)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$

@@ -16,6 +16,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._claims_ladder impor
 from ansible_collections.daily_emr.ops.plugins.module_utils._claims_ledger import (
     ANSWERS,
     IN_DOUBT,
+    REDRIVEN,
     STEP,
     SUMMARY,
     TOTALS,
@@ -259,7 +260,10 @@ def test_a_released_claim_that_was_not_carried_out_waits_for_another_step(claims
     assert claims.states(new) == {"deferred": 1}
     with claims.runbook() as session:
         [(state, outcome, count, _)] = session.execute("SELECT * FROM ops.claims_step('one')").fetchall()
+        [(step, came_to, calls, _)] = session.execute("SELECT * FROM ops.claims_redriven('1 hour')").fetchall()
+        assert session.execute("SELECT * FROM ops.claims_redriven('0')").fetchall() == []
     assert (state, outcome, count) == ("deferred", "throttled", 1)
+    assert (step, came_to, calls) == ("one", "throttled", 1)
 
 
 def test_nothing_is_released_while_a_claim_is_unknown(claims: Claims, running: Worker) -> None:
@@ -383,6 +387,7 @@ def test_the_role_of_the_runbooks_counts_and_reads_no_claim(claims: Claims) -> N
             "claims_outcomes()",
             "claims_totals()",
             "claims_step('x')",
+            "claims_redriven('1 day')",
         ):
             assert CANARY not in str(session.execute(f"SELECT * FROM ops.{function}").fetchall())
         assert session.execute("SELECT ops.claims_defer(2)").fetchall() == [(2,)]
@@ -425,6 +430,7 @@ def test_the_relay_gives_each_ready_claim_to_the_queue_once_and_urgent_ones_firs
         (TOTALS, {}),
         (IN_DOUBT, {"at_most": 1000, "older_than_s": 6.0}),
         (STEP, {"step": "INC-1/1"}),
+        (REDRIVEN, {"window_s": 15.5}),
         (RELEASE, {"step": "INC-1/1", "at_most": 5, "per_second": 0.4}),
         (DEFER, {"at_most": 100_000}),
     ],
