@@ -140,6 +140,15 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_te
     ORDER BY c.since, c.id LIMIT at_most
 $$;
 
+-- What the tries of the steps of redrives came to.
+CREATE FUNCTION ops.claims_redriven(newer_than interval)
+RETURNS TABLE (step text, outcome text, calls bigint, last_at timestamptz)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT a.step, a.outcome, count(*), max(a.at)
+    FROM claim_attempts a WHERE a.step IS NOT NULL AND a.at > clock_timestamp() - newer_than
+    GROUP BY a.step, a.outcome
+$$;
+
 CREATE FUNCTION ops.claims_step(step text)
 RETURNS TABLE (state text, outcome text, claims bigint, p95_ms integer)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
@@ -153,8 +162,10 @@ $$;
 
 -- What they may do. Each is one step, and the same call again does nothing.
 
+-- A payer that has nothing of a claim just now may take it a moment later: only of an old one its absence counts.
 CREATE FUNCTION ops.claim_settle(
-    claim bigint, since timestamptz, answer text, response text DEFAULT NULL, copies integer DEFAULT 1
+    claim bigint, since timestamptz, answer text, response text DEFAULT NULL, copies integer DEFAULT 1,
+    older_than interval DEFAULT '120 seconds'
 ) RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     has text;
@@ -167,7 +178,8 @@ BEGIN
     UPDATE claims c
     SET state = CASE answer WHEN 'absent' THEN 'deferred' ELSE answer END,
         response = claim_settle.response, copies = greatest(claim_settle.copies, 1), outcome = 'reconciled'
-    WHERE c.id = claim AND c.since = claim_settle.since AND c.state IN ('unknown', 'sending');
+    WHERE c.id = claim AND c.since = claim_settle.since AND c.state IN ('unknown', 'sending')
+        AND (answer <> 'absent' OR c.since < clock_timestamp() - older_than);
     SELECT c.state INTO has FROM claims c WHERE c.id = claim;
     RETURN has;
 END

@@ -271,15 +271,23 @@ def test_a_redrive_stops_within_a_step_when_errors_rise_again(operator: Operator
 
 
 def test_a_new_key_is_promoted_once_it_is_proved(operator: Operator, sandbox: Sandbox, recorded: Rows) -> None:
-    """What was refused meanwhile is sent step by step; nobody took it for an outage."""
+    """What was refused meanwhile is sent step by step, and nothing before; nobody took it for an outage."""
     sandbox.break_("sha_token_expired")
     sandbox.await_alarm("sha_token_expired")
-    witness = Witness(sandbox)
+    witness, marked = Witness(sandbox), len(sandbox.sha_requests())
     run = run_it(operator, "succeeded", {"broken_credentials"})
     record = run.record()
     done = [step["step"] for step in record["steps"] if step["outcome"] == "ok"]
-    assert done[:3] == ["secret_version_stage", "queue_worker_tasks", "await_workers"], run.output
-    assert set(done[3:]) <= {"feature_flag", "claim_deferral", "claim_redrive"}
+    tried = [step["step"] for step in record["steps"]]
+    held = ["secret_version_stage", "feature_flag", "claim_deferral", "queue_worker_tasks", "await_workers"]
+    assert tried[:5] == held, run.output
+    assert set(tried[5:]) <= {"queue_state", "feature_flag", "claim_deferral", "claim_redrive"}
+    first = next(line for line in record["journal"] if line["kind"] == "waited" and "Step 1" in line["sentence"])
+    taken = [
+        one["at"] for one in sandbox.sha_requests()[marked:] if (one["operation"], one["status"]) == ("submit", 201)
+    ]
+    until = datetime.fromisoformat(first["at"])
+    assert sum(datetime.fromisoformat(at) <= until for at in taken) == 1, "the canary, and nobody before it"
     aws = [call["operation"] for call in witness.changes() if call["service"] != "launchdarkly"]
     assert aws == ["UpdateSecretVersionStage", "UpdateService"]
     assert record["verification"]["goal"] == "recovered"
@@ -304,6 +312,13 @@ def test_rejected_claims_are_not_burnt(operator: Operator, sandbox: Sandbox, rec
     record = run.record()
     assert [step["step"] for step in record["steps"] if step["outcome"] == "ok"] == ["feature_flag"]
     assert [call["operation"] for call in witness.changes()] == ["PatchFeatureFlag"]
+
+    # When the rejections are older than a window nothing else would speak against a redrive, which burns a claim.
+    quiet = datetime.now(UTC) + timedelta(seconds=LEAST_WINDOW_S)
+    wait_until(lambda: datetime.now(UTC) > quiet, "the rejections are older than what is looked at", PATIENT_S)
+    before = len(submissions(sandbox))
+    run_it(operator, "refused", {"rejected_while_held"})
+    assert len(submissions(sandbox)) == before
     recorded.append(told("sha_schema_refused", record, ["feature_flag"]))
 
 

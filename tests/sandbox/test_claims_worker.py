@@ -16,6 +16,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._claims_ladder impor
 from ansible_collections.daily_emr.ops.plugins.module_utils._claims_ledger import (
     ANSWERS,
     IN_DOUBT,
+    REDRIVEN,
     STEP,
     SUMMARY,
     TOTALS,
@@ -95,7 +96,7 @@ def settle(claims: Claims) -> None:
     asked = ask_all(in_doubt, lambda name: api.fate(token, name), Clock(time.monotonic, time.sleep), interval_s=0.0)
     assert not asked.stopped
     with claims.runbook() as session:
-        session.execute(SETTLE, {"answers": json.dumps(asked.answers)})
+        session.execute(SETTLE, {"answers": json.dumps(asked.answers), "older_than_s": 0.0})
 
 
 def totals(claims: Claims) -> dict[str, int]:
@@ -259,7 +260,10 @@ def test_a_released_claim_that_was_not_carried_out_waits_for_another_step(claims
     assert claims.states(new) == {"deferred": 1}
     with claims.runbook() as session:
         [(state, outcome, count, _)] = session.execute("SELECT * FROM ops.claims_step('one')").fetchall()
+        [(step, came_to, calls, _)] = session.execute("SELECT * FROM ops.claims_redriven('1 hour')").fetchall()
+        assert session.execute("SELECT * FROM ops.claims_redriven('0')").fetchall() == []
     assert (state, outcome, count) == ("deferred", "throttled", 1)
+    assert (step, came_to, calls) == ("one", "throttled", 1)
 
 
 def test_nothing_is_released_while_a_claim_is_unknown(claims: Claims, running: Worker) -> None:
@@ -283,7 +287,7 @@ def test_a_claim_that_moved_meanwhile_is_not_settled(claims: Claims, running: Wo
     with claims.runbook() as session:
         [(number, _, state, since)] = doubts(claims)
         assert state == "unknown"
-        settled = "SELECT ops.claim_settle(%s, %s, %s)"
+        settled = "SELECT ops.claim_settle(%s, %s, %s, older_than => interval '0')"
         early = since - dt.timedelta(seconds=1)
         assert session.execute(settled, (number, early, "absent")).fetchall() == [("unknown",)]
         assert session.execute(settled, (number, since, "absent")).fetchall() == [("deferred",)]
@@ -291,6 +295,25 @@ def test_a_claim_that_moved_meanwhile_is_not_settled(claims: Claims, running: Wo
         with pytest.raises(psycopg.errors.InvalidParameterValue):
             session.execute(settled, (number, since, "acked"))
         assert doubts(claims) == []
+
+
+def test_a_young_claim_is_not_taken_for_absent_and_what_the_payer_has_is_written_down_at_any_age(
+    claims: Claims, running: Worker
+) -> None:
+    """The payer may take a moment later what it does not have just now."""
+    new = claims.new(2)
+    claims.sha.behaviour.submissions("silent")
+    running.work(new)
+    (one, _, _, since), (two, _, _, since_two) = doubts(claims)
+    with claims.runbook() as session:
+        asked = "SELECT ops.claim_settle(%s, %s, %s, %s)"
+        assert session.execute(asked, (one, since, "absent", None)).fetchall() == [("unknown",)]
+        assert session.execute(asked, (two, since_two, "acked", "CR-1")).fetchall() == [("acked",)]
+    with claims.application() as session:
+        session.execute("UPDATE claims SET since = since - interval '3 minutes' WHERE id = %s", (one,))
+    with claims.runbook() as session:
+        old = since - dt.timedelta(minutes=3)
+        assert session.execute(asked, (one, old, "absent", None)).fetchall() == [("deferred",)], "the control"
 
 
 def test_copies_that_the_payer_tells_of_are_counted(claims: Claims, running: Worker) -> None:
@@ -364,6 +387,7 @@ def test_the_role_of_the_runbooks_counts_and_reads_no_claim(claims: Claims) -> N
             "claims_outcomes()",
             "claims_totals()",
             "claims_step('x')",
+            "claims_redriven('1 day')",
         ):
             assert CANARY not in str(session.execute(f"SELECT * FROM ops.{function}").fetchall())
         assert session.execute("SELECT ops.claims_defer(2)").fetchall() == [(2,)]
@@ -406,6 +430,7 @@ def test_the_relay_gives_each_ready_claim_to_the_queue_once_and_urgent_ones_firs
         (TOTALS, {}),
         (IN_DOUBT, {"at_most": 1000, "older_than_s": 6.0}),
         (STEP, {"step": "INC-1/1"}),
+        (REDRIVEN, {"window_s": 15.5}),
         (RELEASE, {"step": "INC-1/1", "at_most": 5, "per_second": 0.4}),
         (DEFER, {"at_most": 100_000}),
     ],
@@ -436,7 +461,7 @@ def reconcile(claims: Claims) -> None:
         asked = ask_all(open_claims, lambda identifier: api.fate(token, identifier), clock, 0.0)
         assert not asked.stopped
         with claims.runbook() as session:
-            session.execute(SETTLE, {"answers": json.dumps(asked.answers)})
+            session.execute(SETTLE, {"answers": json.dumps(asked.answers), "older_than_s": 0.0})
 
 
 NORMAL_PER_MINUTE, STEP_S, WAITING = 600.0, 1.0, 60

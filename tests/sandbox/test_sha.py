@@ -111,6 +111,19 @@ def test_a_claim_is_accepted_and_found_by_its_own_number(client: Client) -> None
     assert client.known("one") == 1
 
 
+def test_an_answer_about_a_claim_repeats_what_was_asked_for(client: Client) -> None:
+    """By that a client tells it from an answer to another question."""
+    client.submit("mine")
+    query = urllib.parse.urlencode({"request.identifier": f"{IDENTIFIER}|mine"})
+    _status, found, _headers = client.send(f"/fhir/ClaimResponse?{query}")
+    [link] = found["link"]
+    assert (found["type"], link["relation"]) == ("searchset", "self")
+    asked_for = urllib.parse.parse_qs(urllib.parse.urlsplit(link["url"]).query)["request.identifier"]
+    assert asked_for == [f"{IDENTIFIER}|mine"]
+    [entry] = found["entry"]
+    assert (entry["resource"]["status"], entry["resource"]["request"]["identifier"]["value"]) == ("active", "mine")
+
+
 def test_a_claim_that_comes_twice_is_taken_twice_and_the_ledger_says_so(client: Client, sha: Sha) -> None:
     before = sha.ledger.summary()["duplicates"]
     client.submit("once")

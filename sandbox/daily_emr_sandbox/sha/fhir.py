@@ -58,9 +58,11 @@ def claim_response(response_id: str, submission: Submission, at: dt.datetime) ->
     }
 
 
-def searchset(resources: list[dict[str, Any]]) -> dict[str, Any]:
+def searchset(resources: list[dict[str, Any]], url: str) -> dict[str, Any]:
+    """What was found. `url` is the search as it was made: what a client can tell an answer to its question by."""
     entries = [{"resource": resource, "search": {"mode": "match"}} for resource in resources]
-    return {"resourceType": "Bundle", "type": "searchset", "total": len(entries), "entry": entries}
+    link = [{"relation": "self", "url": url}]
+    return {"resourceType": "Bundle", "type": "searchset", "total": len(entries), "link": link, "entry": entries}
 
 
 def operation_outcome(issue: str, code: str, diagnostics: str = "") -> dict[str, Any]:

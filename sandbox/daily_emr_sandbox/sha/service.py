@@ -176,7 +176,8 @@ class Sha:
         system, _, identifier = request.query.get("request.identifier", "").partition("|")
         if system != IDENTIFIER or not identifier:
             return _answer(seen, HTTPStatus.BAD_REQUEST, operation_outcome("invalid", "identifier-missing"))
-        return _answer(seen, HTTPStatus.OK, searchset(self.ledger.of(identifier)))
+        made = f"{self._settings.sha_url}{request.rel_url}"
+        return _answer(seen, HTTPStatus.OK, searchset(self.ledger.of(identifier), made))
 
     async def _submit(self, request: web.Request, seen: Request) -> web.StreamResponse:
         try:

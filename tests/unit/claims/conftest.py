@@ -60,9 +60,10 @@ class ClaimsWorld(DatabaseWorld):
 
     def secretsmanager_GetSecretValue(self, params: Json) -> Json:
         assert params["SecretId"] == SECRET
-        if params["VersionStage"] not in self.versions:
-            raise AwsError("ResourceNotFoundException")
-        return {"SecretString": json.dumps(self.versions[params["VersionStage"]][1])}
+        for stage, (version, value, _at) in self.versions.items():
+            if params.get("VersionId") == version or params.get("VersionStage") == stage:
+                return {"SecretString": json.dumps(value)}
+        raise AwsError("ResourceNotFoundException")
 
     def secretsmanager_UpdateSecretVersionStage(self, params: Json) -> Json:
         assert (params["SecretId"], params["VersionStage"]) == (SECRET, "AWSCURRENT")

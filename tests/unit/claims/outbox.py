@@ -43,6 +43,8 @@ class Outbox:
     def __init__(self) -> None:
         self.claims: list[Claim] = []
         self.attempts: list[Json] = []
+        self.redriven: list[Json] = []
+        self.windows: list[float] = []
         self.sent: list[tuple[str, Json]] = []
         self.lose: str | None = None
         self.down = ""
@@ -57,6 +59,12 @@ class Outbox:
 
     def tried(self, outcome: str, calls: int, *, p95_ms: int = 300, claim_type: str = "claim") -> None:
         self.attempts.append({"claim_type": claim_type, "outcome": outcome, "calls": calls, "p95_ms": p95_ms})
+
+    def redrove(self, step: str, outcome: str, calls: int, minute: int) -> None:
+        """Tries of a redrive are among the others, too."""
+        at = datetime(2026, 11, 22, 1, minute, tzinfo=UTC)
+        self.redriven.append({"step": step, "outcome": outcome, "calls": calls, "last_at": at})
+        self.tried(outcome, calls)
 
     def states(self) -> dict[str, int]:
         found: dict[str, int] = {}
@@ -74,12 +82,17 @@ class Outbox:
     def answer(self, statement: str, values: Json) -> list[Json]:
         known = {
             ledger.SUMMARY: self._summary,
-            ledger.ANSWERS: lambda _values: [row.copy() for row in self.attempts],
+            ledger.ANSWERS: self._answers,
+            ledger.REDRIVEN: lambda _values: [row.copy() for row in self.redriven],
             ledger.TOTALS: self._totals,
             ledger.IN_DOUBT: self._in_doubt,
             ledger.STEP: self._step,
         }
         return known[statement](values)
+
+    def _answers(self, values: Json) -> list[Json]:
+        self.windows.append(values["window_s"])
+        return [row.copy() for row in self.attempts]
 
     def _summary(self, _values: Json) -> list[Json]:
         rows = [
@@ -127,7 +140,7 @@ class Outbox:
 
     def change(self, statement: str, values: Json) -> list[Json]:
         if statement == claim_reconciliation.SETTLE:
-            return [self._settle(answer) for answer in json.loads(values["answers"])]
+            return [self._settle(answer, values["older_than_s"]) for answer in json.loads(values["answers"])]
         if statement == claim_deferral.DEFER:
             ready = [claim for claim in self.claims if claim.state == "ready"][: values["at_most"]]
             for claim in ready:
@@ -141,10 +154,11 @@ class Outbox:
             claim.state, claim.step, claim.outcome = "ready", values["step"], None
         return [{"released": len(chosen)}]
 
-    def _settle(self, answer: Json) -> Json:
+    def _settle(self, answer: Json, older_than_s: float) -> Json:
         claim = next(item for item in self.claims if item.number == answer["claim"])
         assert answer["since"] == claim.since.isoformat()
-        if claim.state in ("unknown", "sending"):
+        counts = answer["answer"] != "absent" or claim.age_s > older_than_s
+        if claim.state in ("unknown", "sending") and counts:
             claim.state = "deferred" if answer["answer"] == "absent" else answer["answer"]
             claim.sent = claim.state != "deferred"
             claim.outcome, claim.copies = "reconciled", answer["copies"]

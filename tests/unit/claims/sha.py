@@ -7,12 +7,13 @@ import ssl
 import threading
 import time
 from base64 import b64encode
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import trustme
 
@@ -26,13 +27,19 @@ OLD_KEY = {"key": "daily-emr", "secret": "old-secret-canary-2"}
 
 @dataclass
 class Sha:
-    """What it does. statuses: operation -> status it answers instead; held: identifier -> accepted copies."""
+    """What it does. statuses: operation -> status it answers instead; held: identifier -> accepted copies.
+
+    bodies: operation -> what stands in its answer 200 instead; spoil: what is done to an answer about a claim.
+    """
 
     keys: list[Json] = field(default_factory=lambda: [GOOD_KEY])
     statuses: dict[str, int] = field(default_factory=dict)
     silent: set[str] = field(default_factory=set)
     held: dict[str, int] = field(default_factory=dict)
     rejected: set[str] = field(default_factory=set)
+    failing_key: Json | None = None
+    bodies: dict[str, bytes] = field(default_factory=dict)
+    spoil: Callable[[Json], object] | None = None
     throttle_after: int | None = None
     requests: list[tuple[str, float]] = field(default_factory=list)
     retry_after: str = "30"
@@ -64,6 +71,10 @@ class Server:
         self._server.server_close()
 
 
+def _basic(key: Json) -> str:
+    return "Basic " + b64encode(f"{key['key']}:{key['secret']}".encode()).decode()
+
+
 def _handler(sha: Sha) -> type[BaseHTTPRequestHandler]:  # noqa: C901  # one class
     operations = {"/v1/oauth2/token": "token", "/v1/facility-search": "facility", "/fhir/ClaimResponse": "status"}
 
@@ -88,6 +99,8 @@ def _handler(sha: Sha) -> type[BaseHTTPRequestHandler]:  # noqa: C901  # one cla
             if status:
                 # What a real one does: repeat what it was given.
                 self._send(status, {"resourceType": "OperationOutcome", "issue": [{"diagnostics": PATIENT}]})
+            elif operation in sha.bodies:
+                self._send(200, sha.bodies[operation])
             elif operation == "token":
                 self._token()
             elif self.headers.get("Authorization") != "Bearer token-canary-3":
@@ -96,12 +109,19 @@ def _handler(sha: Sha) -> type[BaseHTTPRequestHandler]:  # noqa: C901  # one cla
                 known = parse_qs(place.query)["id"] == [FACILITY]
                 self._send(200 if known else 404, {"id": FACILITY, "contact": PATIENT})
             elif operation == "status":
-                self._send(200, self._responses(parse_qs(place.query)["request.identifier"][0]))
+                assert self.headers.get("Prefer") == "handling=strict"
+                found = self._responses(parse_qs(place.query)["request.identifier"][0])
+                if sha.spoil:
+                    sha.spoil(found)
+                self._send(200, found)
             else:
                 self._send(404, {})
 
         def _token(self) -> None:
-            allowed = {"Basic " + b64encode(f"{key['key']}:{key['secret']}".encode()).decode() for key in sha.keys}
+            allowed = {_basic(key) for key in sha.keys}
+            if sha.failing_key and self.headers.get("Authorization") == _basic(sha.failing_key):
+                self._send(503, {"error": PATIENT})
+                return
             good = self.headers.get("Authorization") in allowed
             self._send(200 if good else 401, {"access_token": "token-canary-3"} if good else {"error": PATIENT})
 
@@ -110,12 +130,14 @@ def _handler(sha: Sha) -> type[BaseHTTPRequestHandler]:  # noqa: C901  # one cla
             assert system == SYSTEM
             copies = 1 if identifier in sha.rejected else sha.held.get(identifier, 0)
             outcome = "error" if identifier in sha.rejected else "complete"
-            response = {"resourceType": "ClaimResponse", "id": "r-1", "outcome": outcome, "disposition": PATIENT}
+            response = {"resourceType": "ClaimResponse", "id": "r-1", "status": "active", "outcome": outcome}
+            response |= {"disposition": PATIENT, "request": {"identifier": {"system": system, "value": identifier}}}
+            link = [{"relation": "self", "url": f"/fhir/ClaimResponse?{urlencode({'request.identifier': asked})}"}]
             entries = [{"resource": response}] * copies
-            return {"resourceType": "Bundle", "type": "searchset", "total": copies, "entry": entries}
+            return {"resourceType": "Bundle", "type": "searchset", "total": copies, "link": link, "entry": entries}
 
-        def _send(self, status: int, body: Json) -> None:
-            data = json.dumps(body).encode()
+        def _send(self, status: int, body: Json | bytes) -> None:
+            data = body if isinstance(body, bytes) else json.dumps(body).encode()
             self.send_response_only(status)
             moment = datetime.now(UTC) - timedelta(seconds=sha.skew_s)
             self.send_header("Date", moment.strftime("%a, %d %b %Y %H:%M:%S GMT"))

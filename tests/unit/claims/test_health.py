@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
 
@@ -170,6 +171,50 @@ def test_a_facility_that_is_not_known_is_neither_up_nor_down(claims: Claims) -> 
     result = look(claims)
     assert "api_down" in claims.status(result, "unknown")
     assert result["healthy"] is None
+
+
+def held(claims: Claims, minutes: float) -> None:
+    """Claims are held for so long; what was sent before is not in the last five minutes any more."""
+    flag_on(CIRCUIT)(claims)
+    here = claims.provider.flags[CIRCUIT]["environments"]["sandbox"]
+    here["lastModified"] = int(ago(minutes=minutes).timestamp() * 1000)
+
+
+@pytest.mark.parametrize(
+    ("attempts", "redriven", "found"),
+    [
+        ((("acked", 5), ("rejected", 25)), (), True),
+        ((("acked", 28), ("rejected", 2)), (), False),
+        ((("rejected", 3),), (), False),
+        # A redrive sends little, and one claim that it burnt is enough.
+        ((("timeout", 40),), (("INC-1/1", "rejected", 1, 10),), True),
+        ((("timeout", 40),), (("INC-1/1", "acked", 1, 10), ("INC-1/2", "acked", 5, 11)), False),
+        ((("timeout", 40),), (("INC-1/1", "acked", 1, 10), ("INC-1/2", "rejected", 1, 11)), True),
+        ((("timeout", 40),), (("INC-1/1", "rejected", 1, 10), ("INC-2/1", "acked", 1, 20)), False),
+        ((("timeout", 40),), (("INC-1/6", "acked", 59, 10), ("INC-1/6", "rejected", 3, 11)), False),
+        ((("timeout", 40),), (("INC-1/6", "acked", 57, 10), ("INC-1/6", "rejected", 4, 11)), True),
+    ],
+)
+def test_held_claims_whose_like_was_rejected_last(
+    claims: Claims, attempts: tuple[tuple[str, int], ...], redriven: tuple[tuple[str, str, int, int], ...], found: bool
+) -> None:
+    """Before they were held, or in the last step of a redrive since."""
+    held(claims, minutes=60)
+    answers(*attempts)(claims)
+    for step in redriven:
+        claims.outbox.redrove(*step)
+    assert ("rejected_last" in claims.status(look(claims), "finding")) is found
+    since = (datetime.now(UTC) - ago(minutes=65)).total_seconds()
+    assert max(claims.outbox.windows) == pytest.approx(since, abs=10), "from before they were held"
+
+    mended = look(claims, rejections_mended=True)
+    assert "rejected_last" in claims.status(mended, "ok"), "nothing but a person says that it is mended"
+
+
+def test_while_claims_flow_nothing_older_is_asked_for(claims: Claims) -> None:
+    answers(("rejected", 40))(claims)
+    assert "rejected_last" in claims.status(look(claims), "ok")
+    assert claims.outbox.windows == [300.0]
 
 
 LOST = {

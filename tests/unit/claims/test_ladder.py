@@ -5,7 +5,6 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-from ansible_collections.daily_emr.ops.plugins.module_utils._claims_api import fate_of
 from ansible_collections.daily_emr.ops.plugins.module_utils._claims_ladder import (
     LADDER,
     MOST_PER_MINUTE,
@@ -144,34 +143,6 @@ def test_words_that_nobody_knows_stay_in_the_database() -> None:
     row = {"state": planted, "class": planted, "claims": 1, "oldest_s": 1.0, "due": 0, "overdue": 0}
     assert planted not in str(summed([row]))
     assert planted not in str(slice_of([{"state": planted, "outcome": planted, "claims": 1, "p95_ms": 1}]))
-
-
-def bundle(*outcomes: str, total: int | None = None) -> dict[str, object]:
-    entries = [
-        {"resource": {"resourceType": "ClaimResponse", "id": f"r-{n}", "outcome": o}} for n, o in enumerate(outcomes)
-    ]
-    return {"resourceType": "Bundle", "total": len(outcomes) if total is None else total, "entry": entries}
-
-
-@pytest.mark.parametrize(
-    ("answer", "expected", "copies"),
-    [
-        (bundle(), "absent", 0),
-        (bundle("complete"), "acked", 1),
-        (bundle("queued", "complete"), "acked", 2),
-        (bundle("error"), "rejected", 1),
-        # What does not clearly say how it ended leaves the claim in doubt.
-        (bundle("complete", "error"), "", 0),
-        (bundle(total=1), "", 0),
-        (bundle("complete", total=2), "acked", 2),
-        (bundle("entered-in-error"), "", 0),
-        ({}, "", 0),
-        ({"resourceType": "OperationOutcome", "total": 0}, "", 0),
-    ],
-)
-def test_what_the_payer_says_of_a_claim(answer: dict[str, object], expected: str, copies: int) -> None:
-    found = fate_of(answer)
-    assert (found.answer, found.copies) == (expected, copies)
 
 
 def test_no_input_lets_the_payer_be_asked_about_a_claim_that_may_be_under_way() -> None:

@@ -47,7 +47,7 @@ def test_the_table_uses_no_word_that_nobody_observes() -> None:
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row["cause"])
 def test_every_row_is_reached(row: dict[str, Any]) -> None:
     groups = [[entry] if isinstance(entry, str) else entry for entry in row["supported_by"]]
-    more = {"held": ("api_down",)}.get(row["cause"], ())
+    more = {"held": ("submissions_slow",)}.get(row["cause"], ())
     causes = {decide(TABLE, observed(*findings, *more), False).cause for findings in itertools.product(*groups)}
     assert causes == {row["cause"]}
 
@@ -57,7 +57,10 @@ def test_no_symptom_is_left_without_a_word(symptom: str) -> None:
     assert decide(TABLE, observed(symptom), False).cause
 
 
-@pytest.mark.parametrize("bad", [name for name in SYMPTOMS if name.startswith(("api", "submissions", "unknown"))])
+AGAINST = ("rejected_last", *(name for name in SYMPTOMS if name.startswith(("api", "submissions", "unknown"))))
+
+
+@pytest.mark.parametrize("bad", AGAINST)
 def test_claims_are_sent_again_only_when_nothing_speaks_against_it(bad: str) -> None:
     assert decide(TABLE, observed("claims_held"), False).mitigations == ["redrive"]
     assert "redrive" not in decide(TABLE, observed("claims_held", bad), False).mitigations
@@ -69,6 +72,26 @@ def test_nothing_is_sent_again_while_an_outcome_is_unknown() -> None:
     assert [row["cause"] for row in sending] == ["payer_back", "put_off_left"]
     for row in sending:
         assert {"unknown_outcomes", "api_down", "submissions_rejected"} <= set(row["contradicted_by"])
+
+
+def test_a_refused_key_is_mended_while_claims_are_held_too() -> None:
+    decision = decide(TABLE, observed("claims_held", "credentials_refused", "unknown_outcomes"), False)
+    assert (decision.cause, decision.mitigations) == ("broken_credentials", ["promote_key"])
+
+
+def test_claims_that_are_held_through_an_outage_stay_held_though_nobody_can_say_whether_the_key_is_good() -> None:
+    """An unknown in what rules a row out would make it no answer, and a person would have to decide."""
+    behind = ("credentials_refused", "throttled_here", "read_slow", "clock_skewed")
+    decision = decide(TABLE, observed("claims_held", "api_down", unknown=behind), False)
+    assert (decision.cause, decision.mitigations) == ("held", [])
+
+
+def test_claims_that_were_rejected_are_handed_to_a_person() -> None:
+    decision = decide(TABLE, observed("claims_held", "rejected_last"), False)
+    assert (decision.cause, decision.mitigations) == ("rejected_while_held", [])
+    assert "claims_api_outage_rejections_mended=true" in decision.sentence
+    unread = decide(TABLE, observed("claims_held", unknown=("rejected_last",)), False)
+    assert (unread.cause, unread.mitigations) == ("held", [])
 
 
 def test_a_refused_key_or_claim_never_leads_to_the_answers_of_an_outage() -> None:

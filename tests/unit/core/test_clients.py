@@ -332,6 +332,15 @@ def test_the_value_of_a_secret_is_used_and_never_shown(clients: Clients) -> None
     assert clients.sent == ["secretsmanager:CreateSecret"], "to read a value changes nothing"
 
 
+def test_a_version_is_read_by_its_own_name_wherever_the_label_is(clients: Clients) -> None:
+    made = clients.write("secretsmanager", "CreateSecret").create_secret(Name="emr/key", SecretString="first")
+    put = clients.write("secretsmanager", "PutSecretValue").put_secret_value(SecretId="emr/key", SecretString="second")
+
+    assert clients.secret_value("emr/key", version=made["VersionId"]).reveal() == "first"
+    assert clients.secret_value("emr/key", version=put["VersionId"]).reveal() == "second"
+    assert clients.secret_value("emr/key", stage="AWSCURRENT").reveal() == "second"
+
+
 def test_a_value_that_is_not_there_is_a_call_that_failed(clients: Clients) -> None:
     with pytest.raises(CallFailed, match="ResourceNotFoundException"):
         clients.secret_value("emr/none", stage="AWSPENDING")

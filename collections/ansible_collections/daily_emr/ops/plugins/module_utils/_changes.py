@@ -71,6 +71,10 @@ class Change(ABC):
         """What will happen and what it will cost, pure: plain sentences for whoever approves the step."""
         return []
 
+    def remarks(self) -> State:
+        """What the result says besides, such as why only a part was done. Read at the end, whatever that was."""
+        return {}
+
     def done(self, before: State, after: State) -> bool:
         """Whether a read after the call shows that it was done."""
         return without_context(after) == without_context(self.wanted(before))
@@ -205,6 +209,7 @@ class _Execution:
     def end(self, outcome: StepOutcome, sentence: str, refusals: list[str] | None = None) -> dict[str, Any]:
         facts = {
             **self.facts,
+            **self.change.remarks(),
             "target": self.facts["target"] or self.change.target,
             "outcome": str(outcome),
             "seconds": round(self.clock() - self.started, 3),

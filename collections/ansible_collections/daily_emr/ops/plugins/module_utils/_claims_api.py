@@ -17,12 +17,13 @@ import socket
 import ssl
 import time
 from base64 import b64encode
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING
-from urllib.parse import urlencode, urlsplit
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Secret
 from ansible_collections.daily_emr.ops.plugins.module_utils._errors import OpsError, Refused
@@ -46,6 +47,8 @@ _REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 # https://docs.openssl.org/master/man3/X509_STORE_CTX_get_error/
 _CERTIFICATE_WORDS = {9: "not valid yet", 10: "expired", 62: "made out for another name"}
 _RESPONSE_ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
+# What can stand behind "Bearer" (RFC 6750, 2.1).
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 
 
 @dataclass(frozen=True)
@@ -64,18 +67,22 @@ class Reach:
 
 @dataclass(frozen=True)
 class Reply:
-    """One answer. status is the HTTP status; without one, failure says why: timeout, refused, tls or error."""
+    """One answer. status is the HTTP status; without one, failure says why: timeout, refused, tls or error.
+
+    usable: whether the body of a 200 says what was asked for; a page of a proxy does not.
+    """
 
     status: int | None
     failure: str
     ms: int
+    usable: bool = True
     skew_s: float | None = None
     retry_after_s: float | None = None
     body: Json = field(default_factory=dict, repr=False)
 
     @property
     def ok(self) -> bool:
-        return self.status == HTTPStatus.OK
+        return self.status == HTTPStatus.OK and self.usable
 
     @property
     def refused(self) -> bool:
@@ -98,7 +105,9 @@ class Reply:
     @property
     def seen(self) -> str:
         """The answer in a word, for a record: nothing of its body."""
-        return f"{self.status} in {self.ms} ms" if self.status else f"{self.failure} after {self.ms} ms"
+        if not self.status:
+            return f"{self.failure} after {self.ms} ms"
+        return f"{self.status}{'' if self.usable else ' without what was asked for'} in {self.ms} ms"
 
 
 @dataclass(frozen=True)
@@ -164,23 +173,34 @@ class ClaimsApi:
             TOKEN_PATH,
             {"Authorization": f"Basic {basic}", "Content-Type": "application/x-www-form-urlencoded"},
             urlencode({"grant_type": "client_credentials"}).encode(),
+            usable=lambda body: bool(_token_in(body)),
         )
-        return reply, Secret(str(reply.body.get("access_token") or ""))
+        return reply, Secret(_token_in(reply.body))
 
     def facility(self, token: Secret) -> Reply:
         """The harmless read: our own facility, by its own id."""
-        query = urlencode({"id": self._settings["facility_id"]})
-        return self._send("GET", f"{FACILITY_PATH}?{query}", _bearer(token))
+        ours = str(self._settings["facility_id"])
+        path = f"{FACILITY_PATH}?{urlencode({'id': ours})}"
+        return self._send("GET", path, _bearer(token), usable=lambda body: _names(body, ours))
 
     def fate(self, token: Secret, identifier: str) -> Fate:
         """What became of the claim with this identifier of ours. What is not clearly told is not an answer."""
-        query = urlencode({"request.identifier": f"{self._settings['identifier_system']}|{identifier}"})
-        reply = self._send("GET", f"{STATUS_PATH}?{query}", _bearer(token))
+        asked_for = f"{self._settings['identifier_system']}|{identifier}"
+        # A server that does not know the parameter must say so instead of leaving it out (FHIR R4, search).
+        headers = {**_bearer(token), "Prefer": "handling=strict"}
+        reply = self._send("GET", f"{STATUS_PATH}?{urlencode({'request.identifier': asked_for})}", headers)
         if not reply.ok:
             return Fate("", throttled=reply.throttled, seen=reply.seen)
-        return fate_of(reply.body)
+        return fate_of(reply.body, asked_for)
 
-    def _send(self, method: str, path: str, headers: dict[str, str], body: bytes | None = None) -> Reply:
+    def _send(
+        self,
+        method: str,
+        path: str,
+        headers: dict[str, str],
+        body: bytes | None = None,
+        usable: Callable[[Json], bool] = bool,
+    ) -> Reply:
         """One request, following no redirect and retrying nothing."""
         sent = {"User-Agent": "daily-emr-runbook", "Accept": "application/json, application/fhir+json", **headers}
         pool_settings: Json = {"cert_reqs": "CERT_REQUIRED", "retries": False}
@@ -209,35 +229,83 @@ class ClaimsApi:
             status,
             failure,
             _ms(began),
+            usable=status != HTTPStatus.OK or usable(found),
             skew_s=_skew(headers_seen.get("date", "")),
             retry_after_s=_seconds(headers_seen.get("retry-after", "")),
             body=found,
         )
 
 
-def log_in(clients: Clients, api: ClaimsApi, settings: Json, stage: str) -> tuple[Reply, Secret]:
-    """Ask for a token with the key that has this stage."""
-    return api.token(clients.secret_value(settings["secret"], stage=stage))
+def log_in(clients: Clients, api: ClaimsApi, settings: Json) -> tuple[Reply, Secret]:
+    """Ask for a token with the current key."""
+    return api.token(clients.secret_value(settings["secret"], stage="AWSCURRENT"))
 
 
-def fate_of(bundle: Json) -> Fate:
-    """What a searchset of responses to one claim says."""
-    if bundle.get("resourceType") != "Bundle" or not isinstance(bundle.get("total"), int):
+def fate_of(bundle: Json, asked_for: str) -> Fate:
+    """What a searchset says of the claim that was asked for by its identifier, ``system|value``.
+
+    It counts only where it is tied to this claim, because a claim that is taken for absent is sent again: a response by
+    the identifier that it repeats, nothing at all by the search that the server says it made.
+    """
+    if (bundle.get("resourceType"), bundle.get("type")) != ("Bundle", "searchset"):
         return Fate("", seen="not a searchset")
-    entries = bundle.get("entry") or []
-    responses = [entry.get("resource") or {} for entry in entries if isinstance(entry, dict)]
-    if bundle["total"] == 0 and not responses:
-        return Fate("absent", seen="no response")
+    entries, total = bundle.get("entry") or [], bundle.get("total")
+    if not isinstance(entries, list) or type(total) is not int or total != len(entries):
+        return Fate("", seen="a searchset that is not whole")
+    if not entries:
+        told = _searched_for(bundle, asked_for)
+        return Fate("absent", seen="no response") if told else Fate("", seen="no response to another question")
+    responses: list[Any] = [entry.get("resource") if isinstance(entry, dict) else None for entry in entries]
+    if not all(_is_response_to(response, asked_for) for response in responses):
+        return Fate("", seen="something that is no valid response to this claim")
     outcomes = {str(response.get("outcome")) for response in responses}
-    identifier = str(responses[0].get("id")) if responses else ""
-    if not _RESPONSE_ID.fullmatch(identifier):
+    response_id = str(responses[0].get("id"))
+    if not _RESPONSE_ID.fullmatch(response_id):
         return Fate("", seen="a response without a usable id")
-    copies = max(bundle["total"], len(responses))
     if outcomes <= {"complete", "partial", "queued"}:
-        return Fate("acked", identifier, copies, seen="accepted")
+        return Fate("acked", response_id, total, seen="accepted")
     if outcomes == {"error"}:
-        return Fate("rejected", identifier, copies, seen="rejected")
+        return Fate("rejected", response_id, total, seen="rejected")
     return Fate("", seen="responses that contradict each other")
+
+
+def _is_response_to(response: Any, asked_for: str) -> bool:
+    """Whether it is a response that stands, and to this claim. One that was cancelled says nothing of a claim."""
+    if not isinstance(response, dict):
+        return False
+    if (response.get("resourceType"), response.get("status")) != ("ClaimResponse", "active"):
+        return False
+    request = response.get("request")
+    identifier = request.get("identifier") if isinstance(request, dict) else None
+    return isinstance(identifier, dict) and f"{identifier.get('system')}|{identifier.get('value')}" == asked_for
+
+
+def _searched_for(bundle: Json, asked_for: str) -> bool:
+    """Whether the server says that it looked for this: its self link holds what it used (FHIR R4, search)."""
+    links = bundle.get("link")
+    urls = [
+        str(link.get("url"))
+        for link in (links if isinstance(links, list) else [])
+        if isinstance(link, dict) and link.get("relation") == "self"
+    ]
+    try:
+        return any(value == asked_for for url in urls for _name, value in parse_qsl(urlsplit(url).query))
+    except ValueError:
+        return False
+
+
+def _token_in(body: Json) -> str:
+    found = body.get("access_token")
+    return found if isinstance(found, str) and _TOKEN.fullmatch(found) else ""
+
+
+def _names(found: Any, text: str) -> bool:
+    """Whether this text is one of the values, however deep: what stands around it is not public (A5.0)."""
+    if isinstance(found, dict):
+        return any(_names(value, text) for value in found.values())
+    if isinstance(found, list):
+        return any(_names(value, text) for value in found)
+    return bool(found == text)
 
 
 def _key_of(value: Secret) -> tuple[str, str]:

@@ -10,11 +10,13 @@ from datetime import timedelta
 from typing import Any
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._claims_api import Reach, Reply
+from ansible_collections.daily_emr.ops.plugins.module_utils._claims_ladder import MOST_ERRORS
 from ansible_collections.daily_emr.ops.plugins.module_utils._claims_ledger import (
     DEFERRED,
     FAILURES,
     UNKNOWN,
     WAITING,
+    LastSent,
     Ledger,
 )
 from ansible_collections.daily_emr.ops.plugins.module_utils._health_evidence import Evidence
@@ -74,8 +76,16 @@ _OUTBOX = "ops.claims_summary"
 _ANSWERED = 0.98
 
 
-def observe(readings: Readings, claims_api: Json, thresholds: Json, at: str, *, time_factor: float = 1.0) -> Evidence:
-    """Every observation of one look."""
+def observe(
+    readings: Readings,
+    claims_api: Json,
+    thresholds: Json,
+    at: str,
+    *,
+    time_factor: float = 1.0,
+    rejections_mended: bool = False,
+) -> Evidence:
+    """Every observation of one look. rejections_mended: a person says that what was rejected last would be accepted."""
     evidence = Evidence(readings, claims_api["component"], thresholds, at, symptoms=SYMPTOMS, about={})
     _connection(evidence)
     _answers_here(evidence)
@@ -83,6 +93,7 @@ def observe(readings: Readings, claims_api: Json, thresholds: Json, at: str, *, 
     _of_users(evidence)
     _of_claims(evidence, time_factor)
     _of_switches(evidence)
+    _of_the_last_sent(evidence, mended=rejections_mended)
     return evidence
 
 
@@ -176,10 +187,17 @@ def _answers_here(evidence: Evidence) -> None:
         expected="a token and an answer about our own facility",
         call=_HERE,
     )
+
+    def refused() -> tuple[bool | None, str]:
+        """Only a token says that a key is accepted."""
+        found = replies()
+        accepted = False if found[0].ok else None
+        return True if any(reply.refused for reply in found) else accepted, found[-1].seen
+
     evidence.look(
         "credentials_refused",
         ("token",),
-        lambda: (any(reply.refused for reply in replies()), replies()[-1].seen),
+        refused,
         expected="the API accepts our key",
         call=_HERE,
     )
@@ -401,6 +419,31 @@ def _of_switches(evidence: Evidence) -> None:
         pending,
         expected="no newer key waits to be promoted",
         call="secretsmanager:ListSecretVersionIds",
+    )
+
+
+def _of_the_last_sent(evidence: Evidence, *, mended: bool) -> None:
+    """Reads tell nothing of it: a payer that rejects claims answers them, and each try burns a claim."""
+    read, limits = evidence.read, evidence.thresholds
+
+    def rejected() -> tuple[bool, str]:
+        sent: LastSent | None = read("last_sent")
+        if sent is None:
+            return False, "claims are not held"
+        everything, step = sent.everything, sent.last_step
+        found = step.more_than(MOST_ERRORS) or (
+            everything.calls >= limits["min_calls"] and everything.more_than(limits["failing_ratio"])
+        )
+        redriven = f", {step.seen} in the last step of a redrive" if step.calls else ""
+        said = "; a person says that it is mended" if found and mended else ""
+        return found and not mended, f"{everything.seen} rejected since shortly before claims were held{redriven}{said}"
+
+    evidence.look(
+        "rejected_last",
+        ("last_sent",),
+        rejected,
+        expected="the payer accepted what was sent before claims were held, and in the last step of a redrive",
+        call=f"{_WORKERS}, ops.claims_redriven, LaunchDarkly:GetFeatureFlags",
     )
 
 

@@ -42,6 +42,8 @@ TOTALS = "SELECT sent, accepted, rejected, unknown, unsent, duplicates FROM ops.
 IN_DOUBT = """
 SELECT claim, identifier, since FROM ops.claims_in_doubt(
     %(at_most)s::integer, make_interval(secs => %(older_than_s)s::float8))"""
+REDRIVEN = """
+SELECT step, outcome, calls, last_at FROM ops.claims_redriven(make_interval(secs => %(window_s)s::float8))"""
 STEP = "SELECT state, outcome, claims, p95_ms FROM ops.claims_step(%(step)s)"
 
 
@@ -139,6 +141,43 @@ class Slice:
             for (state, outcome), number in self.counts.items()
             if (not states or state in states) and (outcomes is None or outcome in outcomes)
         )
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Tries of claims, and how many of them the payer rejected."""
+
+    calls: int
+    rejected: int
+
+    @classmethod
+    def of(cls, rows: Iterable[Mapping[str, Any]]) -> Tally:
+        counts = [(int(row["calls"]), row["outcome"] == REJECTED) for row in rows]
+        return cls(sum(calls for calls, _ in counts), sum(calls for calls, rejected in counts if rejected))
+
+    def more_than(self, share: float) -> bool:
+        return self.rejected > share * self.calls
+
+    @property
+    def seen(self) -> str:
+        return f"{self.rejected} of {self.calls}"
+
+
+@dataclass(frozen=True)
+class LastSent:
+    """What went out while claims are held and shortly before: all of it, and the last step of a redrive in it."""
+
+    everything: Tally
+    last_step: Tally
+
+
+def read_last_sent(clients: Clients, database: Json, window_s: float) -> LastSent:
+    """window_s: back to shortly before claims were held."""
+    with session(clients, database, endpoint(clients, database), limit_s=LIMIT_S) as found:
+        redriven = found.execute(REDRIVEN, {"window_s": window_s}).fetchall()
+        answers = found.execute(ANSWERS, {"window_s": window_s}).fetchall()
+    last = max(redriven, key=lambda row: row["last_at"], default={"step": None})["step"]
+    return LastSent(Tally.of(answers), Tally.of(row for row in redriven if row["step"] == last))
 
 
 def read_ledger(

@@ -12,12 +12,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._chains import Chains
 from ansible_collections.daily_emr.ops.plugins.module_utils._claims_api import ClaimsApi, Reach, Reply
-from ansible_collections.daily_emr.ops.plugins.module_utils._claims_ledger import read_ledger, settle_seconds
+from ansible_collections.daily_emr.ops.plugins.module_utils._claims_ledger import (
+    LastSent,
+    read_last_sent,
+    read_ledger,
+    settle_seconds,
+)
 from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Secret, gather
 from ansible_collections.daily_emr.ops.plugins.module_utils._errors import OpsError
 from ansible_collections.daily_emr.ops.plugins.module_utils._health_readings import read_flags
 from ansible_collections.daily_emr.ops.plugins.module_utils._request_log import ask, utc_now
-from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Json, Readings, iso
+from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Json, Readings, iso, parse_utc
 
 if TYPE_CHECKING:
     from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clients
@@ -123,6 +128,15 @@ class _Look(Chains):
             eligibility=lambda: read_eligibility(self.clients, self.service, self.usual_s),
             versions=lambda: read_versions(self.clients, self.claims_api["secret"]),
         )
+        if self.known("flags", "last_sent"):
+            self.take(last_sent=lambda: self.last_sent(self.readings.values["flags"]["circuit"]))
+
+    def last_sent(self, circuit: Json) -> LastSent | None:
+        """Claims are held for longer than a window: what was sent last is older than the breaker, or a redrive's."""
+        if not circuit["on"]:
+            return None
+        held_s = (utc_now() - parse_utc(circuit["changed_at"])).total_seconds()
+        return read_last_sent(self.clients, self.database, held_s + self.usual_s)
 
 
 def tried(call: Callable[[], T], good: Callable[[T], bool], limit_s: float) -> T:

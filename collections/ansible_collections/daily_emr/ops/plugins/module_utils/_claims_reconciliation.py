@@ -35,9 +35,13 @@ class Asked:
 
 
 def ask_all(claims: Iterable[Json], ask: Callable[[str], Fate], clock: Clock, interval_s: float) -> Asked:
-    """Ask for each claim, {claim, identifier, since}, at most one in interval_s, until one is not answered."""
+    """Ask for each claim, {claim, identifier, since}, at most one in interval_s, until one is not answered.
+
+    The first question waits, too: the last one of the batch before may have been asked just now.
+    """
     asked = Asked()
-    began = next_at = clock.monotonic()
+    began = clock.monotonic()
+    next_at = began + interval_s
     for claim in claims:
         if clock.monotonic() - began > LIMIT_S:
             break

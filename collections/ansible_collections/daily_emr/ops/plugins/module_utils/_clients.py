@@ -128,12 +128,15 @@ class Clients:
                 raise Refused(f"{name} was already sent: it is never sent twice.")
             self.sent.append(name)
 
-    def secret_value(self, name: str, *, stage: str) -> Secret:
-        """The value of a secret in a stage, to try it out. Never part of a result, an error or a journal."""
+    def secret_value(self, name: str, *, stage: str = "", version: str = "") -> Secret:
+        """The value of a secret in a stage, which may move, or of one version of it, to try it out. Never part of a
+        result, an error or a journal.
+        """
+        which = {"VersionId": version} if version else {"VersionStage": stage}
         client = self._create("secretsmanager", attempts=READ_ATTEMPTS)
         client.meta.events.register_first("provide-client-params.*.*", self._only_secret_value)
         with calling(f"secretsmanager:{SECRET_VALUE}"):
-            return Secret(str(client.get_secret_value(SecretId=name, VersionStage=stage)["SecretString"]))
+            return Secret(str(client.get_secret_value(SecretId=name, **which)["SecretString"]))
 
     def prove(self) -> Identity:
         """Prove account, role, region and environment, with two concurrent calls; later answers come from memory."""

@@ -17,7 +17,9 @@ author:
   - Daily EMR operations (@daily-emr)
 options:
   held:
-    description: Whether the breaker will be on by then, for a plan of both.
+    description:
+      - Whether the breaker is turned on beside this, so that it does not matter what it is now. For a plan of both, and
+        where claims have to be taken back at once.
     type: bool
     default: false
 extends_documentation_fragment:
@@ -122,8 +124,10 @@ class Deferral(ClaimsChange):
         return {"ready": 0}
 
     def refusals(self, before: Json) -> list[str]:
+        if self.params["held"]:
+            return []
         reasons = unread(before["context"])
-        if before["context"]["held"] is False and not self.params["held"]:
+        if before["context"]["held"] is False:
             reasons.append(
                 f"{self.claims_api['circuit_flag']} is off, so claims flow and those that are deferred would be "
                 "forgotten: turn it on first."

@@ -66,6 +66,11 @@ undo:
   returned: always
   type: raw
   sample: "Nothing to undo: what the payer says of a claim is written down."
+stopped:
+  description: Why not all of the batch were asked for; empty when they were. Then nobody is to be asked on.
+  returned: always
+  type: str
+  sample: the payer asks for less (429)
 target:
   description: What the change is about.
   returned: always
@@ -106,7 +111,8 @@ sleep = time.sleep
 # More than can be asked for in one incident at one a second.
 MOST_IN_DOUBT = 10_000
 SETTLE = """
-SELECT ops.claim_settle(a.claim, a.since, a.answer, a.response, a.copies) AS state
+SELECT ops.claim_settle(
+    a.claim, a.since, a.answer, a.response, a.copies, make_interval(secs => %(older_than_s)s::float8)) AS state
 FROM jsonb_to_recordset(%(answers)s::jsonb)
   AS a(claim bigint, since timestamptz, answer text, response text, copies integer)"""
 
@@ -126,25 +132,26 @@ class Reconciliation(ClaimsChange):
 
     def observe(self) -> Json:
         readings = Readings()
-        readings.take(
-            claims=self._in_doubt, token=lambda: log_in(self.clients, self.api, self.claims_api, "AWSCURRENT")
-        )
+        readings.take(claims=self._in_doubt, token=lambda: log_in(self.clients, self.api, self.claims_api))
         found = readings.need("claims")
         context = {**found, "token": readings.values.get("token"), "unread": readings.unread}
         return {"unknown": found["unknown"], "context": context}
 
     def _in_doubt(self) -> Json:
         place = endpoint(self.clients, self.database)
-        older_than_s = settle_seconds(self.clients, self.params["settle_after_s"])
         with session(self.clients, self.database, place, limit_s=LIMIT_S) as found:
             states = summed(found.execute(SUMMARY, {"due_hours": DUE_HOURS}).fetchall())["states"]
-            rows = found.execute(IN_DOUBT, {"at_most": MOST_IN_DOUBT, "older_than_s": older_than_s}).fetchall()
+            rows = found.execute(IN_DOUBT, {"at_most": MOST_IN_DOUBT, "older_than_s": self._settle_s}).fetchall()
         claims = [
             {"claim": int(row["claim"]), "identifier": str(row["identifier"]), "since": stamp(row["since"])}
             for row in rows
         ]
         # Those that a worker left when it died say that they are being sent, for too long.
         return {"unknown": max(states.get(UNKNOWN, 0), len(claims)), "claims": claims}
+
+    @property
+    def _settle_s(self) -> float:
+        return settle_seconds(self.clients, self.params["settle_after_s"])
 
     @property
     def _batch(self) -> int:
@@ -188,7 +195,10 @@ class Reconciliation(ClaimsChange):
             raise CallFailed(
                 f"Nobody told what became of a claim ({self._asked.stopped}), so nothing was written down."
             )
-        self.call("claim_settle", SETTLE, answers=json.dumps(self._asked.answers))
+        self.call("claim_settle", SETTLE, answers=json.dumps(self._asked.answers), older_than_s=self._settle_s)
+
+    def remarks(self) -> Json:
+        return {"stopped": self._asked.stopped}
 
     def done(self, before: Json, after: Json) -> bool:
         told = {item["claim"] for item in self._asked.answers}

@@ -166,7 +166,7 @@ class Redrive(ClaimsChange):
     def _read(self) -> Reply:
         """A token and the harmless read; the first of the two that is not answered well."""
         api = self.api
-        reply, token = log_in(self.clients, api, self.claims_api, "AWSCURRENT")
+        reply, token = log_in(self.clients, api, self.claims_api)
         return api.facility(token) if reply.ok else reply
 
     def wanted(self, before: Json) -> Json:

@@ -20,6 +20,13 @@ description:
   - Needs C(secretsmanager:GetSecretValue) for the secret of the API; without it the token and the read are unknown.
 author:
   - Daily EMR operations (@daily-emr)
+options:
+  rejections_mended:
+    description:
+      - Whether a person says that the payer would accept now what it rejected before claims were held, or in the last
+        redrive, because one claim was validated since. Nothing that can be read says that.
+    type: bool
+    default: false
 extends_documentation_fragment:
   - daily_emr.ops.common
   - daily_emr.ops.common.read
@@ -123,7 +130,14 @@ def read_health(params: Params, clients: Clients, progress: Progress) -> dict[st
     at = str(iso(datetime.now(UTC)))
     claims_api, thresholds = params["claims_api"], params["thresholds"]
     readings = read_all(clients, claims_api, params["database"], params["service"], thresholds)
-    evidence = observe(readings, claims_api, thresholds, at, time_factor=clients.environment.time_factor)
+    evidence = observe(
+        readings,
+        claims_api,
+        thresholds,
+        at,
+        time_factor=clients.environment.time_factor,
+        rejections_mended=params["rejections_mended"],
+    )
     state = healthy(judged(evidence))
     sentence = evidence.describe(state)
     progress(sentence)
@@ -136,7 +150,7 @@ def read_health(params: Params, clients: Clients, progress: Progress) -> dict[st
     }
 
 
-ENTRY = read_entry(CLAIMS_HEALTH_SPEC, read_health)
+ENTRY = read_entry({**CLAIMS_HEALTH_SPEC, "rejections_mended": {"type": "bool", "default": False}}, read_health)
 
 
 def main() -> None:

@@ -12,8 +12,10 @@ description:
     it asks the API for a token and for our own facility with that version.
   - The new value is put there by somebody else, as C(AWSPENDING); whoever runs this is the second person. The value is
     used in memory for the request of the token and is never shown, logged or kept.
-  - Refuses when there is no such version, when the API does not accept it, when nobody can tell whether it does, when
-    it is older than the current one (unless O(stage) is V(AWSPREVIOUS)), and when the current one still works.
+  - Refuses when there is no such version, when the API does not accept it, when nobody can tell whether it does, and
+    when the current one still works.
+  - A new version (V(AWSPENDING)) is also refused when it is older than the current one, and unless the API refuses the
+    current one just now, so that an outage never changes a key.
   - Running tasks keep the value that they were started with until they are recycled.
   - Needs C(secretsmanager:GetSecretValue) for this secret.
 author:
@@ -74,7 +76,7 @@ target:
 from typing import ClassVar
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._changes import Change
-from ansible_collections.daily_emr.ops.plugins.module_utils._claims_api import ClaimsApi, Reply, log_in
+from ansible_collections.daily_emr.ops.plugins.module_utils._claims_api import ClaimsApi, Reply
 from ansible_collections.daily_emr.ops.plugins.module_utils._claims_changes import PROBE_TIMEOUT_S
 from ansible_collections.daily_emr.ops.plugins.module_utils._claims_options import CLAIMS_API_OPTION
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import change_entry, run_module
@@ -118,7 +120,9 @@ class VersionStage(Change):
         before = {"current": current.get("id")}
         # Nobody is asked anything when there is nothing to promote.
         if candidate and candidate["id"] != current.get("id"):
-            readings.take(current_value=lambda: self._proof(CURRENT), new_value=lambda: self._proof(stage))
+            readings.take(new_value=lambda: self._proof(candidate["id"]))
+            if current:
+                readings.take(current_value=lambda: self._proof(current["id"]))
         context = {
             "candidate": candidate,
             "current": current,
@@ -137,10 +141,12 @@ class VersionStage(Change):
             for stage in version.get("VersionStages", [])
         }
 
-    def _proof(self, stage: str) -> Reply:
-        """What the API answers to this version: to the token, and, when it gave one, to the harmless read."""
+    def _proof(self, version: str) -> Reply:
+        """What the API answers to this version: to the token, and, when it gave one, to the harmless read. What is
+        proved is what gets the label, so it is not asked for by a label, which somebody may move meanwhile.
+        """
         api = ClaimsApi(self.clients.environment, self.params["claims_api"], PROBE_TIMEOUT_S)
-        reply, token = log_in(self.clients, api, self.params["claims_api"], stage)
+        reply, token = api.token(self.clients.secret_value(self._secret, version=version))
         return api.facility(token) if reply.ok else reply
 
     def wanted(self, before: Json) -> Json:
@@ -154,7 +160,9 @@ class VersionStage(Change):
             return [
                 f"{self._secret} has no version {stage}: ask the payer for a new key, and let somebody else put it in."
             ]
-        reasons = unread({"unread": {name: why for name, why in context["unread"].items() if name != "current_value"}})
+        # A step back needs no word on the version that it leaves.
+        needed = {name: why for name, why in context["unread"].items() if stage == PENDING or name != "current_value"}
+        reasons = unread({"unread": needed})
         if stage == PENDING and current and parse_utc(candidate["at"]) < parse_utc(current["at"]):
             reasons.append(
                 f"The version {stage} is older than the current one, so it is a leftover: put a new one there."
@@ -165,6 +173,12 @@ class VersionStage(Change):
             reasons.append(f"The version {stage} was tried, and the API {why} ({proof.seen}): it is not promoted.")
         if current_proof is not None and current_proof.ok:
             reasons.append("The current version works, so a promotion would mend nothing: recycle the tasks instead.")
+        elif stage == PENDING and "current_value" not in needed and not (current_proof and current_proof.refused):
+            seen = current_proof.seen if current_proof else "there is none"
+            reasons.append(
+                f"The API does not say that it refuses the current version ({seen}), so a new key may mend nothing: "
+                "wait until it answers."
+            )
         return reasons
 
     def prediction(self, before: Json) -> list[str]:
