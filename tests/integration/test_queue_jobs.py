@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -26,6 +27,8 @@ JOBS = int(os.environ.get("JOBS", "10000"))
 POISONED, BROKEN = 60, 200
 CONCURRENCY, POOL_SIZE = 20, 5
 PATIENT_S = 90.0
+SLOW_S = 10.0
+"""Much longer than it takes until a job whose lock is lost is given to another worker."""
 TRIES = 5
 STATES = ("wait", "paused", "active", "delayed", "prioritized", "completed", "failed")
 LAYOUTS = {"notifications": 5, "claims": 6}
@@ -157,6 +160,25 @@ def test_no_job_is_lost_and_none_is_done_twice(stack: Stack, name: str) -> None:
     assert ledger["waiting"] == ledger["active"] == ledger["delayed"] == ledger["failed"] == 0
     assert stack.books.elsewhere(name) == POISONED
     assert "synthetic message" not in stack.logs()
+
+
+def test_a_job_whose_worker_stands_still_while_it_is_sent_is_not_sent_again(stack: Stack) -> None:
+    """Its lock runs out, another worker takes it, and the provider still has its hands full with the first request."""
+    queue = Queue(stack, "notifications")
+    stack.gateway.slow(SLOW_S)
+    try:
+        first = queue.work()
+        queue.add(1)
+        wait_until(lambda: len(stack.gateway.arrivals) == 1, "the provider has it", PATIENT_S, 0.1)
+        first.send_signal(signal.SIGSTOP)
+        queue.work()
+
+        queue.done(1)
+
+        assert queue.ledger()["twice"] == 0
+        first.kill()
+    finally:
+        stack.gateway.slow(0)
 
 
 def pause_raw(queue: Queue) -> None:

@@ -58,7 +58,7 @@ class Gateway:
         self.fail_exports(200)
 
     def note(self, reference: str) -> None:
-        """It was sent."""
+        """It was sent, or will be."""
         self.sent[reference] += 1
         if self.sent[reference] == TWICE:
             self._repeated.append(reference)
@@ -87,8 +87,9 @@ class Gateway:
         delay_s, status = self.delay_s, self.status
         if status != web.HTTPOk.status_code:
             return web.json_response({"error": "refused"}, status=status)
-        await asyncio.sleep(delay_s)
+        # Before it takes its time: what was taken will be sent, and whoever asks meanwhile must not send it once more.
         self.note(message["reference"])
+        await asyncio.sleep(delay_s)
         return web.json_response({"sent": True})
 
     async def _store(self, request: web.Request) -> web.Response:

@@ -45,7 +45,7 @@ class QueueWorld(World):
         self.events: list[Json] = []
         self.scaled = False
         self.letters, self.moves = 40, list[Json]()
-        self.redrives = True
+        self.redrives: str | None = f"{P}-exports-dead-letters"
         self.max_connections = "50"
         self.metrics |= {"DatabaseConnections": 14.0}
 
@@ -93,7 +93,8 @@ class QueueWorld(World):
         name = params["QueueUrl"].rpartition("/")[2]
         dead = name.endswith("dead-letters")
         found = {"QueueArn": f"{SQS}{name}", "ApproximateNumberOfMessages": str(self.letters if dead else 3)}
-        return {"Attributes": found | ({"RedrivePolicy": "{}"} if self.redrives and not dead else {})}
+        policy = {"deadLetterTargetArn": f"{SQS}{self.redrives}", "maxReceiveCount": 3}
+        return {"Attributes": found | ({"RedrivePolicy": json.dumps(policy)} if self.redrives and not dead else {})}
 
     def sqs_ListMessageMoveTasks(self, _params: Json) -> Json:
         return {"Results": self.moves}

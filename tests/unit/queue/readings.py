@@ -150,10 +150,10 @@ def healthy() -> Readings:
 
 def healthy_messages() -> Readings:
     readings = Readings()
-    counts = {"in_flight": 1, "delayed": 0, "arn": "arn:q", "url": "http://q", "redrives": True}
+    counts = {"in_flight": 1, "delayed": 0, "arn": "arn:q", "url": "http://q", "redrives_to": "arn:d"}
     readings.values = {
         "messages": {"visible": 3, **counts},
-        "dead_letters": {"visible": 0, **counts, "redrives": False},
+        "dead_letters": {"visible": 0, **counts, "redrives_to": None},
         "message_metrics": {"oldest_s": 2.0, "arrivals": 0.3, "completions": 0.3},
         "moves": [],
         "between_s": 10.0,

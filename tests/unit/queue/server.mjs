@@ -1,6 +1,6 @@
 // One process for many tests: the program of the collection, and what producers and workers do, asked by lines of JSON.
 // Steps of {jobs}: {add, name, count, data, opts}, {work, throws: {name: {class, message}}}, {pause}, {raw_pause},
-// {concurrency}, on a queue of the version that is named.
+// {concurrency}, {rate}, {remove, id}, {meanwhile, act}, on a queue of the version that is named.
 import { createRequire } from 'node:module'
 import { createInterface } from 'node:readline'
 import { pathToFileURL } from 'node:url'
@@ -25,8 +25,38 @@ async function work(queue, Worker, connection, { throws = {} }) {
   await worker.close(true)
 }
 
+// Once, between the moment in which the program has chosen a job and what it does to it.
+const meanwhile = {
+  // Somebody else sends it again.
+  taken: async (_Job, job) => job.retry('failed'),
+  // The same, when its copy has been made.
+  taken_late: async (Job, job) => {
+    const { isFailed } = Job.prototype
+    let looks = 0
+    job.isFailed = async () => {
+      looks += 1
+      if (looks === 2) await job.retry('failed')
+      return isFailed.call(job)
+    }
+  },
+  // The server refuses what is done to it, and to no other.
+  refused: async () => {
+    throw new Error('OOM command not allowed when used memory > maxmemory')
+  },
+}
+
+function before(Job, act) {
+  const { fromId } = Job
+  Job.fromId = async (...asked) => {
+    Job.fromId = fromId
+    const job = await fromId.apply(Job, asked)
+    await meanwhile[act](Job, job)
+    return job
+  }
+}
+
 async function jobs({ port, version, name, steps }) {
-  const { Queue, Worker } = require(`bullmq${version}`)
+  const { Job, Queue, Worker } = require(`bullmq${version}`)
   const connection = { host: '127.0.0.1', port, maxRetriesPerRequest: null }
   const queue = new Queue(name, { connection })
   await queue.waitUntilReady()
@@ -40,6 +70,9 @@ async function jobs({ port, version, name, steps }) {
     // What nobody should ever do.
     if (step.do === 'raw_pause') await (await queue.client).hset(queue.toKey('meta'), 'paused', 1)
     if (step.do === 'concurrency') await queue.setGlobalConcurrency(step.value)
+    if (step.do === 'rate') await queue.setGlobalRateLimit(step.value, 1000)
+    if (step.do === 'remove') await queue.remove(step.id)
+    if (step.do === 'meanwhile') before(Job, step.act)
   }
   await queue.close()
   return {}

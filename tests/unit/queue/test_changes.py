@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass, field
 from typing import Any
@@ -201,6 +202,20 @@ REFUSALS = {
         (add(1), {"do": "concurrency", "value": 1}),
         {"metrics": {"CPUUtilization": 71.0, "DatabaseConnections": 14.0}},
     ),
+    "lift beyond the provider": Refusal(
+        "10.0 jobs a second would be done then, and the provider accepts 9",
+        "queue_limit",
+        {"limit": "rate", "value": 0},
+        (add(1), {"do": "rate", "value": 1}),
+        queue={"provider_rate": 9},
+    ),
+    "lift the other limit beyond the provider": Refusal(
+        "10.0 jobs a second would be done then, and the provider accepts 9",
+        "queue_limit",
+        {"limit": "concurrency", "value": 0},
+        (add(1), {"do": "concurrency", "value": 1}),
+        queue={"provider_rate": 9},
+    ),
     "too few": Refusal(
         "20 are needed", "queue_quarantine", {"signature": "?"}, (add(19, "bad"), POISON), queue={"prefix": "bull"}
     ),
@@ -234,12 +249,62 @@ def test_a_pause_by_raw_keys_is_not_resumed_on_layout_5(redis: Valkey, run: Queu
     assert result["outcome"] == "refused"
     assert "would lose one of the lists" in result["msg"]
     assert redis.all_jobs() == 8
+    with pytest.raises(_queue_program.QueueFailed, match="raw keys"):
+        send(run, "resume")
+    assert redis.all_jobs() == 8
 
+
+def send(run: QueueRunner, command: str) -> Json:
+    """What a change would send, without its refusals: something may have happened since it looked."""
     found = run.change("queue_state", {"state": "running"})
     place = _queue_program.place_of(found.clients, run.queue)
-    with pytest.raises(_queue_program.QueueFailed, match="two lists"):
-        _queue_program.send(found.clients, run.queue, place, "resume", expects={"layout": 5})
-    assert redis.all_jobs() == 8
+    return _queue_program.send(found.clients, run.queue, place, command, expects={"layout": 5})
+
+
+@pytest.mark.parametrize(("command", "target", "paused"), [("resume", "wait", True), ("pause", "paused", False)])
+def test_one_list_alone_is_refused_where_it_would_be_lost_on_layout_5(
+    command: str, target: str, paused: bool, redis: Valkey, run: QueueRunner
+) -> None:
+    """The other one may be filled between a look and the call: the package renames it over what stands there."""
+    redis.jobs(5, add(5), *([{"do": "raw_pause"}] if paused else [{"do": "pause"}]))
+    if not paused:
+        redis.client.hdel("bull:notifications:meta", "paused")
+    assert redis.count(target) == redis.all_jobs() == 5
+    args = {"state": "running"} if paused else {"state": "paused", "critical": False}
+    result = run("queue_state", **args)
+    assert (result["outcome"], "would lose one of the lists" in result["msg"]) == ("refused", True), result["msg"]
+    with pytest.raises(_queue_program.QueueFailed, match="raw keys"):
+        send(run, command)
+    assert redis.count(target) == 5
+
+
+def test_what_a_pause_of_layout_5_left_behind_is_taken_back_on_layout_6(redis: Valkey, run: QueueRunner) -> None:
+    """A queue is not running as long as jobs stand where no worker takes them; the package takes 7000 in one step."""
+    redis.jobs(5, add(5), {"do": "pause"})
+    redis.jobs(6, add(2))
+    redis.client.rpush("bull:notifications:paused", *range(1000, 8100))
+    redis.client.hdel("bull:notifications:meta", "paused")
+    assert (redis.count("paused"), redis.count("wait")) == (7105, 2)
+    plan = run("queue_state", state="running", check=True)
+    assert plan["diff"] == {"before": {"state": "resuming"}, "after": {"state": "running"}}
+    assert plan["undo"].startswith("Nothing to undo")
+    assert run("queue_state", state="running")["outcome"] == "ok"
+    assert (redis.count("paused"), redis.count("wait")) == (0, 7107)
+    assert run("queue_state", state="running")["outcome"] == "noop"
+
+
+def test_a_resume_that_leaves_jobs_behind_is_not_done(
+    redis: Valkey, run: QueueRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    redis.jobs(5, add(5), {"do": "pause"})
+    redis.jobs(6, add(2))
+
+    def send(*_asked: Any, **_more: Any) -> Json:
+        redis.client.hdel("bull:notifications:meta", "paused")
+        return {}
+
+    monkeypatch.setattr("ansible_collections.daily_emr.ops.plugins.module_utils._queue_changes.send", send)
+    assert run("queue_state", state="running")["outcome"] == "unknown"
 
 
 def test_a_queue_of_an_unknown_version_is_left_alone(redis: Valkey, run: QueueRunner) -> None:
@@ -299,6 +364,129 @@ def test_a_job_with_children_stays_where_it_is(redis: Valkey, run: QueueRunner) 
     assert (redis.count("failed"), redis.all_jobs("notifications-quarantine")) == (1, 23)
 
 
+class TestHalfAMove:
+    """A job is moved by adding it there and taking it away here; somebody else may have it in between."""
+
+    @pytest.fixture(autouse=True)
+    def _poisoned(self, redis: Valkey, version: int, run: QueueRunner) -> None:
+        self.version = version
+        redis.jobs(version, add(24, "bad"), add(5), POISON)
+        self.args = arguments(run, CASES["quarantine"])
+        self.first = redis.client.zrange("bull:notifications:failed", 0, 0)[0]
+        made = redis.client.hget(f"bull:notifications:{self.first}", "timestamp")
+        self.copy = f"q-{made}-{self.first}"
+
+    def hold(self, redis: Valkey, job: str, name: str = "notifications") -> None:
+        """Somebody works at it, as far as the package can tell."""
+        redis.client.set(f"bull:{name}:{job}:lock", "somebody")
+
+    def places(self, redis: Valkey) -> tuple[int, int, int]:
+        return redis.count("failed"), redis.count("wait"), redis.all_jobs("notifications-quarantine")
+
+    @pytest.mark.parametrize("act", ["taken", "taken_late"])
+    def test_a_job_that_is_sent_again_meanwhile_is_not_put_aside(
+        self, act: str, redis: Valkey, run: QueueRunner
+    ) -> None:
+        if act == "taken":
+            # No copy of it is made, which could not be taken away again.
+            self.hold(redis, self.copy, "notifications-quarantine")
+        redis.jobs(self.version, {"do": "meanwhile", "act": act})
+        assert run("queue_quarantine", **self.args)["outcome"] == "ok"
+        assert self.places(redis) == (0, 1, 23)
+
+    def test_a_job_that_cannot_be_taken_away_is_not_left_in_both_places(self, redis: Valkey, run: QueueRunner) -> None:
+        self.hold(redis, self.first)
+        assert run("queue_quarantine", **self.args)["outcome"] == "ok"
+        assert self.places(redis) == (1, 0, 23)
+
+    def test_nobody_can_say_that_it_was_done_when_the_copy_stays(self, redis: Valkey, run: QueueRunner) -> None:
+        self.hold(redis, self.first)
+        self.hold(redis, self.copy, "notifications-quarantine")
+        with pytest.raises(QueueUnknown, match="in the queue and in its quarantine"):
+            self.apply(run)
+        # All others of the same batch were waited for, and are counted in what nobody can say.
+        assert self.places(redis) == (5, 0, 20)
+
+    def apply(self, run: QueueRunner, **more: Any) -> None:
+        change = run.change("queue_quarantine", {**self.args, **more})
+        change.apply(change.observe())
+
+    @pytest.mark.parametrize("module", ["queue_quarantine", "queue_redrive"])
+    def test_what_others_of_a_batch_did_counts_when_one_is_refused(
+        self, module: str, redis: Valkey, run: QueueRunner
+    ) -> None:
+        """One that the server refuses was not done; those beside it were, so nobody can say that nothing was."""
+        args = self.args if module == "queue_quarantine" else arguments(run, CASES["redrive"])
+        change = run.change(module, args)
+        seen = change.observe()
+        redis.jobs(self.version, {"do": "meanwhile", "act": "refused"})
+        with pytest.raises(QueueUnknown, match="out of memory"):
+            change.apply(seen)
+        assert redis.count("failed") < 24
+
+    def test_what_is_put_back_and_stays_is_not_called_done(self, redis: Valkey, run: QueueRunner) -> None:
+        run("queue_quarantine", **self.args)
+        self.hold(redis, self.copy, "notifications-quarantine")
+        with pytest.raises(QueueUnknown, match="in the queue and in its quarantine"):
+            self.apply(run, state="released")
+
+    def test_the_copy_of_a_job_that_never_left_is_not_put_back(self, redis: Valkey, run: QueueRunner) -> None:
+        made = redis.client.hget(f"bull:notifications:{self.first}", "timestamp")
+        opts = {"jobId": self.copy, "timestamp": int(made)}
+        redis.jobs(self.version, {"do": "pause"}, add(1, "bad", opts=opts), name="notifications-quarantine")
+        assert run("queue_quarantine", state="released")["outcome"] == "ok"
+        assert self.places(redis) == (24, 0, 0)
+
+    def test_so_many_are_put_back_at_once_and_no_more(
+        self, redis: Valkey, run: QueueRunner, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        run("queue_quarantine", **self.args)
+        monkeypatch.setattr("ansible_collections.daily_emr.ops.plugins.modules.queue_quarantine.MOST", 10)
+        left = []
+        for _ in range(3):
+            done = run("queue_quarantine", state="released")
+            assert done["outcome"] == "ok", done["msg"]
+            left.append(done["diff"]["after"]["quarantined"])
+        assert left == [14, 4, 0]
+        assert self.places(redis) == (0, 24, 0)
+        # Those with a priority stand in another list, and count as well.
+        redis.jobs(self.version, add(8), add(8, opts={"priority": 3}), name="notifications-quarantine")
+        assert run("queue_quarantine", state="released")["diff"]["after"]["quarantined"] == 6
+
+    @pytest.mark.parametrize(("reconciled", "outcome"), [(False, "refused"), (True, "ok")])
+    def test_jobs_that_may_not_run_twice_are_put_back_when_they_are_reconciled(
+        self, reconciled: bool, outcome: str, redis: Valkey, run: QueueRunner
+    ) -> None:
+        run.queue["idempotent"] = False
+        # Putting them aside runs none.
+        assert run("queue_quarantine", **self.args)["outcome"] == "ok"
+        assert run("queue_quarantine", state="released", reconciled=reconciled)["outcome"] == outcome
+        assert self.places(redis) == ((0, 24, 0) if reconciled else (0, 0, 24))
+
+
+def test_no_limit_is_lifted_when_nobody_knows_how_many_workers_there_are(
+    redis: Valkey, run: QueueRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    redis.jobs(6, add(1), {"do": "rate", "value": 1})
+    asked = _queue_program.ask
+    hidden = {"workers": None}
+    path = "ansible_collections.daily_emr.ops.plugins.module_utils._queue_changes.ask"
+    monkeypatch.setattr(path, lambda *args, **more: asked(*args, **more) | hidden)
+    result = run("queue_limit", limit="rate", value=0)
+    assert "Nobody knows how many jobs a second would be done then" in result["msg"]
+    # Another limit that stays bounds them.
+    redis.jobs(6, {"do": "concurrency", "value": 4})
+    assert run("queue_limit", limit="rate", value=0)["outcome"] == "ok"
+
+
+def test_a_handle_does_not_give_a_number_away(redis: Valkey, run: QueueRunner, version: int) -> None:
+    redis.jobs(version, add(5, "bad"), OUTAGE)
+    handles = run.change("queue_redrive", arguments(run, CASES["redrive"])).observe()["slice"]
+    tried = {hashlib.sha256(f"bull\0notifications\0{job}".encode()).hexdigest()[:12] for job in range(1000)}
+    assert len(handles) == 5
+    assert not tried & set(handles)
+
+
 class TestRedrive:
     """The ladder: each slice by its own jobs."""
 
@@ -338,6 +526,14 @@ class TestRedrive:
         assert "5 of the 5 jobs of the slice before failed again" in again["msg"]
         # The slice is as it was, and nothing else was sent.
         assert (redis.count("failed"), redis.count("wait")) == (30, 0)
+
+    def test_it_stops_when_one_of_them_is_nowhere_any_more(self, redis: Valkey, run: QueueRunner) -> None:
+        step = self.slice(run, 1, [])
+        jobs = step["diff"]["before"]["slice"]
+        redis.jobs(self.version, {"do": "remove", "id": redis.client.lindex("bull:notifications:wait", 0)}, work())
+        again = self.slice(run, 2, jobs)
+        assert again["outcome"] == "refused"
+        assert "1 of the 5 jobs of the slice before are nowhere any more" in again["msg"]
 
     def test_failures_of_others_do_not_count(self, redis: Valkey, run: QueueRunner) -> None:
         step = self.slice(run, 1, [])

@@ -94,14 +94,23 @@ TABLE: dict[str, tuple[list[Spoil], list[Spoil], list[Spoil]]] = {
     ),
     "layout_unknown": ([both(layout=None, version=None)], [both(layout=6)], [lost("jobs")]),
     "lists_mixed": (
-        [both(paused=True, counts={"wait": 1, "paused": 0}), both(counts={"wait": 1, "paused": 1})],
+        [
+            both(paused=True, counts={"wait": 1, "paused": 0}),
+            both(counts={"wait": 1, "paused": 1}),
+            both(counts={"wait": 0, "paused": 1}),
+        ],
         [
             both(paused=True, counts={"wait": 0, "paused": 9}),
             both(layout=6, paused=True, counts={"wait": 9, "paused": 9}),
         ],
         [lost("jobs")],
     ),
-    "queue_paused": ([both(paused=True, layout=6)], [both(counts={"paused": 9, "wait": 0})], [lost("jobs")]),
+    "queue_paused": (
+        [both(paused=True, layout=6), both(layout=6, counts={"paused": 1})],
+        # Nothing that a resume would mend.
+        [both(counts={"paused": 9, "wait": 0})],
+        [lost("jobs")],
+    ),
     "pause_intended": (
         [setting("service", {"tags": {"maintenance": "INC-9"}}), setting("circuit", {"on": True})],
         [setting("service", {"tags": {"owner": "someone"}})],

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.daily_emr.ops.plugins.module_utils._decision import Status, decide
+from jinja2.nativetypes import NativeEnvironment
 
 from tests.unit.queue.test_rules import NAMES
 
@@ -55,6 +56,19 @@ def test_workers_are_scaled_only_when_nothing_else_explains_the_backlog() -> Non
     for word in row["contradicted_by"]:
         assert "scale_workers" not in decide(TABLE, observed("backlog_deep", word), False).mitigations, word
         assert decide(TABLE, observed("backlog_deep", unknown=word), False).mitigations == [], word
+
+
+@pytest.mark.parametrize(
+    ("needed", "fitting", "asked"), [(5, 6, 5), (5, 3, 3), (None, 6, 2), (5, None, 0), (None, None, 0)]
+)
+def test_no_more_than_the_usual_workers_are_asked_for_when_nobody_knows_how_many_are_needed(
+    needed: int | None, fitting: int | None, asked: int
+) -> None:
+    (step, _wait) = yaml.safe_load((ROOT / "roles/queue_backlog/tasks/mitigations/scale_workers.yml").read_text())
+    at_least = NativeEnvironment().from_string(step["daily_emr.ops.queue_worker_count"]["at_least"])
+    subjects = {"needed_workers": needed, "fitting_workers": fitting}
+    queue = {"worker_expected": 2, "worker_maximum": 6}
+    assert at_least.render(queue=queue, queue_backlog_health={"subjects": subjects}) == asked
 
 
 def test_nothing_is_done_to_a_queue_whose_claims_api_is_down() -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
+import hmac
 import importlib
 from typing import Any
 
 import pytest
+from ansible_collections.daily_emr.ops.plugins.module_utils import _queue_program
 from ansible_collections.daily_emr.ops.plugins.modules import queue_verified
 
 from tests.unit.changes.world import Json
@@ -143,13 +144,37 @@ def test_a_wait_is_only_planned_in_check_mode(run: QueueRunner, redis: Valkey) -
     assert settle(run, check=True)["outcome"] == "planned"
 
 
+def handle(redis: Valkey, job: int) -> str:
+    """As the program names a job."""
+    key = redis.client.info("replication")["master_replid"].encode()
+    return hmac.digest(key, f"bull\0notifications\0{job}".encode(), "sha256").hex()[:12]
+
+
 def test_a_slice_that_is_not_done_in_time_is_not_good(run: QueueRunner, redis: Valkey) -> None:
     redis.jobs(5, add(5, "bad"), work(bad=("GatewayError", "the gateway answered 503")))
     (group,) = run.read("queue_health")["facts"]["failures"]
     step = run("queue_redrive", signatures=[group["signature"]], failed_before_ms=now_ms(), number=1, reconciled=True)
     assert "No worker is at the queue" in step["msg"]
     redis.jobs(5, add(3))
-    handles = [hashlib.sha256(f"bull\0notifications\0{job}".encode()).hexdigest()[:12] for job in (6, 7, 8)]
-    judged = run.read("queue_redriven", jobs=handles, timeout=60)
+    judged = run.read("queue_redriven", jobs=[handle(redis, job) for job in (6, 7, 8)], timeout=60)
     assert (judged["good"], judged["pending"]) == (False, 3)
     assert judged["sentence"] == "3 jobs were sent again, 0 of them failed again, 3 are not done."
+
+
+def test_a_job_that_is_nowhere_any_more_is_not_done(run: QueueRunner, redis: Valkey, version: int) -> None:
+    redis.jobs(version, add(3), work())
+    jobs = [handle(redis, job) for job in (1, 2, 3)]
+    assert run.read("queue_redriven", jobs=jobs, timeout=60)["good"] is True
+    redis.jobs(version, {"do": "remove", "id": "2"})
+    judged = run.read("queue_redriven", jobs=jobs, timeout=60)
+    assert (judged["good"], judged["gone"], judged["pending"]) == (False, 1, 0)
+    assert judged["sentence"] == "3 jobs were sent again, 0 of them failed again, 1 are nowhere any more."
+
+
+def test_a_job_that_moved_while_it_was_looked_for_is_found_at_the_second_look(
+    run: QueueRunner, redis: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = [{"pending": 0, "failed": 0, "completed": done, "gone": 2 - done} for done in (1, 2)]
+    monkeypatch.setattr(_queue_program, "run_program", lambda *_asked: {"ok": True, "result": looks.pop(0)})
+    judged = run.read("queue_redriven", jobs=[handle(redis, job) for job in (1, 2)], timeout=60)
+    assert (judged["good"], judged["gone"], looks) == (True, 0, [])

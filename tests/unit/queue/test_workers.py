@@ -43,8 +43,10 @@ MOVE = Case(
     {"state": "moving", "tasks": 1},
     queue=EXPORTS,
 )
+FLOW = {"depth": 9, "arrivals": 16.0, "completions": 10.0, "workers": 2}
 SCALED = Case("queue_worker_count", "RegisterScalableTarget", {"at_least": 4}, {"workers": 2}, {"workers": 4})
 SCALED.world = {"scaled": True}
+SCALED.args["flow"] = FLOW
 CASES = {"count": COUNT, "scaled": SCALED, "recycle": RECYCLE, "move": MOVE}
 
 
@@ -116,7 +118,7 @@ def metrics(**values: float) -> Json:
     return {"metrics": {"CPUUtilization": 20.0, "DatabaseConnections": 14.0, **values}}
 
 
-FLOW = {"depth": 250, "arrivals": 16.0, "completions": 25.0, "workers": 2}
+FAST, SLOW = {**FLOW, "completions": 25.0}, {**FLOW, "depth": 250, "completions": 2.0}
 REFUSALS = {
     "no connections left": Refusal(COUNT, "has 1 to give", metrics(DatabaseConnections=39.0)),
     "connections at the limit": Refusal(COUNT, "free connections first", metrics(DatabaseConnections=41.0)),
@@ -125,10 +127,15 @@ REFUSALS = {
     "database unreadable": Refusal(COUNT, "Unknown is never ok", {"broken": {"GetMetricData"}}),
     "connections unreadable": Refusal(COUNT, "Unknown is never ok", {"broken": {"DescribeDBParameters"}}),
     "more than allowed": Refusal(COUNT, "more than the 6", args={"at_least": 7}),
-    "too much for the provider": Refusal(COUNT, "accepts 40", args={"at_least": 4, "flow": FLOW}),
-    "waiting for what they call": Refusal(
-        COUNT, "do 20% of what they usually do", args={"at_least": 4, "flow": {**FLOW, "completions": 2.0}}
+    "too much for the provider": Refusal(COUNT, "accepts 40", args={"at_least": 4, "flow": FAST}),
+    "nobody knows what they do": Refusal(
+        SCALED, "at most 2, the usual ones", args={"flow": {**FLOW, "completions": None}}
     ),
+    "nobody knows how many they are": Refusal(SCALED, "at most 2, the usual ones", args={"flow": {}}),
+    "nobody knows, and no limit": Refusal(
+        SCALED, "at most 2, the usual ones", queue={"provider_rate": 0}, args={"flow": {}}
+    ),
+    "waiting for what they call": Refusal(COUNT, "do 20% of what they usually do", args={"at_least": 4, "flow": SLOW}),
     "maintenance": Refusal(COUNT, "planned maintenance", {"service_tags": {"maintenance": "INC-9"}}),
     "above the scaling maximum": Refusal(SCALED, "raise the maximum first", {"maximum": 3}),
     "to nothing": Refusal(SCALED, "ask for at least 1", args={"at_least": 0, "lower": True}),
@@ -136,12 +143,32 @@ REFUSALS = {
     "long jobs": Refusal(RECYCLE, "a task has 120 s to end", args={"longest_job_s": 121}),
     "failing over": Refusal(RECYCLE, "wait until it is available", {"group_status": "modifying"}),
     "group unreadable": Refusal(RECYCLE, "Unknown is never ok", {"broken": {"DescribeReplicationGroups"}}),
+    "no connections for both": Refusal(
+        RECYCLE, "has 3 to give (37 of 40 in use): at most 3 fit", metrics(DatabaseConnections=37.0)
+    ),
+    "recycled with connections at the limit": Refusal(
+        RECYCLE, "free connections first", metrics(DatabaseConnections=41.0)
+    ),
+    "recycled at a busy database": Refusal(RECYCLE, "CPU of the database is at 71 %", metrics(CPUUtilization=71.0)),
+    "recycled at a database that is down": Refusal(
+        RECYCLE, "The database is rebooting", {"database": {"status": "rebooting"}}
+    ),
+    "recycled with connections unreadable": Refusal(
+        RECYCLE, "Unknown is never ok", {"broken": {"DescribeDBParameters"}}
+    ),
+    "capacity would drop": Refusal(RECYCLE, "set it to 100 first", {"configuration": {"minimumHealthyPercent": 50}}),
+    "no room beside the old ones": Refusal(RECYCLE, "set it to 200 first", {"configuration": {"maximumPercent": 100}}),
+    "in the future": Refusal(RECYCLE, "in the future", args={"started_after": ago(minutes=-3).isoformat()}),
     "nobody there": Refusal(RECYCLE, "bring the count back first", {"tasks": []}),
     "no rate": Refusal(MOVE, "it is never left out", args={"rate": 0}),
     "too fast for SQS": Refusal(MOVE, "set 1 to 500", args={"rate": 501}),
     "too fast for the provider": Refusal(MOVE, "accepts 4 messages", queue={"provider_rate": 4}),
     "no worker": Refusal(MOVE, "bring the workers back", {"tasks": []}),
-    "not its dead letters": Refusal(MOVE, "names no dead-letter queue", {"redrives": False}),
+    "dead letters of nobody": Refusal(MOVE, "name the dead-letter queue of its redrive policy", {"redrives": None}),
+    "dead letters of another": Refusal(
+        MOVE, "name the dead-letter queue of its redrive policy", {"redrives": f"{P}-reports-dead-letters"}
+    ),
+    "messages not twice": Refusal(MOVE, "may not run twice", queue={"idempotent": False}),
     "already moving, faster": Refusal(
         MOVE,
         "already runs",
@@ -175,6 +202,33 @@ def test_workers_that_were_just_replaced_are_not_replaced_again(
     result = run("queue_worker_tasks", **later)
     assert result["outcome"] == "refused"
     assert "were replaced" in result["msg"]
+    assert arrived(queues) == []
+    # The control: nothing else is in the way.
+    assert run("queue_worker_tasks", **later, cooldown_s=300)["outcome"] == "ok"
+
+
+def test_workers_that_are_replaced_are_told_by_what_both_need(
+    queues: QueueWorld, run: QueueRunner, redis: Valkey
+) -> None:
+    """Twice as many for a while, unless the service starts fewer new ones at a time."""
+    prepare(RECYCLE, queues, run, redis)
+    told = [run("queue_worker_tasks", check=True, **RECYCLE.args)["prediction"][-1]]
+    queues.configuration["maximumPercent"] = 150
+    told.append(run("queue_worker_tasks", check=True, **RECYCLE.args)["prediction"][-1])
+    beside = "Connections of the database while both are there"
+    assert told == [f"{beside}: 18, instead of 14.", f"{beside}: 16, instead of 14."]
+    # With one new worker at a time, two connections are enough.
+    queues.metrics["DatabaseConnections"] = 38.0
+    assert run("queue_worker_tasks", **RECYCLE.args)["outcome"] == "ok"
+
+
+@pytest.mark.parametrize(("reconciled", "outcome"), [(False, "refused"), (True, "ok")])
+def test_messages_that_may_not_be_worked_at_twice_are_moved_when_they_are_reconciled(
+    reconciled: bool, outcome: str, queues: QueueWorld, run: QueueRunner, redis: Valkey
+) -> None:
+    prepare(MOVE, queues, run, redis)
+    run.queue["idempotent"] = False
+    assert run("sqs_move_task", **MOVE.args, reconciled=reconciled)["outcome"] == outcome
 
 
 def test_more_workers_are_told_by_what_they_cost(queues: QueueWorld, run: QueueRunner, redis: Valkey) -> None:

@@ -157,6 +157,16 @@ options:
         type: int
 """
 
+    # What sends jobs again.
+    RECONCILED = r"""
+options:
+  reconciled:
+    description:
+      - Whether it is known of each job that repeating it does no harm, although jobs of the queue may not run twice.
+    type: bool
+    default: false
+"""
+
     # What a reading module takes beside the queue. Not named for the thresholds: Ansible would take that fragment.
     DIAGNOSIS = r"""
 options:

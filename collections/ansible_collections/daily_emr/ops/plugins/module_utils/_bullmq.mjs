@@ -5,7 +5,7 @@
 // official package, in the version whose key layout the queue has. Data, return values, messages and stack traces of
 // jobs stay in here: of a failure only its class gets out, of a job only a handle that names it.
 
-import { createHash } from 'node:crypto'
+import { createHash, createHmac } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
@@ -95,9 +95,17 @@ async function all(pipeline) {
 // -- what a queue says -------------------------------------------------------------------------------------------
 
 const keyOf = (queue, part) => `${queue.prefix}:${queue.name}:${part}`
-const handle = (queue, id) => hash(`${queue.prefix}\0${queue.name}\0${id}`)
 const hash = (text) => createHash('sha256').update(text).digest('hex').slice(0, SHORT_HASH)
 const number = (text) => (text === null || text === undefined || text === '' ? null : Number(text))
+
+// What names a job outside. An id is often a small number, which a mere hash would give away to whoever tries them all;
+// the name that the server gives its data is only known to those who can see the ids anyway. It changes with a failover:
+// what was sent before it is then judged by nobody, and no more is sent.
+async function handlesOf(client, queue) {
+  const key = /^master_replid:(\w+)/m.exec(await client.info('replication'))?.[1]
+  if (!key) throw new Trouble('nameless')
+  return (id) => createHmac('sha256', key).update(`${queue.prefix}\0${queue.name}\0${id}`).digest('hex').slice(0, SHORT_HASH)
+}
 
 function layoutOf(version) {
   const found = /^bullmq:([56])\.\d+\.\d+/.exec(version ?? '')
@@ -347,12 +355,13 @@ async function failuresOf(client, queue, most) {
 // How many failed jobs a slice is taken from, and the handles of the first ones.
 async function failed(client, request) {
   const { queue } = request
+  const handle = await handlesOf(client, queue)
   let count = 0
   const handles = []
   for await (const job of failedJobs(client, queue, request.before_ms)) {
     if (request.signatures.length && !request.signatures.includes(job.signature)) continue
     count += 1
-    if (handles.length < request.limit) handles.push(handle(queue, job.id))
+    if (handles.length < request.limit) handles.push(handle(job.id))
   }
   const state = await counters(client, queue)
   return { ...state, matching: count, handles, workers: await workersOf(client, queue) }
@@ -361,12 +370,13 @@ async function failed(client, request) {
 // What became of the jobs of a slice: each is judged by itself, and nothing else is.
 async function judge(client, request) {
   const { queue } = request
+  const handle = await handlesOf(client, queue)
   const wanted = new Set(request.handles)
   const places = { pending: 0, failed: 0, completed: 0 }
   const seen = new Set()
   const take = (place, ids) => {
     for (const id of ids) {
-      const name = handle(queue, id)
+      const name = handle(id)
       if (wanted.has(name) && !seen.has(name)) {
         seen.add(name)
         places[place] += 1
@@ -382,7 +392,7 @@ async function judge(client, request) {
   for (const ids of open) take('pending', ids)
   take('failed', await client.zrange(key('failed'), 0, -1))
   take('completed', await client.zrevrange(key('completed'), 0, MOST))
-  // A job may be removed when it has completed; one that moved while it was looked for is looked for again later.
+  // A job may be removed when it has completed, or have moved while it was looked for: who asks looks again.
   return { ...places, gone: wanted.size - seen.size }
 }
 
@@ -417,24 +427,23 @@ async function once(call) {
   }
 }
 
-// In layout 5 a pause renames the list of waiting jobs, over the one that is there: both filled, one would be lost.
-async function notBoth(client, queue, layout) {
-  if (layout !== 5) return
-  const [wait, paused] = await all(client.pipeline().llen(keyOf(queue, 'wait')).llen(keyOf(queue, 'paused')))
-  if (wait > 0 && paused > 0) throw new Trouble('both lists')
+// In layout 5 pause and resume rename the list of waiting jobs over the other one, and what stands there is lost. Looked
+// at for its own sake: the list that is renamed may be filled between this look and the call.
+async function nothingAt(client, queue, layout, target) {
+  if (layout === 5 && (await client.llen(keyOf(queue, target))) > 0) throw new Trouble('both lists')
 }
 
 const changes = {
   pause: (client, request) =>
     withQueue(client, request, request.queue.name, async (queue, layout) => {
-      await notBoth(client, request.queue, layout)
+      await nothingAt(client, request.queue, layout, 'paused')
       await once(() => queue.pause())
       return {}
     }),
 
   resume: (client, request) =>
     withQueue(client, request, request.queue.name, async (queue, layout) => {
-      await notBoth(client, request.queue, layout)
+      await nothingAt(client, request.queue, layout, 'wait')
       await once(() => queue.resume())
       return {}
     }),
@@ -456,46 +465,73 @@ const changes = {
     withQueue(client, request, request.queue.name, async (queue, layout) => {
       const { Job } = load(`bullmq${layout}`)
       const ids = await chosen(client, request)
-      const moved = await each(ids, async (id) => {
+      const moved = await each(ids, async (id, wrote) => {
         const job = await Job.fromId(queue, id)
-        if (job) await job.retry('failed')
-        return Boolean(job)
+        if (!job) return false
+        try {
+          await job.retry('failed')
+        } catch (error) {
+          // A job that is not there any more was taken by somebody else, and is theirs.
+          if (/Missing key for job|is not in the/.test(String(error.message))) return false
+          throw error
+        }
+        wrote()
+        return true
       })
       return { moved }
     }),
 
-  // First the copy, then the original: whatever happens between the two, the job is there.
+  // First the copy, then the original: whatever happens between the two, the job is there. Who takes the original
+  // meanwhile has it, and the copy goes again: a job in both places would be done twice.
   quarantine: (client, request) =>
     withQueue(client, request, request.queue.name, (queue, layout) =>
       withQueue(client, request, request.queue.name + QUARANTINE, async (shelf) => {
         const { Job } = load(`bullmq${layout}`)
         const ids = await chosen(client, request)
         if (!(await shelf.isPaused())) await once(() => shelf.pause())
-        const moved = await each(ids, async (id) => {
+        const moved = await each(ids, async (id, wrote) => {
           const job = await Job.fromId(queue, id)
           if (!job || job.parentKey || (await hasChildren(client, request.queue, id))) return false
+          if (!(await job.isFailed())) return false
           // An id may be used again once its job is put aside; with the time it was made, no two copies are one.
-          await shelf.add(job.name, job.data, kept(job, `q-${job.timestamp}-${id}`))
-          await job.remove({ removeChildren: false })
-          return true
+          const copy = await shelf.add(job.name, job.data, kept(job, `q-${job.timestamp}-${id}`))
+          wrote()
+          if ((await job.isFailed()) && (await removed(job))) return true
+          if (await removed(copy)) return false
+          throw new Trouble('in two places', true)
         })
         return { moved }
       }),
     ),
 
-  // The way back: everything that lies in the quarantine is added again, and then taken from there.
+  // The way back: what lies longest in the quarantine is added again, and then taken from there. The copy of a job that
+  // never left, because its move broke off, is only taken away.
   release: (client, request) =>
-    withQueue(client, request, request.queue.name, (queue) =>
+    withQueue(client, request, request.queue.name, (queue, layout) =>
       withQueue(client, request, request.queue.name + QUARANTINE, async (shelf) => {
-        const jobs = await shelf.getJobs(['wait', 'paused', 'prioritized'], 0, MOST)
-        const moved = await each(jobs, async (job) => {
-          await queue.add(job.name, job.data, kept(job, job.id))
-          await job.remove()
-          return true
+        const { Job } = load(`bullmq${layout}`)
+        const jobs = await shelf.getJobs(['wait', 'paused', 'prioritized'], 0, request.limit - 1, true)
+        const moved = await each(jobs.slice(0, request.limit), async (copy, wrote) => {
+          const original = await Job.fromId(queue, copy.id.replace(/^q-\d+-/, ''))
+          if (original?.timestamp !== copy.timestamp) await queue.add(copy.name, copy.data, kept(copy, copy.id))
+          wrote()
+          if (await removed(copy)) return true
+          throw new Trouble('in two places', true)
         })
         return { moved }
       }),
     ),
+}
+
+// Whether a job could be removed; one that somebody works at cannot.
+async function removed(job) {
+  try {
+    await job.remove({ removeChildren: false })
+    return true
+  } catch (error) {
+    if (/could not be removed/.test(String(error.message))) return false
+    throw error
+  }
 }
 
 async function hasChildren(client, queue, id) {
@@ -510,27 +546,31 @@ function kept(job, jobId) {
 
 // The ids of the failed jobs that were seen when the change was planned, and of no other.
 async function chosen(client, request) {
+  const handle = await handlesOf(client, request.queue)
   const wanted = new Set(request.handles)
   const ids = []
   for await (const job of failedJobs(client, request.queue, request.before_ms)) {
-    if (wanted.has(handle(request.queue, job.id))) ids.push(job.id)
+    if (wanted.has(handle(job.id))) ids.push(job.id)
   }
   return ids
 }
 
+// Some at a time, and all of those are waited for before any is judged. What was written, if only the half of a move,
+// makes it unknown whether the change was done.
 async function each(items, act) {
   let moved = 0
-  let begun = false
+  let written = false
+  const wrote = () => {
+    written = true
+  }
   for (let start = 0; start < items.length; start += AT_ONCE) {
-    const results = await Promise.allSettled(items.slice(start, start + AT_ONCE).map(act))
-    for (const { status, value, reason } of results) {
-      if (status === 'fulfilled') moved += value ? 1 : 0
-      // A job that is not there any more was taken by somebody else, and is theirs.
-      else if (!/Missing key for job|is not in the|could not be removed/.test(String(reason?.message))) {
-        throw new Trouble(wordOf(reason), begun || moved > 0 || !ANSWERED.has(wordOf(reason)))
-      }
+    const results = await Promise.allSettled(items.slice(start, start + AT_ONCE).map((item) => act(item, wrote)))
+    moved += results.filter(({ value }) => value).length
+    const broken = results.filter(({ status }) => status === 'rejected').map(({ reason }) => reason)
+    if (broken.length) {
+      const maybe = broken.find((error) => !ANSWERED.has(wordOf(error)))
+      throw new Trouble(wordOf(maybe ?? broken[0]), written || maybe !== undefined)
     }
-    begun = true
   }
   return moved
 }

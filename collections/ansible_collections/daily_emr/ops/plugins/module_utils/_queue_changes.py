@@ -10,12 +10,12 @@ from typing import Any
 from ansible_collections.daily_emr.ops.plugins.module_utils._changes import Change
 from ansible_collections.daily_emr.ops.plugins.module_utils._errors import Refused
 from ansible_collections.daily_emr.ops.plugins.module_utils._queue_estimate import Flow
+from ansible_collections.daily_emr.ops.plugins.module_utils._queue_evidence import misplaced_jobs
 from ansible_collections.daily_emr.ops.plugins.module_utils._queue_options import BULLMQ
 from ansible_collections.daily_emr.ops.plugins.module_utils._queue_program import ask, place_of, read_group, send
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Json, given
 
 SERVING = ("available", "snapshotting")
-BULLMQ_5 = 5
 
 
 class QueueChange(Change):
@@ -43,6 +43,12 @@ class QueueChange(Change):
         """Jobs a second that so many workers do when nothing keeps them; those that were seen where none are given."""
         workers, queue = workers or self.flow.workers, self.queue
         return None if not workers else workers * queue["jobs_per_worker"] * 1000 / queue["usual_job_ms"]
+
+    def repetition_refusals(self) -> list[str]:
+        """Why what was tried once may not be tried again."""
+        if self.queue["idempotent"] or self.params["reconciled"]:
+            return []
+        return ["A job of this queue may not run twice: reconcile what became of each before any is sent again."]
 
     def step_back(self, module: str, **args: Any) -> Json:
         """An inverse: the same queue given to ``module`` with other arguments."""
@@ -82,9 +88,11 @@ class BullMQChange(QueueChange):
         if context["server"]["loading"] or context["server"]["role"] not in ("master", None):
             reasons.append("The server behind the endpoint is not a primary that takes writes: wait, and run again.")
         counts = context["counts"]
-        if context["layout"] == BULLMQ_5 and counts["wait"] and (counts["paused"] or context["paused"]):
+        if misplaced_jobs(context):
+            now = "paused" if context["paused"] else "running"
             reasons.append(
-                f"{counts['wait']} jobs stand in wait and {counts['paused']} in paused, as after a pause by raw keys, "
-                "and BullMQ 5 would lose one of the lists: stop the producers and move the jobs by hand."
+                f"The queue is {now}, and {counts['wait']} jobs stand in wait and {counts['paused']} in paused, as "
+                "after a pause by raw keys, and BullMQ 5 would lose one of the lists: stop the producers and move the "
+                "jobs by hand."
             )
         return reasons

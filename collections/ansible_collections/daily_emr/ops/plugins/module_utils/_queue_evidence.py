@@ -16,6 +16,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+BULLMQ_5 = 5
 # What somebody waits for, what is lost on the way, or what will soon be felt.
 SYMPTOMS = (
     "jobs_waiting_too_long",
@@ -133,6 +134,17 @@ def waiting_jobs(state: Json) -> int:
     """Jobs that a worker could take now, or could if the queue were not paused (A4.2)."""
     counts = state["counts"]
     return int(counts["wait"] + counts["paused"] + counts["prioritized"])
+
+
+def misplaced_jobs(state: Json) -> int:
+    """Jobs where layout 5 keeps none now, as after a pause by raw keys: its next pause or resume would lose a list."""
+    counts = state["counts"]
+    return int(counts["wait"] if state["paused"] else counts["paused"]) if state["layout"] == BULLMQ_5 else 0
+
+
+def held_jobs(state: Json) -> int:
+    """Jobs of a queue that runs in the list of a paused one, where no worker looks; a resume takes them back."""
+    return 0 if state["paused"] else int(state["counts"]["paused"])
 
 
 def open_jobs(state: Json) -> int:

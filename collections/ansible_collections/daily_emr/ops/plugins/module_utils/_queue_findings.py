@@ -22,7 +22,12 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._queue_estimate impo
     needed_workers,
     rate,
 )
-from ansible_collections.daily_emr.ops.plugins.module_utils._queue_evidence import QueueEvidence, waiting_jobs
+from ansible_collections.daily_emr.ops.plugins.module_utils._queue_evidence import (
+    QueueEvidence,
+    held_jobs,
+    misplaced_jobs,
+    waiting_jobs,
+)
 from ansible_collections.daily_emr.ops.plugins.module_utils._queue_options import BULLMQ
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Json, Readings, plural
 
@@ -190,12 +195,11 @@ def _switches(evidence: QueueEvidence) -> None:
     read, queue = evidence.read, evidence.queue
 
     def mixed() -> tuple[bool, str]:
-        """In layout 5 a pause moves all jobs to another list; both filled, somebody has written the keys."""
+        """In layout 5 a pause moves all jobs to another list; where it keeps none, somebody has written the keys."""
         state = read("jobs")["second"]
         counts = state["counts"]
         seen = f"{counts['wait']} jobs in wait and {counts['paused']} in paused, layout {state['layout'] or 'unknown'}"
-        by_hand = state["layout"] == 5 and state["paused"] and counts["wait"] > 0  # noqa: PLR2004  # of BullMQ
-        return bool(by_hand or (state["layout"] == 5 and counts["wait"] and counts["paused"])), seen  # noqa: PLR2004
+        return misplaced_jobs(state) > 0, seen
 
     evidence.of_kind(
         BULLMQ, "lists_mixed", ("jobs",), mixed, expected="jobs where this version of BullMQ keeps them", call=_CALL
@@ -211,7 +215,9 @@ def _switches(evidence: QueueEvidence) -> None:
 
     def paused() -> tuple[bool, str]:
         state = read("jobs")["second"]
-        return state["paused"], f"{'paused' if state['paused'] else 'running'}, {waiting_jobs(state)} jobs wait"
+        held = 0 if misplaced_jobs(state) else held_jobs(state)
+        now = "paused" if state["paused"] else "not resumed wholly" if held else "running"
+        return now != "running", f"{now}, {waiting_jobs(state)} jobs wait"
 
     evidence.of_kind(BULLMQ, "queue_paused", ("jobs",), paused, expected="a queue that is not paused", call=_CALL)
 

@@ -14,7 +14,8 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._dependencies import
     read_database,
     read_max_connections,
 )
-from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Json, iso
+from ansible_collections.daily_emr.ops.plugins.module_utils._queue_estimate import fitting_workers, usable_connections
+from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Json, iso, plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -59,3 +60,18 @@ def at_limit(context: Json, params: Mapping[str, Any], what: str) -> list[str]:
             "connections first."
         )
     return reasons
+
+
+def no_headroom(context: Json, workers: int, pool: int) -> list[str]:
+    """M5: why so many workers at once do not fit into what is left of the connections, with a fifth kept free."""
+    used, maximum = context.get("connections_in_use"), context.get("max_connections")
+    if used is None or maximum is None:
+        return []
+    running, usable = context["service"]["running"], usable_connections(maximum)
+    fit = fitting_workers(running=running, usable=usable, in_use=used, pool=pool)
+    if workers <= fit:
+        return []
+    return [
+        f"{plural(workers, 'worker')} would open {(workers - running) * pool} connections more, and the database has "
+        f"{max(usable - used, 0)} to give ({used} of {usable} in use): at most {fit} fit."
+    ]

@@ -69,6 +69,9 @@ FLOW_OPTION: Json = {
     },
 }
 
+# Of what sends jobs again.
+RECONCILED_OPTION: Json = {"type": "bool", "default": False}
+
 _THRESHOLDS = (
     "look_s",
     "drain_minutes",

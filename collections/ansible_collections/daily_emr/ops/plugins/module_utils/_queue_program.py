@@ -43,9 +43,13 @@ _ADVICE = {
     "unknown layout": "the queue does not say which version of BullMQ it has, so nobody knows its keys",
     "moved": "its version of BullMQ is no longer the one that was seen: run again",
     "both lists": (
-        "its jobs wait in two lists, as after a pause by raw keys, and BullMQ 5 would lose one of them: move them by "
+        "jobs wait where BullMQ 5 keeps none now, as after a pause by raw keys, and it would lose them: move them by "
         "hand, with the producers stopped"
     ),
+    "in two places": (
+        "a job is in the queue and in its quarantine, because somebody holds it: run again when nobody works at it"
+    ),
+    "nameless": "the server does not say master_replid, without which no job can be named outside",
 }
 
 
@@ -61,7 +65,7 @@ class QueueUnknown(CallUnknown):
     """A change was sent, and its answer did not arrive."""
 
     def __init__(self, what: str, word: str) -> None:
-        super().__init__(f"{what} got no usable answer ({word}).")
+        super().__init__(f"{what} got no usable answer ({_ADVICE.get(word, word)}).")
         self.word = word
 
 
@@ -152,6 +156,16 @@ def ask(clients: Clients, queue: Json, place: Json, command: str, *, limit_s: fl
         raise QueueFailed(f"Reading the queue {queue['name']}", str(answer["trouble"]))
     result: Json = answer["result"]
     return result
+
+
+def judge(clients: Clients, queue: Json, handles: list[str]) -> Json:
+    """How many of these jobs are pending, failed, completed, or gone: in no state, and still in none when asked again.
+
+    One that moved while it was looked for shows at the second look; one that was removed never does.
+    """
+    place = place_of(clients, queue)
+    found = ask(clients, queue, place, "judge", handles=handles)
+    return ask(clients, queue, place, "judge", handles=handles) if found["gone"] else found
 
 
 def send(clients: Clients, queue: Json, place: Json, command: str, *, limit_s: float = LIMIT_S, **more: Any) -> Json:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -179,7 +180,8 @@ def read_messages(clients: Clients, name: str) -> Json:
     url = sqs.get_queue_url(QueueName=name)["QueueUrl"]
     found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
     counts = {ours: int(found.get(theirs, 0)) for ours, theirs in _ATTRIBUTES.items()}
-    return {**counts, "arn": found["QueueArn"], "url": url, "redrives": found.get("RedrivePolicy") is not None}
+    redrives_to = json.loads(found.get("RedrivePolicy", "{}")).get("deadLetterTargetArn")
+    return {**counts, "arn": found["QueueArn"], "url": url, "redrives_to": redrives_to}
 
 
 def read_message_metrics(clients: Clients, name: str) -> Json:

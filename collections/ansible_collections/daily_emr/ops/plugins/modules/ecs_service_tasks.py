@@ -70,7 +70,6 @@ target:
   sample: service/daily-emr-staging/daily-emr-staging-web
 """
 
-from datetime import timedelta
 from functools import partial
 from typing import ClassVar
 
@@ -86,7 +85,13 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._dependencies import
     unproven_secrets,
 )
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import change_entry, run_module
-from ansible_collections.daily_emr.ops.plugins.module_utils._recycling import began, older_tasks, too_soon
+from ansible_collections.daily_emr.ops.plugins.module_utils._recycling import (
+    began,
+    drops_capacity,
+    in_the_future,
+    older_tasks,
+    too_soon,
+)
 from ansible_collections.daily_emr.ops.plugins.module_utils._releases import (
     cannot_start,
     in_progress,
@@ -103,10 +108,6 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes
     parse_utc,
     unread,
 )
-
-# How far the clock that wrote the option may be ahead of AWS's.
-CLOCKS_APART = timedelta(minutes=1)
-WHOLE_PERCENT = 100
 
 
 class Tasks(WebServiceChange):
@@ -167,12 +168,11 @@ class Tasks(WebServiceChange):
         reasons = unread(context)
         if before["running"] == 0:
             reasons.append("No task runs, so there is none to replace: restore the count or the release first.")
-        if parse_utc(self.params["started_after"]) > parse_utc(running["read_at"]) + CLOCKS_APART:
-            reasons.append(f"{self.params['started_after']} is in the future: name a time in the past.")
+        reasons += in_the_future(self.params["started_after"], running["read_at"])
         reasons += dependency_down("database", context, DATABASE_SERVES)
         reasons += dependency_down("cache", context, ("available", "snapshotting"))
         reasons += self._deployment_refusals(context)
-        reasons += _capacity_refusals(running)
+        reasons += drops_capacity(running)
         if "release" in context:
             reasons += cannot_start(context["release"])
         if "secrets" in context and not any(task["id"] in context["unread"] for task in context["tasks"]):
@@ -203,16 +203,6 @@ class Tasks(WebServiceChange):
 
     def done(self, before: Json, after: Json) -> bool:
         return began(before["context"]["service"], after["context"]["service"])
-
-
-def _capacity_refusals(running: Json) -> list[str]:
-    """A recycle must start the new task before it stops the old one."""
-    minimum, maximum = running["minimum_healthy_percent"], running["maximum_percent"]
-    if minimum < WHOLE_PERCENT:
-        return [f"minimumHealthyPercent is {minimum}, so a recycle would drop capacity: set it to 100 first."]
-    if running["desired"] and running["desired"] * maximum // WHOLE_PERCENT <= running["desired"]:
-        return [f"maximumPercent is {maximum}, so no new task could start beside the old ones: set it to 200 first."]
-    return []
 
 
 ENTRY = change_entry(Tasks)

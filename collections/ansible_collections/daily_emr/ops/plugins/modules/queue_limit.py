@@ -11,6 +11,8 @@ description:
   - Sets how many jobs of a queue run at the same time over all workers, or how many begin a second, by one call of the
     official package. A limit that was set can be lifted again.
   - Refuses a limit above what the provider behind the queue accepts, and to lift one while the database is at its own.
+  - Refuses to lift one when the workers would then do more than the provider accepts, by what a job usually takes, and
+    when nobody can say how many workers there are.
 author:
   - Daily EMR operations (@daily-emr)
 options:
@@ -107,7 +109,7 @@ class QueueLimit(BullMQChange):
 
     def observe(self) -> Json:
         readings = Readings()
-        readings.take(queue=self.state)
+        readings.take(queue=lambda: self.state("brief"))
         found = readings.need("queue")
         before = {"limit": self.params["limit"], "value": self._value(found)}
         if self._lifts(before):
@@ -115,12 +117,7 @@ class QueueLimit(BullMQChange):
         return {**before, "context": {**found, **readings.context()}}
 
     def _value(self, found: Json) -> float:
-        if self.params["limit"] == "concurrency":
-            return int(found["concurrency"] or 0)
-        if not found["rate_max"] or not found["rate_ms"]:
-            return 0
-        per_second = found["rate_max"] * SECOND_MS / found["rate_ms"]
-        return int(per_second) if per_second == int(per_second) else float(per_second)
+        return _limits(found)[self.params["limit"]]
 
     def _lifts(self, before: Json) -> bool:
         """Whether more jobs could run afterwards."""
@@ -138,8 +135,24 @@ class QueueLimit(BullMQChange):
         if self.params["limit"] == "rate" and accepts and value > accepts:
             reasons.append(f"The provider accepts {accepts} jobs a second: set at most that.")
         if self._lifts(before):
-            reasons += unread(context) + at_limit(context, self.params, "lifting a limit")
+            reasons += unread(context) + at_limit(context, self.params, "lifting a limit") + self._provider(context)
         return reasons
+
+    def _provider(self, context: Json) -> list[str]:
+        """Without a limit of its own the queue does what its workers can, the usual ones at least."""
+        queue, accepts = self.queue, self.queue["provider_rate"]
+        limits = _limits(context) | {self.params["limit"]: self.params["value"]}
+        bounds = [limits["rate"], limits["concurrency"] * SECOND_MS / queue["usual_job_ms"]]
+        if context["workers"] is not None:
+            bounds.append(self.usual_rate(max(context["workers"], queue["worker_expected"])) or 0)
+        most = min((bound for bound in bounds if bound), default=None)
+        if not accepts or (most is not None and most <= accepts):
+            return []
+        more = "Nobody knows how many" if most is None else f"{most:.1f}"
+        return [
+            f"{more} jobs a second would be done then, and the provider accepts {accepts}: set a rate of at most that "
+            "instead."
+        ]
 
     def prediction(self, before: Json) -> list[str]:
         flow, value = self.flow, self.params["value"]
@@ -166,6 +179,12 @@ class QueueLimit(BullMQChange):
         if before["value"] != int(before["value"]):
             return f"Nothing to undo: a limit of {before['value']} jobs a second was the incident."
         return self.step_back(self.name, limit=self.params["limit"], value=int(before["value"]))
+
+
+def _limits(found: Json) -> dict[str, float]:
+    """Both limits that stand on a queue; the rate in jobs a second."""
+    rate = found["rate_max"] * SECOND_MS / found["rate_ms"] if found["rate_max"] and found["rate_ms"] else 0
+    return {"concurrency": int(found["concurrency"] or 0), "rate": int(rate) if rate == int(rate) else float(rate)}
 
 
 ENTRY = change_entry(QueueLimit)

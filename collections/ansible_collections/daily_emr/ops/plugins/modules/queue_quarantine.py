@@ -12,8 +12,11 @@ description:
     no workers. What a job holds goes with it, and is shown to nobody.
   - A job is first added there and then taken away here, so that it is in one of the two whatever happens. A job that
     was moved half is moved wholly the next time.
-  - Refuses fewer than 20 failures, jobs that are part of a flow, and a class that a repetition may mend.
-  - V(released) adds everything in the quarantine to the queue again.
+  - A job that somebody takes meanwhile is theirs, and its copy is taken away again. Where that fails as well, the
+    outcome is V(unknown).
+  - Refuses fewer than 20 failures. Jobs that are part of a flow stay where they are.
+  - V(released) adds what lies in the quarantine to the queue again, at most 1000 jobs, the oldest first. Refuses jobs
+    that may not run twice.
 author:
   - Daily EMR operations (@daily-emr)
 options:
@@ -39,6 +42,7 @@ extends_documentation_fragment:
   - daily_emr.ops.common.change
   - daily_emr.ops.queue
   - daily_emr.ops.queue.flow
+  - daily_emr.ops.queue.reconciled
 """
 
 EXAMPLES = r"""
@@ -88,7 +92,11 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._modules import chan
 from ansible_collections.daily_emr.ops.plugins.module_utils._queue_changes import BullMQChange
 from ansible_collections.daily_emr.ops.plugins.module_utils._queue_estimate import outlook
 from ansible_collections.daily_emr.ops.plugins.module_utils._queue_evidence import waiting_jobs
-from ansible_collections.daily_emr.ops.plugins.module_utils._queue_options import FLOW_OPTION, QUEUE_OPTION
+from ansible_collections.daily_emr.ops.plugins.module_utils._queue_options import (
+    FLOW_OPTION,
+    QUEUE_OPTION,
+    RECONCILED_OPTION,
+)
 from ansible_collections.daily_emr.ops.plugins.module_utils._queue_program import ask, place_of
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Json, plural
 
@@ -111,6 +119,7 @@ class QueueQuarantine(BullMQChange):
         "signature": {"type": "str", "default": ""},
         "failed_before_ms": {"type": "int", "default": 0},
         "least": {"type": "int", "default": LEAST},
+        "reconciled": RECONCILED_OPTION,
     }
 
     @property
@@ -132,9 +141,14 @@ class QueueQuarantine(BullMQChange):
             "context": found,
         }
 
+    def _moves(self, before: Json) -> int:
+        return int(min(before["failed"] if self.aside else before["quarantined"], MOST))
+
     def wanted(self, before: Json) -> Json:
-        moved = min(before["failed"], MOST) if self.aside else -before["quarantined"]
-        return {"failed": before["failed"] - max(moved, 0), "quarantined": before["quarantined"] + moved}
+        moved = self._moves(before)
+        if self.aside:
+            return {"failed": before["failed"] - moved, "quarantined": before["quarantined"] + moved}
+        return {"failed": before["failed"], "quarantined": before["quarantined"] - moved}
 
     def refusals(self, before: Json) -> list[str]:
         context = before["context"]
@@ -144,19 +158,22 @@ class QueueQuarantine(BullMQChange):
             reasons.append("Nobody said which class of failure: name its signature.")
         if self.aside and before["failed"] < least:
             reasons.append(f"Only {before['failed']} jobs failed with this class: {least} are needed to call it one.")
-        if not self.aside and context["paused"]:
+        if self.aside:
+            return reasons
+        if context["paused"]:
             reasons.append("The queue is paused, so what is put back would only wait: resume it first.")
-        return reasons
+        return reasons + self.repetition_refusals()
 
     def prediction(self, before: Json) -> list[str]:
         flow, shelf = self.flow, self.queue["name"] + SUFFIX
         if self.aside:
-            number = plural(min(before["failed"], MOST), "job")
+            number = plural(self._moves(before), "job")
             first = f"{number} of class {self.params['signature']} go to {shelf}, with what they hold."
             return [first, *outlook(flow, completions=flow.completions, provider_rate=self.queue["provider_rate"])]
-        depth = None if flow.depth is None else flow.depth + before["quarantined"]
+        depth = None if flow.depth is None else flow.depth + self._moves(before)
         return [
-            f"{plural(before['quarantined'], 'job')} come back from {shelf} and are tried again.",
+            f"{self._moves(before)} of {plural(before['quarantined'], 'job')} come back from {shelf} and are tried "
+            "again.",
             *outlook(flow, completions=flow.completions, depth=depth, provider_rate=self.queue["provider_rate"]),
         ]
 
@@ -165,7 +182,7 @@ class QueueQuarantine(BullMQChange):
             handles, moment = before["context"]["handles"], self.params["failed_before_ms"]
             self.call("quarantine", before, handles=handles, before_ms=moment)
         else:
-            self.call("release", before)
+            self.call("release", before, limit=MOST)
 
     def inverse(self, before: Json) -> Json | str:
         if not self.aside:
@@ -175,7 +192,7 @@ class QueueQuarantine(BullMQChange):
     def done(self, before: Json, after: Json) -> bool:
         """Jobs of a flow stay where they are, and so does what somebody else took meanwhile."""
         if not self.aside:
-            return not after["quarantined"]
+            return bool(after["quarantined"] <= self.wanted(before)["quarantined"])
         return bool(after["failed"] < before["failed"] and after["quarantined"] > before["quarantined"])
 
 

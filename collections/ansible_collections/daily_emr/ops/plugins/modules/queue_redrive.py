@@ -10,8 +10,8 @@ version_added: 0.1.0
 description:
   - Moves the oldest failed jobs of the given classes back to the waiting ones, job by job, a slice at a time.
     C(retryJobs) of the package is not used, because its count is the size of a batch and it moves all.
-  - Refuses a slice while the slice before is not done, or when more than O(error_percent) of the jobs of that slice
-    have failed again. Jobs of others are not looked at.
+  - Refuses a slice while the slice before is not done, when more than O(error_percent) of the jobs of that slice have
+    failed again, or when one of them is nowhere any more. Jobs of others are not looked at.
   - Refuses jobs that may not run twice, a queue without workers, and one that is paused.
   - A job is named by a handle, a hash of its id, because an id may be made of what the job is about.
 author:
@@ -43,16 +43,12 @@ options:
     description: Share of the jobs of the slice before, in percent, that may have failed again.
     type: int
     default: 5
-  reconciled:
-    description:
-      - Whether it is known of each job that repeating it does no harm, although jobs of the queue may not run twice.
-    type: bool
-    default: false
 extends_documentation_fragment:
   - daily_emr.ops.common
   - daily_emr.ops.common.change
   - daily_emr.ops.queue
   - daily_emr.ops.queue.flow
+  - daily_emr.ops.queue.reconciled
 """
 
 EXAMPLES = r"""
@@ -99,8 +95,12 @@ from typing import ClassVar
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import change_entry, run_module
 from ansible_collections.daily_emr.ops.plugins.module_utils._queue_changes import BullMQChange
 from ansible_collections.daily_emr.ops.plugins.module_utils._queue_estimate import outlook, slice_ratio, slice_size
-from ansible_collections.daily_emr.ops.plugins.module_utils._queue_options import FLOW_OPTION, QUEUE_OPTION
-from ansible_collections.daily_emr.ops.plugins.module_utils._queue_program import ask, place_of
+from ansible_collections.daily_emr.ops.plugins.module_utils._queue_options import (
+    FLOW_OPTION,
+    QUEUE_OPTION,
+    RECONCILED_OPTION,
+)
+from ansible_collections.daily_emr.ops.plugins.module_utils._queue_program import judge
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Json, plural
 
 
@@ -119,7 +119,7 @@ class QueueRedrive(BullMQChange):
         "most": {"type": "int", "default": 100},
         "previous": {"type": "list", "elements": "str", "default": []},
         "error_percent": {"type": "int", "default": 5},
-        "reconciled": {"type": "bool", "default": False},
+        "reconciled": RECONCILED_OPTION,
     }
 
     @property
@@ -134,8 +134,7 @@ class QueueRedrive(BullMQChange):
             limit=slice_size(self.params["number"], self.params["most"]),
         )
         previous = self.params["previous"]
-        place = place_of(self.clients, self.queue)
-        judged = ask(self.clients, self.queue, place, "judge", handles=previous) if previous else None
+        judged = judge(self.clients, self.queue, previous) if previous else None
         return {"failed": found["matching"], "slice": found["handles"], "context": {**found, "judged": judged}}
 
     def wanted(self, before: Json) -> Json:
@@ -143,11 +142,7 @@ class QueueRedrive(BullMQChange):
 
     def refusals(self, before: Json) -> list[str]:
         context = before["context"]
-        reasons = self.common_refusals(before)
-        if not self.queue["idempotent"] and not self.params["reconciled"]:
-            reasons.append(
-                "A job of this queue may not run twice: reconcile what became of each before any is sent again."
-            )
+        reasons = self.common_refusals(before) + self.repetition_refusals()
         if self.params["most"] < 1 or self.params["number"] < 1:
             reasons.append("A slice has at least one job, and the first one is number 1: set both.")
         if context["paused"]:
@@ -162,6 +157,11 @@ class QueueRedrive(BullMQChange):
         total = sum(judged.values())
         if judged["pending"]:
             return [f"{judged['pending']} of the {total} jobs of the slice before are not done yet: wait for them."]
+        if judged["gone"]:
+            return [
+                f"{judged['gone']} of the {total} jobs of the slice before are nowhere any more, so nobody can say "
+                "that they were done: look in the database what became of their work before more are sent."
+            ]
         ratio = slice_ratio(failed=judged["failed"], total=total)
         if ratio * 100 > self.params["error_percent"]:
             return [

@@ -10,8 +10,8 @@ version_added: 0.1.0
 description:
   - Waits, changing nothing, until none of the named jobs waits or is worked at any more, and says how many of them have
     failed again. Other jobs of the queue are not looked at.
-  - A slice of which more than O(error_percent) failed again is not good, nor is one that is not done in time; the next
-    slice is refused by M(daily_emr.ops.queue_redrive) then.
+  - A slice of which more than O(error_percent) failed again is not good, nor is one that is not done in time, or of
+    which a job is in no state any more; the next slice is refused by M(daily_emr.ops.queue_redrive) then.
   - Reports progress. Being stopped in the middle changes nothing.
 author:
   - Daily EMR operations (@daily-emr)
@@ -45,7 +45,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 good:
-  description: Whether all jobs of the slice are done and few enough of them failed again.
+  description: Whether each job of the slice completed or failed again, and few enough of them failed.
   returned: success
   type: bool
   sample: true
@@ -56,6 +56,11 @@ failed:
   sample: 0
 pending:
   description: Jobs of the slice that are not done.
+  returned: success
+  type: int
+  sample: 0
+gone:
+  description: Jobs of the slice that are in no state any more, so that nobody can say what became of them.
   returned: success
   type: int
   sample: 0
@@ -82,7 +87,7 @@ from typing import TYPE_CHECKING, Any
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import read_entry, run_module
 from ansible_collections.daily_emr.ops.plugins.module_utils._queue_estimate import slice_ratio
 from ansible_collections.daily_emr.ops.plugins.module_utils._queue_options import QUEUE_OPTION
-from ansible_collections.daily_emr.ops.plugins.module_utils._queue_program import QueueFailed, ask, place_of
+from ansible_collections.daily_emr.ops.plugins.module_utils._queue_program import QueueFailed, judge
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import plural
 
 if TYPE_CHECKING:
@@ -105,7 +110,7 @@ def wait(params: Params, clients: Clients, progress: Progress) -> dict[str, Any]
     found = {"pending": len(jobs), "failed": 0, "completed": 0, "gone": 0}
     while True:
         try:
-            found = ask(clients, queue, place_of(clients, queue), "judge", handles=jobs) if jobs else found
+            found = judge(clients, queue, jobs) if jobs else found
             trouble = None
         except QueueFailed as error:
             trouble = error
@@ -116,14 +121,17 @@ def wait(params: Params, clients: Clients, progress: Progress) -> dict[str, Any]
     if trouble is not None:
         raise trouble
     ratio = slice_ratio(failed=found["failed"], total=len(jobs))
-    good = not found["pending"] and ratio * 100 <= params["error_percent"]
+    judged = found["completed"] + found["failed"] == len(jobs)
+    good = judged and ratio * 100 <= params["error_percent"]
     sentence = f"{plural(len(jobs), 'job')} were sent again, {found['failed']} of them failed again"
-    sentence += f", {found['pending']} are not done." if found["pending"] else "."
+    sentence += f", {found['pending']} are not done" if found["pending"] else ""
+    sentence += f", {found['gone']} are nowhere any more." if found["gone"] else "."
     progress(sentence)
     return {
         "good": good,
         "failed": found["failed"],
         "pending": found["pending"],
+        "gone": found["gone"],
         "total": len(jobs),
         "sentence": sentence,
         "seconds": round(monotonic() - started, 1),

@@ -12,6 +12,7 @@ description:
     is ever written by hand.
   - BullMQ 5 moves all waiting jobs to another list when it pauses, BullMQ 6 only sets a mark. A pause by raw keys on
     BullMQ 5 followed by a resume loses jobs, so a queue whose jobs are where its version does not keep them is refused.
+  - A queue counts as running when no job is left where a pause has put it, which BullMQ 6 takes back in several steps.
   - Refuses to resume what somebody keeps paused on purpose, and to pause a queue that carries clinical results.
 author:
   - Daily EMR operations (@daily-emr)
@@ -96,7 +97,7 @@ from typing import ClassVar
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import change_entry, run_module
 from ansible_collections.daily_emr.ops.plugins.module_utils._queue_changes import BullMQChange
 from ansible_collections.daily_emr.ops.plugins.module_utils._queue_estimate import outlook
-from ansible_collections.daily_emr.ops.plugins.module_utils._queue_evidence import waiting_jobs
+from ansible_collections.daily_emr.ops.plugins.module_utils._queue_evidence import held_jobs, waiting_jobs
 from ansible_collections.daily_emr.ops.plugins.module_utils._queue_options import (
     FLAGS_OPTION,
     FLOW_OPTION,
@@ -105,6 +106,9 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._queue_options impor
 from ansible_collections.daily_emr.ops.plugins.module_utils._queue_readings import read_circuit
 from ansible_collections.daily_emr.ops.plugins.module_utils._releases import read_service
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Json, Readings, plural, unread
+
+# Not paused, and jobs are still where a pause has put them: BullMQ 6 takes them back in several steps.
+RESUMING = "resuming"
 
 
 class QueueState(BullMQChange):
@@ -135,7 +139,8 @@ class QueueState(BullMQChange):
         else:
             readings.take(circuit=lambda: read_circuit(clients, flags, queue["circuit_flag"]))
         found = readings.need("queue")
-        return {"state": "paused" if found["paused"] else "running", "context": {**found, **readings.context()}}
+        state = "paused" if found["paused"] else RESUMING if held_jobs(found) else "running"
+        return {"state": state, "context": {**found, **readings.context()}}
 
     def wanted(self, before: Json) -> Json:
         return {"state": self.params["state"]}
@@ -176,6 +181,8 @@ class QueueState(BullMQChange):
         self.call("pause" if self.params["state"] == "paused" else "resume", before)
 
     def inverse(self, before: Json) -> Json | str:
+        if before["state"] == RESUMING:
+            return "Nothing to undo: jobs where no worker takes them were the incident."
         args: Json = {"state": before["state"]}
         if before["state"] == "paused":
             args["critical"] = False

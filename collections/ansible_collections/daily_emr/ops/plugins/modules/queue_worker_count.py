@@ -11,6 +11,7 @@ description:
   - Raises the number of tasks of the ECS service of the workers; where it is scaled automatically, its minimum.
   - Refuses more workers than connections of the database are left for, with a fifth of them kept free, while the
     database is at its limit, more than the provider behind the queue accepts, and more than the queue may ever have.
+  - Refuses more than the usual ones when nobody knows what those that are there do.
   - Does not wait until the workers run.
 author:
   - Daily EMR operations (@daily-emr)
@@ -62,7 +63,7 @@ refusals:
   returned: always
   type: list
   elements: str
-  sample: ["6 workers would open 8 connections more, and the database has 3 to give: ask for at most 3."]
+  sample: ["6 workers would open 8 connections more, and the database has 3 to give (37 of 40 in use): at most 3 fit."]
 undo:
   description: The module and arguments that would undo the change.
   returned: always
@@ -85,13 +86,16 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._modules import chan
 from ansible_collections.daily_emr.ops.plugins.module_utils._queue_changes import QueueChange
 from ansible_collections.daily_emr.ops.plugins.module_utils._queue_estimate import (
     SLOW_PACE,
-    fitting_workers,
     outlook,
     pace,
-    usable_connections,
     with_workers,
 )
-from ansible_collections.daily_emr.ops.plugins.module_utils._queue_load import LOAD_OPTIONS, at_limit, read_load
+from ansible_collections.daily_emr.ops.plugins.module_utils._queue_load import (
+    LOAD_OPTIONS,
+    at_limit,
+    no_headroom,
+    read_load,
+)
 from ansible_collections.daily_emr.ops.plugins.module_utils._queue_options import FLOW_OPTION, QUEUE_OPTION
 from ansible_collections.daily_emr.ops.plugins.module_utils._releases import read_capacity, read_service
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Json, Readings, plural, unread
@@ -154,42 +158,31 @@ class QueueWorkerCount(QueueChange):
                 f"{wanted} workers are above the scaling maximum of {limits['maximum']}: raise the maximum first."
             )
         reasons += unread(context) + at_limit(context, self.params, "more workers")
-        return reasons + self._headroom(context, wanted) + self._provider(wanted) + self._downstream(wanted)
+        return reasons + no_headroom(context, wanted, queue["pool_per_worker"]) + self._downstream(wanted)
 
     def _downstream(self, wanted: int) -> list[str]:
-        """Workers that do not get done what they usually do wait for something, and more of them would as well."""
-        queue = self.queue
-        part = pace(self.flow, jobs_per_worker=queue["jobs_per_worker"], usual_job_ms=queue["usual_job_ms"])
-        if part is None or part >= SLOW_PACE or wanted <= queue["worker_expected"]:
+        """More than the usual workers ask more than the usual of what the jobs call, which must be able to give it."""
+        flow, queue = self.flow, self.queue
+        accepts, after = queue["provider_rate"], with_workers(flow, wanted)
+        if accepts and after is not None and after > accepts:
+            return [
+                f"{plural(wanted, 'worker')} would do {after:.1f} jobs a second, and the provider accepts {accepts}: "
+                "ask for fewer, or set a rate limit first."
+            ]
+        if wanted <= queue["worker_expected"]:
+            return []
+        if after is None or flow.depth is None:
+            return [
+                f"Nobody knows what the workers do now, so nobody can say what {plural(wanted, 'worker')} would ask of "
+                f"what the jobs call: ask for at most {queue['worker_expected']}, the usual ones."
+            ]
+        # Those that do not get done what they usually do wait for something, and more of them would as well.
+        part = pace(flow, jobs_per_worker=queue["jobs_per_worker"], usual_job_ms=queue["usual_job_ms"])
+        if part is None or part >= SLOW_PACE:
             return []
         return [
             f"The workers do {part:.0%} of what they usually do, so they wait for what the jobs call: more of them "
             "would only ask it more."
-        ]
-
-    def _headroom(self, context: Json, wanted: int) -> list[str]:
-        """M5: what is left of the connections, with a fifth kept free, divided by what one worker opens."""
-        used, maximum = context.get("connections_in_use"), context.get("max_connections")
-        if used is None or maximum is None:
-            return []
-        running, pool = context["service"]["running"], self.queue["pool_per_worker"]
-        usable = usable_connections(maximum)
-        fit = fitting_workers(running=running, usable=usable, in_use=used, pool=pool)
-        if wanted <= fit:
-            return []
-        needed = (wanted - running) * pool
-        return [
-            f"{plural(wanted, 'worker')} would open {needed} connections more, and the database has "
-            f"{max(usable - used, 0)} to give ({used} of {usable} in use): ask for at most {fit}."
-        ]
-
-    def _provider(self, wanted: int) -> list[str]:
-        accepts, after = self.queue["provider_rate"], with_workers(self.flow, wanted)
-        if not accepts or after is None or after <= accepts:
-            return []
-        return [
-            f"{plural(wanted, 'worker')} would do {after:.1f} jobs a second, and the provider accepts {accepts}: ask "
-            "for fewer, or set a rate limit first."
         ]
 
     def prediction(self, before: Json) -> list[str]:

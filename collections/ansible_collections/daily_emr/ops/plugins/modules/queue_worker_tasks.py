@@ -12,8 +12,11 @@ description:
     before O(started_after). For workers that run and do not work.
   - ECS asks a task to end (SIGTERM), and the worker finishes what it has before it does. A job that it does not finish
     in time is taken by another worker once its lock has run out.
+  - New workers start before the old ones end. Refuses when the connections of both do not fit into what the database
+    has left, with a fifth of it kept free, and while the database is at its limit.
   - Refuses where a job may not run twice, while the longest running job takes longer than a task may take to end, while
-    a deployment runs, when the tasks were replaced within O(cooldown_s), and while the server is not available.
+    a deployment runs, when the tasks were replaced within O(cooldown_s), when the deployment configuration would drop
+    capacity, and while the server is not available.
   - Does not wait until the workers are replaced.
 author:
   - Daily EMR operations (@daily-emr)
@@ -31,6 +34,14 @@ options:
     description: Seconds between two replacements of the workers, at the pace of AWS.
     type: int
     default: 600
+  connections_percent:
+    description: Share of the connections of the database, in percent, above which it is at its limit.
+    type: int
+    default: 80
+  cpu_percent:
+    description: CPU of the database, in percent, above which it is at its limit.
+    type: int
+    default: 70
 extends_documentation_fragment:
   - daily_emr.ops.common
   - daily_emr.ops.common.change
@@ -56,7 +67,9 @@ prediction:
   returned: always
   type: list
   elements: str
-  sample: ["Replaces 2 workers, new ones first; what they work at (3 jobs) is finished or taken over."]
+  sample:
+    - "Replaces 2 workers, new ones first; what they work at (3 jobs) is finished or taken over."
+    - "Connections of the database while both are there: 18, instead of 14."
 refusals:
   description: Why the change was refused, and what to do instead.
   returned: always
@@ -77,17 +90,26 @@ target:
 
 from typing import ClassVar
 
-from ansible_collections.daily_emr.ops.plugins.module_utils._dependencies import (
-    DATABASE_SERVES,
-    read_database,
-    read_tasks,
-)
+from ansible_collections.daily_emr.ops.plugins.module_utils._dependencies import read_tasks
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import change_entry, run_module
 from ansible_collections.daily_emr.ops.plugins.module_utils._queue_changes import SERVING, QueueChange
 from ansible_collections.daily_emr.ops.plugins.module_utils._queue_estimate import outlook
+from ansible_collections.daily_emr.ops.plugins.module_utils._queue_load import (
+    LOAD_OPTIONS,
+    at_limit,
+    no_headroom,
+    read_load,
+)
 from ansible_collections.daily_emr.ops.plugins.module_utils._queue_options import BULLMQ, FLOW_OPTION, QUEUE_OPTION
 from ansible_collections.daily_emr.ops.plugins.module_utils._queue_program import ask, place_of, read_group
-from ansible_collections.daily_emr.ops.plugins.module_utils._recycling import began, older_tasks, too_soon
+from ansible_collections.daily_emr.ops.plugins.module_utils._recycling import (
+    began,
+    drops_capacity,
+    in_the_future,
+    most_at_once,
+    older_tasks,
+    too_soon,
+)
 from ansible_collections.daily_emr.ops.plugins.module_utils._releases import (
     in_progress,
     read_history,
@@ -117,6 +139,7 @@ class QueueWorkerTasks(QueueChange):
         "started_after": {"type": "str", "required": True},
         "longest_job_s": {"type": "int", "default": 120},
         "cooldown_s": {"type": "int", "default": 600},
+        **LOAD_OPTIONS,
     }
 
     @property
@@ -132,7 +155,6 @@ class QueueWorkerTasks(QueueChange):
             service=lambda: read_service(*where),
             tasks=lambda: read_tasks(*where),
             history=lambda: read_history(*where),
-            database=lambda: read_database(clients, queue["database"]),
         )
         if queue["kind"] == BULLMQ:
             readings.take(group=lambda: read_group(clients, queue["replication_group"]))
@@ -140,6 +162,8 @@ class QueueWorkerTasks(QueueChange):
             readings.take(queue=lambda: ask(clients, queue, place_of(clients, queue, group), "counters"))
         running, tasks = readings.need("service"), readings.need("tasks")
         older = older_tasks(running, tasks, moment)
+        if older:
+            read_load(clients, queue, readings.take, readings.values)
         return {"running": len(tasks), "to_replace": older, "context": readings.context()}
 
     def wanted(self, before: Json) -> Json:
@@ -148,9 +172,11 @@ class QueueWorkerTasks(QueueChange):
 
     def refusals(self, before: Json) -> list[str]:
         context = before["context"]
+        running = context["service"]
         reasons = unread(context)
         if before["running"] == 0:
             reasons.append("No worker runs, so there is none to replace: bring the count back first.")
+        reasons += in_the_future(self.params["started_after"], running["read_at"])
         if not self.queue["idempotent"]:
             reasons.append("A job of this queue may not run twice: let the workers finish, and end them by hand.")
         if self.params["longest_job_s"] > MOST_STOP_S:
@@ -158,13 +184,12 @@ class QueueWorkerTasks(QueueChange):
                 f"A job may take {self.params['longest_job_s']} s, and a task has {MOST_STOP_S} s to end: pause the "
                 "queue and wait until none is worked at."
             )
-        status = context.get("database", {}).get("status")
-        if status and status not in DATABASE_SERVES:
-            reasons.append(f"The database is {status}: bring it back first, new workers would only fail.")
+        reasons += at_limit(context, self.params, "starting new workers beside the old ones")
+        reasons += no_headroom(context, most_at_once(running), self.queue["pool_per_worker"])
         group = context.get("group", {}).get("status")
         if group and group not in SERVING:
             reasons.append(f"The replication group is {group}: wait until it is available, then recycle.")
-        return reasons + self._deployment_refusals(context)
+        return reasons + self._deployment_refusals(context) + drops_capacity(running)
 
     def _deployment_refusals(self, context: Json) -> list[str]:
         running, history = context["service"], context.get("history", [])
@@ -183,7 +208,17 @@ class QueueWorkerTasks(QueueChange):
             f"Replaces {plural(len(before['to_replace']), 'worker')}, new ones first; what they work at{jobs} is "
             "finished or taken over.",
             *outlook(flow, completions=self.usual_rate(before["running"]), provider_rate=self.queue["provider_rate"]),
+            *self._beside(before["context"]),
         ]
+
+    def _beside(self, context: Json) -> list[str]:
+        """What the new workers need of the database as long as the old ones are there too."""
+        used = context.get("connections_in_use")
+        more = most_at_once(context["service"]) - context["service"]["running"]
+        if used is None or not more:
+            return []
+        opened = more * self.queue["pool_per_worker"]
+        return [f"Connections of the database while both are there: {used + opened}, instead of {used}."]
 
     def apply(self, before: Json) -> None:
         self.clients.write("ecs", "UpdateService").update_service(

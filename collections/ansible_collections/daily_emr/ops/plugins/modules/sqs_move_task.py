@@ -10,8 +10,8 @@ version_added: 0.1.0
 description:
   - Starts a message move task from the dead-letter queue to where its messages came from, always with a rate, or
     cancels the one that runs. Nothing else is ever done to a message, and none is read.
-  - Refuses a rate above what the provider behind the queue accepts, a second task, a queue that is not a dead-letter
-    queue, and one whose workers do not run.
+  - Refuses messages that may not be worked at twice, a rate above what the provider behind the queue accepts, a second
+    task, dead letters that are not those of the queue, and a queue whose workers do not run.
   - Does not wait until the messages are moved.
 author:
   - Daily EMR operations (@daily-emr)
@@ -30,6 +30,7 @@ extends_documentation_fragment:
   - daily_emr.ops.common.change
   - daily_emr.ops.queue
   - daily_emr.ops.queue.flow
+  - daily_emr.ops.queue.reconciled
 """
 
 EXAMPLES = r"""
@@ -80,7 +81,12 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._errors import Refus
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import change_entry, run_module
 from ansible_collections.daily_emr.ops.plugins.module_utils._queue_changes import QueueChange
 from ansible_collections.daily_emr.ops.plugins.module_utils._queue_estimate import outlook
-from ansible_collections.daily_emr.ops.plugins.module_utils._queue_options import FLOW_OPTION, QUEUE_OPTION, SQS
+from ansible_collections.daily_emr.ops.plugins.module_utils._queue_options import (
+    FLOW_OPTION,
+    QUEUE_OPTION,
+    RECONCILED_OPTION,
+    SQS,
+)
 from ansible_collections.daily_emr.ops.plugins.module_utils._queue_readings import read_messages, read_moves
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import (
     Json,
@@ -105,6 +111,7 @@ class SqsMoveTask(QueueChange):
         "flow": FLOW_OPTION,
         "state": {"type": "str", "choices": ["moving", "cancelled"], "default": "moving"},
         "rate": {"type": "int", "default": 0},
+        "reconciled": RECONCILED_OPTION,
     }
 
     @property
@@ -148,14 +155,18 @@ class SqsMoveTask(QueueChange):
         reasons = unread(context)
         if not self.moving:
             return reasons
+        reasons += self.repetition_refusals()
         if not 1 <= rate <= FASTEST:
             reasons.append(f"A rate of {rate} messages a second is none: set 1 to {FASTEST}, it is never left out.")
         if accepts and rate > accepts:
             reasons.append(f"The provider accepts {accepts} messages a second: set at most that.")
         if before["state"] == "moving":
             reasons.append("A task that moves messages already runs: wait for it, or cancel it.")
-        if context.get("queue") and not context["queue"]["redrives"]:
-            reasons.append("The queue names no dead-letter queue, so nobody knows whether the messages came from it.")
+        if context.get("queue") and context["queue"]["redrives_to"] != context["dead_letters"]["arn"]:
+            reasons.append(
+                f"{self.queue['name']} does not send to {self.queue['dead_letters']} what fails, so nobody knows where "
+                "the messages would go: name the dead-letter queue of its redrive policy."
+            )
         if context.get("tasks") == []:
             reasons.append("No worker runs, so the messages would only wait elsewhere: bring the workers back first.")
         return reasons
