@@ -344,6 +344,11 @@ REFUSALS = [
         "91 of 100 of the quota of primary are used",
         of("primary", answers={"GET /v1/status": {"quota": {"used": 91, "limit": 100}}}),
     ),
+    (
+        RELAY,
+        "How much of the quota of primary is used could not be read (status: 503",
+        answering("primary", "GET /v1/status", 503),
+    ),
     (RELAY, "serves no single provider to everybody", here("provider", fallthrough={"rollout": {}})),
     (RELAY, "serves no single provider to everybody", here("provider", targets=[{"variation": 1}])),
     (RELAY, "Could not read the provider flag", lambda t: t.flags.flags.pop("telehealth-provider")),

@@ -133,7 +133,12 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._telehealth_flags im
 )
 from ansible_collections.daily_emr.ops.plugins.module_utils._telehealth_joins import Joins, read_joins, succeed
 from ansible_collections.daily_emr.ops.plugins.module_utils._telehealth_options import TELEHEALTH_OPTION
-from ansible_collections.daily_emr.ops.plugins.module_utils._telehealth_provider import PRIMARY, PROVIDERS, other
+from ansible_collections.daily_emr.ops.plugins.module_utils._telehealth_provider import (
+    PRIMARY,
+    PROVIDERS,
+    accepted,
+    other,
+)
 from ansible_collections.daily_emr.ops.plugins.module_utils._telehealth_readings import sole_provider, window_start
 from ansible_collections.daily_emr.ops.plugins.module_utils._telehealth_steady import (
     FLAP_MINUTES,
@@ -452,7 +457,12 @@ def _relay_refusals(look: ProviderLook) -> list[str]:
         seen = tcp.seen if tcp else "it was not asked"
         reasons.append(f"The {look.name} provider has no relay over TCP ({seen}): nobody could join through it.")
     used, limit = look.quota
-    if limit and used > (1 - QUOTA_LEFT) * limit:
+    if not accepted(look.status):
+        reasons.append(
+            f"How much of the quota of {look.name} is used could not be read (status: {look.status.seen}), and relays "
+            "cost more of it: look there first."
+        )
+    elif limit and used > (1 - QUOTA_LEFT) * limit:
         reasons.append(
             f"{used:.0f} of {limit:.0f} of the quota of {look.name} are used, and relays cost more of it: raise it."
         )
