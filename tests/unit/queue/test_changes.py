@@ -450,7 +450,8 @@ class TestHalfAMove:
         assert left == [14, 4, 0]
         assert self.places(redis) == (0, 24, 0)
         # Those with a priority stand in another list, and count as well.
-        redis.jobs(self.version, add(8), add(8, opts={"priority": 3}), name="notifications-quarantine")
+        copies = [add(1, opts={"jobId": f"q-1-{job}", "priority": job % 2}) for job in range(100, 116)]
+        redis.jobs(self.version, *copies, name="notifications-quarantine")
         assert run("queue_quarantine", state="released")["diff"]["after"]["quarantined"] == 6
 
     @pytest.mark.parametrize(("reconciled", "outcome"), [(False, "refused"), (True, "ok")])
