@@ -46,7 +46,9 @@ READ_OPERATION = re.compile(
 )
 # Reads by name, but what they return is a secret, or a new identity.
 NOT_A_READ = re.compile(
-    r"GetSecretValue|BatchGetSecretValue|Get(Authorization|Federation|Session)Token|GetObject.*|GetPasswordData"
+    # How a bucket locks its objects is no object.
+    r"GetSecretValue|BatchGetSecretValue|Get(Authorization|Federation|Session)Token|GetObject(?!LockConfiguration$).*"
+    r"|GetPasswordData"
     r"|GetRandomPassword|GetLogEvents|GetCredentials.*|GetClusterCredentials.*"
 )
 AWS_HOST = re.compile(r"[a-z0-9.-]+\.(amazonaws\.com|api\.aws)")
@@ -54,6 +56,8 @@ AWS_HOST = re.compile(r"[a-z0-9.-]+\.(amazonaws\.com|api\.aws)")
 
 # The one read of a secret, by a client that can do nothing else.
 SECRET_VALUE = "GetSecretValue"  # noqa: S105  # the name of an operation
+# The one read of the content of an object, by a client that can do nothing else and knows one bucket alone.
+OBJECT_CONTENT = "GetObject"
 
 
 class Secret:
@@ -135,6 +139,12 @@ class Clients:
         with calling(f"secretsmanager:{SECRET_VALUE}"):
             return Secret(str(client.get_secret_value(SecretId=name, VersionStage=stage)["SecretString"]))
 
+    def objects(self, bucket: str) -> Any:
+        """A client that reads the content of objects of this bucket, and does nothing else."""
+        client = self._create("s3", attempts=READ_ATTEMPTS)
+        client.meta.events.register_first("provide-client-params.*.*", partial(self._only_objects_of, bucket))
+        return client
+
     def prove(self) -> Identity:
         """Prove account, role, region and environment, with two concurrent calls; later answers come from memory."""
         with self._lock:
@@ -208,6 +218,11 @@ class Clients:
     def _only_secret_value(self, model: Any, **_event: Any) -> None:
         if model.name != SECRET_VALUE:
             raise Refused(f"{model.name} was not declared: this client only reads the value of a secret.")
+        self.prove()
+
+    def _only_objects_of(self, bucket: str, params: Any, model: Any, **_event: Any) -> None:
+        if model.name != OBJECT_CONTENT or params.get("Bucket") != bucket:
+            raise Refused(f"{model.name} was not declared: this client only reads objects of {bucket}.")
         self.prove()
 
     def _only_declared(self, gate: _Once, model: Any, **_event: Any) -> None:
