@@ -13,7 +13,11 @@ from typing import Any
 
 import pytest
 from ansible_collections.daily_emr.ops.plugins.module_utils import _changes, _dump_programs, _dump_source
-from ansible_collections.daily_emr.ops.plugins.module_utils._dump_objects import check_troubles, replication_trouble
+from ansible_collections.daily_emr.ops.plugins.module_utils._dump_objects import (
+    check_troubles,
+    replication_trouble,
+    size_trouble,
+)
 from ansible_collections.daily_emr.ops.plugins.module_utils._dump_source import STATE
 from ansible_collections.daily_emr.ops.plugins.module_utils._dumps import (
     BadDump,
@@ -444,6 +448,36 @@ def test_a_name_is_a_moment_and_sorts() -> None:
 )
 def test_copies_that_failed_or_wait_too_long_are_said(found: dict[str, int], minutes: int, says: str) -> None:
     assert replication_trouble(found, timedelta(minutes=minutes)) == says
+
+
+@pytest.mark.parametrize(
+    ("size", "earlier", "says"),
+    [
+        (119, [100, 100, 100], ""),
+        (40, [100, 90, 110], "it is 60 % smaller than usual (40 bytes, median of the days before 100)"),
+        (130, [100, 90, 110], "it is 30 % larger than usual"),
+        (40, [100, 100], ""),
+        (40, [0, 0, 0], ""),
+    ],
+)
+def test_a_size_that_is_not_usual_is_said(size: int, earlier: list[int], says: str) -> None:
+    found = size_trouble(size, earlier, 20)
+    assert found.startswith(says)
+    assert bool(found) == bool(says)
+    assert size_trouble(size, earlier, 0) == ""
+
+
+def test_the_sizes_of_the_days_before_are_those_of_their_manifests(world: World) -> None:
+    manifest = world.there()
+    for days, content in enumerate((b'{"bytes": 1000}', b'{"bytes": 1100}', b'{"bytes": 900}', b"{", b"[]"), start=1):
+        name = name_of(moment_of(manifest["dump"]) - timedelta(days=days))
+        world.s3.put_object(Bucket=world.bucket, Key=manifest_key(name), Body=content)
+
+    found = world.call("database_dump_info", size_change_percent=20)
+
+    assert "than usual" in found["sentence"]
+    assert "median of the days before 1000" in found["sentence"]
+    assert world.call("database_dump_info")["verified"]
 
 
 @pytest.mark.parametrize(

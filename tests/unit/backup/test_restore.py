@@ -80,14 +80,21 @@ def test_a_check_that_did_not_pass_is_kept_and_is_no_good_news(world: World) -> 
     assert "the newest restore check did not pass" in found["sentence"]
 
 
-@pytest.mark.parametrize("step", ["full_read", "run", "read_content"])
+@pytest.mark.parametrize(
+    ("step", "error"),
+    [
+        ("full_read", OpsError("The disk broke.")),
+        ("run", OpsError("The disk broke.")),
+        ("read_content", OSError(28, "The disk broke.")),
+    ],
+)
 def test_whatever_breaks_the_server_is_gone_and_nobody_says_that_it_passed(
-    world: World, monkeypatch: pytest.MonkeyPatch, step: str
+    world: World, monkeypatch: pytest.MonkeyPatch, step: str, error: Exception
 ) -> None:
     world.there()
 
     def breaks(*_args: object, **_more: object) -> None:
-        raise OpsError("The disk broke.")
+        raise error
 
     monkeypatch.setattr(_restore_check, step, breaks)
 
@@ -95,7 +102,7 @@ def test_whatever_breaks_the_server_is_gone_and_nobody_says_that_it_passed(
 
     assert record["result"] in ("failed", "unknown")
     assert (record["removed"], left(world)) == (True, ([], []))
-    assert "The disk broke." in record["summary"]
+    assert "The disk broke" in record["summary"]
 
 
 def test_a_fault_of_our_own_takes_the_server_along(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import statistics
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -52,6 +53,8 @@ ABSENT: State = {"bytes": 0, "sha256": "", "encryption": "", "lock": "", "retain
 GONE = ("404", "NoSuchKey", "NoSuchVersion", "405", "MethodNotAllowed")
 # A copy in the second region is there within 15 minutes (S3 replication time control, incident domain F.2).
 REPLICATION_MINUTES = 15
+# Fewer dumps have no usual size.
+ENOUGH_SIZES = 3
 
 
 class LockedObject(Change):
@@ -336,6 +339,8 @@ class Dumps:
     troubles: list[str]
     replication: dict[str, int]
     check: Json | None
+    earlier_bytes: list[int]
+    """Sizes of the dumps before the newest, as far as their manifests say them."""
 
 
 def look(clients: Clients, dumps: Json, *, now: datetime, days: int) -> Dumps:
@@ -352,7 +357,8 @@ def look(clients: Clients, dumps: Json, *, now: datetime, days: int) -> Dumps:
     incomplete = sorted(folders - set(names), reverse=True)
     check = _newest_check(clients, bucket, checks)
     if not names:
-        return Dumps(None, [], incomplete, [f"there is no dump of the last {days} days"], {}, check)
+        return Dumps(None, [], incomplete, [f"there is no dump of the last {days} days"], {}, check, [])
+    earlier = _sizes(clients, bucket, [found[f"{name}/{MANIFEST}"] for name in names[1:]])
     newest = found[f"{names[0]}/{MANIFEST}"]
     troubles = [f"{key} was hidden by a delete marker" for key in sorted(found) if _hidden(found[key], names[0])]
     troubles += [
@@ -363,7 +369,7 @@ def look(clients: Clients, dumps: Json, *, now: datetime, days: int) -> Dumps:
     try:
         manifest = read_manifest(read_object(clients, bucket, newest.key, newest.first), names[0])
     except BadDump as error:
-        return Dumps(None, names, incomplete, [*troubles, error.sentence.rstrip(".")], {}, check)
+        return Dumps(None, names, incomplete, [*troubles, error.sentence.rstrip(".")], {}, check, earlier)
     parts = parts_of(manifest)
     # The manifest's own checksum is nowhere but in S3; of it lock and encryption are looked at.
     seen_manifest = head(clients, bucket, newest.key, newest.first)
@@ -375,7 +381,37 @@ def look(clients: Clients, dumps: Json, *, now: datetime, days: int) -> Dumps:
     for one in [*seen, seen_manifest]:
         status = one.replication if one else ""
         replication[status or "none"] = replication.get(status or "none", 0) + 1
-    return Dumps(manifest, names, incomplete, troubles, replication, check)
+    return Dumps(manifest, names, incomplete, troubles, replication, check, earlier)
+
+
+def size_trouble(size: int, earlier: Sequence[int], percent: int) -> str:
+    """What is strange about the size of a dump; empty when nothing is, or when too few are known. Pure."""
+    if not percent or len(earlier) < ENOUGH_SIZES:
+        return ""
+    median = statistics.median(earlier)
+    change = 100 * (size - median) / median if median else 0.0
+    if abs(change) <= percent:
+        return ""
+    return (
+        f"it is {abs(change):.0f} % {'larger' if change > 0 else 'smaller'} than usual ({size} bytes, median of the "
+        f"days before {median:.0f})"
+    )
+
+
+def _sizes(clients: Clients, bucket: str, manifests: Sequence[Named]) -> list[int]:
+    if not manifests:
+        return []
+    with ThreadPoolExecutor(min(8, len(manifests))) as pool:
+        return [size for size in pool.map(partial(_size, clients, bucket), manifests) if size]
+
+
+def _size(clients: Clients, bucket: str, manifest: Named) -> int:
+    """0 when the manifest does not say it: an old dump that is damaged is not what is asked about."""
+    try:
+        size = json.loads(read_object(clients, bucket, manifest.key, manifest.first))["bytes"]
+    except (ValueError, KeyError, TypeError, BadDump):
+        return 0
+    return size if type(size) is int else 0
 
 
 def check_troubles(check: Json | None, now: datetime, max_age_h: int) -> list[str]:

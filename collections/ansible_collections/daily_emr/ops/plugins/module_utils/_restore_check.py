@@ -102,6 +102,8 @@ class RestoreCheck:
             problem = error.sentence
         except DATABASE_ERRORS as error:
             result, problem = FAILED, f"The restored database refused a statement ({trouble_of(error)})."
+        except OSError as error:
+            problem = f"This machine could not do it ({error.strerror})."
         return self._record(result, problem, server)
 
     def _restore(self, version: str) -> None:

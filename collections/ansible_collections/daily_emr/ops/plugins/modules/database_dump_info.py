@@ -26,6 +26,12 @@ options:
     description: Age of the newest restore check, in hours, from which on it is too old; V(0) does not judge it.
     type: int
     default: 0
+  size_change_percent:
+    description:
+      - By how many percent the newest dump may be larger or smaller than the median of those before it; V(0) does not
+        judge it. At least three must be there.
+    type: int
+    default: 0
   dump:
     description: Name of the dump that has to be the newest; any when it is empty.
     type: str
@@ -107,6 +113,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._dump_objects import
     check_troubles,
     look,
     replication_trouble,
+    size_trouble,
 )
 from ansible_collections.daily_emr.ops.plugins.module_utils._dumps import DUMPS_OPTION, retain_until
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import read_entry, run_module
@@ -128,6 +135,9 @@ def info(params: Params, clients: Clients, _progress: Progress) -> dict[str, Any
         troubles.append(f"the newest dump is {name or 'none'} instead of {params['dump']}")
     if seen.manifest and age is not None and dumps["replicated"]:
         troubles += filter(None, [replication_trouble(seen.replication, age)])
+    if seen.manifest:
+        size = size_trouble(int(seen.manifest["bytes"]), seen.earlier_bytes, params["size_change_percent"])
+        troubles += filter(None, [size])
     if params["max_check_age_h"]:
         troubles += check_troubles(seen.check, now, params["max_check_age_h"])
     good = ""
@@ -155,6 +165,7 @@ SPEC: dict[str, Any] = {
     "days": {"type": "int", "default": 8},
     "max_age_h": {"type": "int", "default": 26},
     "max_check_age_h": {"type": "int", "default": 0},
+    "size_change_percent": {"type": "int", "default": 0},
     "dump": {"type": "str", "default": ""},
 }
 ENTRY = read_entry(SPEC, info)
