@@ -84,8 +84,7 @@ def test_a_check_that_did_not_pass_is_kept_and_is_no_good_news(world: World) -> 
     ("step", "error"),
     [
         ("full_read", OpsError("The disk broke.")),
-        ("run", OpsError("The disk broke.")),
-        ("read_content", OSError(28, "The disk broke.")),
+        ("run", OSError(28, "The disk broke.")),
     ],
 )
 def test_whatever_breaks_the_server_is_gone_and_nobody_says_that_it_passed(
