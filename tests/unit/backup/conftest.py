@@ -207,6 +207,8 @@ def world(stack: World) -> World:
     """The stack with empty buckets, and the lease on them."""
     stack.empty()
     stack.told.clear()
+    for left in stack.work.iterdir():
+        shutil.rmtree(left)
     if stack.lease is None:
         opened = stack.call(
             "incident", state="open", component="emr-dumps", runbook="backup", runs_dir=str(stack.folder), incident=None

@@ -33,6 +33,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._dumps import (
     Part,
     base64_of,
     days_back,
+    is_count,
     moment_of,
     parts_of,
     read_manifest,
@@ -411,7 +412,7 @@ def _size(clients: Clients, bucket: str, manifest: Named) -> int:
         size = json.loads(read_object(clients, bucket, manifest.key, manifest.first))["bytes"]
     except (ValueError, KeyError, TypeError, BadDump):
         return 0
-    return size if type(size) is int else 0
+    return int(size) if is_count(size) else 0
 
 
 def check_troubles(check: Json | None, now: datetime, max_age_h: int) -> list[str]:

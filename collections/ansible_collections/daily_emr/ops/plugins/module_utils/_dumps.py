@@ -146,6 +146,11 @@ def parts_of(manifest: Mapping[str, Any]) -> list[Part]:
     return [*(Part.of(part) for part in manifest["parts"]), Part.of(manifest["globals"])]
 
 
+def is_count(value: object) -> bool:
+    """Whether a value of a document counts something; JSON's true is no number."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
 def _faults(value: Json, name: str) -> Iterator[str]:
     if value["schema"] != SCHEMA or value["kind"] != "dump":
         yield f"is not of version {SCHEMA}"
@@ -161,11 +166,11 @@ def _faults(value: Json, name: str) -> Iterator[str]:
         (all(part.version_id for part in (*parts, roles)), "lacks the version of a part"),
         (SHA256.fullmatch(value["sha256"]), "lacks the checksum of the whole"),
         (value["bytes"] == sum(part.bytes for part in parts), "has a size that does not fit its parts"),
-        (value["rows"] and all(type(count) is int for count in value["rows"].values()), "has no row counts"),
+        (value["rows"] and all(is_count(count) for count in value["rows"].values()), "has no row counts"),
         (value["schema_head"], "has no head of the migrations"),
         (all(moment.tzinfo for moment in moments), "has a time without a time zone"),
         (value["lsn"] and value["postgres"]["server"], "has no LSN or no version of PostgreSQL"),
-        (all(type(value[key]) is int for key in ("foreign_keys", "indexes")), "does not count foreign keys or indexes"),
+        (all(is_count(value[key]) for key in ("foreign_keys", "indexes")), "does not count foreign keys or indexes"),
     ):
         if not sound:
             yield fault
