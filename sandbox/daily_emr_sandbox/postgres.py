@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .settings import Settings
 
 SCHEMA = tuple(Path(__file__).with_name(name) for name in ("schema.sql", "claims.sql"))
-RUNBOOK_ROLE = "emr_runbook"
+RUNBOOK_ROLES = ("emr_runbook", "emr_backup")
 FIRST_WAL = "000000010000004000000000"
 """The database has written 256 GiB in its life: a slot can have been left far behind."""
 
@@ -100,15 +100,18 @@ class DatabasePair:
             )
 
     def admit_runbooks(self) -> None:
-        """Give the runbooks' role a password, and leave it in the file that sandbox.json names (0600)."""
-        password, file = secrets.token_hex(16), self._settings.database_passfile
+        """Give the roles of runbooks and dump their passwords, and leave them in the file that sandbox.json names
+        (0600).
+        """
+        file, passwords = self._settings.database_passfile, {role: secrets.token_hex(16) for role in RUNBOOK_ROLES}
         with self.primary.connect() as session:
-            session.execute(
-                sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(RUNBOOK_ROLE), sql.Literal(password))
-            )
+            for role, password in passwords.items():
+                session.execute(
+                    sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(role), sql.Literal(password))
+                )
         file.unlink(missing_ok=True)
         file.touch(mode=0o600)
-        file.write_text(f"*:*:*:{RUNBOOK_ROLE}:{password}\n")
+        file.write_text("".join(f"*:*:*:{role}:{password}\n" for role, password in passwords.items()))
 
     # Faults. Each is idempotent.
 

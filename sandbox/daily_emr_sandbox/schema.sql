@@ -46,6 +46,10 @@ GRANT SELECT ON ops.schema_version TO emr_application;
 ALTER TABLE charts OWNER TO emr_application;
 ALTER TABLE deliveries OWNER TO emr_application;
 
+-- The role of the nightly dump: it reads everything and changes nothing. It gets its password at each start.
+CREATE ROLE emr_backup;
+GRANT pg_read_all_data, pg_monitor TO emr_backup;
+
 -- The role of the runbooks: it looks after sessions and slots, writes the heartbeat, and reads no chart. It gets its
 -- password at each start. REPLICATION is what rds_replication gives on RDS: it may drop a slot.
 CREATE ROLE emr_runbook REPLICATION;

@@ -15,6 +15,7 @@ from pathlib import Path
 
 ACCOUNT_ID = "123456789012"
 REGION = "af-south-1"
+COPY_REGION = "eu-west-1"
 DEFAULT_TIME_FACTOR = 20.0
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -109,6 +110,16 @@ class Settings:
     @property
     def database_name(self) -> str:
         return f"{self.prefix}-db"
+
+    @property
+    def dumps_bucket(self) -> str:
+        """Bucket of the dumps of the database."""
+        return f"{self.prefix}-dumps-{self.account_id}"
+
+    @property
+    def dumps_copy_bucket(self) -> str:
+        """Its copy in the second region."""
+        return f"{self.prefix}-dumps-copy-{self.account_id}"
 
     @property
     def cache_name(self) -> str:

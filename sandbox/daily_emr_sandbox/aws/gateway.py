@@ -161,13 +161,14 @@ def _cut(environ: dict[str, Any]) -> Dropped:
 
 
 def _answer(reply: Reply, start_response: Callable[..., Any]) -> Iterable[bytes]:
-    given = {name.lower() for name, _ in reply.headers}
+    given = {name.lower(): value for name, value in reply.headers}
     headers = [(name, value) for name, value in reply.headers if name.lower() != "content-length"]
-    if not given & {"x-amzn-requestid", "x-amz-request-id"}:
+    if not given.keys() & {"x-amzn-requestid", "x-amz-request-id"}:
         headers.append(("x-amzn-requestid", str(uuid.uuid4())))
     if "date" not in given:
         headers.append(("Date", time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime())))
-    headers.append(("Content-Length", str(len(reply.body))))
+    # The answer to HEAD has no body and tells the length that it would have.
+    headers.append(("Content-Length", str(len(reply.body)) if reply.body else given.get("content-length", "0")))
     try:
         phrase = HTTPStatus(reply.status).phrase
     except ValueError:

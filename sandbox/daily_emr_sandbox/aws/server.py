@@ -30,7 +30,7 @@ Samples = Callable[[str, str, dt.datetime, dt.datetime], list[dict[str, Any]]]
 CONNECT_S = 1.0
 WARM = (
     "applicationautoscaling", "cloudtrail", "cloudwatch", "dynamodb", "ec2", "ecr", "ecs", "elasticache", "elbv2",
-    "iam", "logs", "rds", "secretsmanager", "sns", "sqs", "ssm", "sts", "wafv2",
+    "iam", "kms", "logs", "rds", "s3", "secretsmanager", "sns", "sqs", "ssm", "sts", "wafv2",
 )  # fmt: skip
 """moto modules that are loaded at the start, so that no runbook pays for it."""
 
@@ -42,7 +42,8 @@ class SharedModels:
         self._loader = loader
 
     def load_service_model(self, service_name: str, type_name: str, api_version: str | None = None) -> Any:
-        if type_name != "service-2":
+        # A client of S3 takes the buckets out of the paths of its model, where moto's router looks for them.
+        if type_name != "service-2" or service_name == "s3":
             return self._loader.load_service_model(service_name, type_name, api_version)
         from moto.core.utils import get_service_model
 

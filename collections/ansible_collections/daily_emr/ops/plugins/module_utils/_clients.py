@@ -62,6 +62,8 @@ EVIDENCE_BYTES = 65_536
 
 # The one read of a secret, by a client that can do nothing else.
 SECRET_VALUE = "GetSecretValue"  # noqa: S105  # the name of an operation
+# The one read of the content of an object, by a client that can do nothing else and knows one bucket alone.
+OBJECT_CONTENT = "GetObject"
 
 
 class Secret:
@@ -157,6 +159,12 @@ class Clients:
             found = client.get_object(Bucket=bucket, Key=key)
             return bytes(found["Body"].read(EVIDENCE_BYTES)).decode(errors="replace")
 
+    def objects(self, bucket: str) -> Any:
+        """A client that reads the content of objects of this bucket, and does nothing else."""
+        client = self._create("s3", attempts=READ_ATTEMPTS)
+        client.meta.events.register_first("provide-client-params.*.*", partial(self._only_objects_of, bucket))
+        return client
+
     def prove(self) -> Identity:
         """Prove account, role, region and environment, with two concurrent calls; later answers come from memory."""
         with self._lock:
@@ -237,6 +245,11 @@ class Clients:
             raise Refused(
                 f"{model.name} was not declared: this client only reads reports of restore checks and rehearsals."
             )
+        self.prove()
+
+    def _only_objects_of(self, bucket: str, params: Any, model: Any, **_event: Any) -> None:
+        if model.name != OBJECT_CONTENT or params.get("Bucket") != bucket:
+            raise Refused(f"{model.name} was not declared: this client only reads objects of {bucket}.")
         self.prove()
 
     def _only_declared(self, gate: _Once, model: Any, **_event: Any) -> None:

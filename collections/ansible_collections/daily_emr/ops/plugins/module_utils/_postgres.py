@@ -252,6 +252,23 @@ class _Guard:
             duplicate.shutdown(socket.SHUT_RDWR)
 
 
+def login_environment(clients: Clients, database: Json, place: tuple[str, int]) -> dict[str, str]:
+    """The same log-in for a program of PostgreSQL, as libpq reads it from the environment: a secret is never on a
+    command line, where every account of the machine could read it.
+    """
+    with calling("rds:GenerateDBAuthToken"):
+        login = _credentials(clients, database["login"], *place)
+    names = {"user": "PGUSER", "sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT", "passfile": "PGPASSFILE"}
+    names |= {"password": "PGPASSWORD"}
+    return {
+        "PGHOST": place[0],
+        "PGPORT": str(place[1]),
+        "PGAPPNAME": APPLICATION_NAME,
+        "PGCONNECT_TIMEOUT": str(CONNECT_S),
+        **{names[name]: str(value) for name, value in login.items()},
+    }
+
+
 def _settings(write: bool, statement_ms: int) -> str:
     values = {
         "default_transaction_read_only": "off" if write else "on",
