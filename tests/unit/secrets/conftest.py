@@ -101,9 +101,23 @@ class Play:
 
     world: World
     folder: Path
+    more: dict[str, str] = field(default_factory=dict)
 
     def __call__(self, tasks: list[Json], backend: str, *arguments: str, **variables: Any) -> str:
         """Everything that ansible-playbook printed."""
+        path = self.write(tasks, backend, variables)
+        return self.start("ansible-playbook", "-i", "localhost,", "-c", "local", str(path), *arguments)
+
+    def by_runner(self, tasks: list[Json], backend: str, *arguments: str) -> str:
+        """Everything that ansible-runner printed; its artifacts, an event for each line, stay in the folder."""
+        path = self.write(tasks, backend, {})
+        line = " ".join(["-i", "localhost,", "-c", "local", *arguments])
+        return self.start(
+            "ansible-runner", "run", str(self.folder / "runner"), "--playbook", str(path), "--project-dir", str(ROOT),
+            f"--cmdline={line}",
+        )  # fmt: skip
+
+    def write(self, tasks: list[Json], backend: str, variables: Json) -> Path:
         settings = {
             "emr_environment": self.world.environment,
             "emr_secret_prefix": PREFIX,
@@ -114,10 +128,12 @@ class Play:
         play = {"name": "Ask", "hosts": "localhost", "gather_facts": False, "vars": settings, "tasks": tasks}
         path = self.folder / "play.yml"
         path.write_text(json.dumps([play]))
+        return path
+
+    def start(self, *command: str) -> str:
         done = subprocess.run(
-            ["ansible-playbook", "-i", "localhost,", "-c", "local", str(path), *arguments],
-            cwd=ROOT, env=self.environ(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True, check=False,
+            command, cwd=ROOT, env=self.environ(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, check=False,
         )  # fmt: skip
         return done.stdout
 
@@ -133,6 +149,7 @@ class Play:
             "TMPDIR": str(self.folder),
             "DAILY_EMR_RUNS": str(self.folder / "runs"),
             "VAULT_TOKEN": self.world.vault.token,
+            **self.more,
         }
 
 

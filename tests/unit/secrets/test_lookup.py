@@ -85,10 +85,13 @@ def test_a_value_is_used_and_appears_nowhere(play: Play, tmp_path: Path, stores:
         for backend in backends
     ]  # fmt: skip
     # What tasks do with a value is the same for all of them.
-    output = play([*tasks, *loud_tasks(tmp_path)], "aws_secrets_manager", "-vvvv", "--diff")
+    output = play.by_runner([*tasks, *loud_tasks(tmp_path)], "aws_secrets_manager", "-vvvv", "--diff")
 
-    assert [(tmp_path / f"{name}.proof").read_text() for name in backends] == [CANARY] * len(backends), output
+    proofs = {path.stem: path.read_text() for path in tmp_path.glob("*.proof")}
+    assert proofs == dict.fromkeys(backends, CANARY), output
     assert "***" in output, "what was registered holds stars"
+    events = list(tmp_path.glob("runner/artifacts/*/job_events/*.json"))
+    assert len(events) > len(tasks)
     assert leaks(tmp_path, output, CANARY, "Kanari%2F55510372-pw", "Kanari/55510372-pw", "secret-Kanari-88412") == []
 
 
@@ -96,11 +99,12 @@ def test_the_search_finds_what_is_printed_when_nothing_hides_it(play: Play, tmp_
     """The control: the same tasks with values from somewhere else, once with no_log and once without."""
 
     def with_value(name: str, **keywords: Any) -> list[Json]:
-        text = json.dumps(loud_tasks(tmp_path)[:3]).replace("lookup('daily_emr.ops.secret', 'CANARY')", name)
+        text = json.dumps(loud_tasks(tmp_path)[:3]).replace("'daily_emr.ops.secret', 'CANARY'", f"'env', '{name}'")
         return [{**item, **keywords} for item in json.loads(text)]
 
     values = {"hidden": "Kanari-hidden-9921", "shown": "Kanari-shown-9922"}
-    output = play([*with_value("hidden"), *with_value("shown", no_log=False)], "aws_secrets_manager", "-vvvv", **values)
+    play.more = values
+    output = play([*with_value("hidden"), *with_value("shown", no_log=False)], "aws_secrets_manager", "-vvvv")
 
     assert leaks(tmp_path, output, values["hidden"]) != [], "no_log alone lets errors through"
     assert f"got: {values['hidden']}" in output

@@ -21,7 +21,6 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
-import shlex
 from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -36,6 +35,8 @@ except ImportError:  # another ansible-core: hand_out() refuses
     TaskContext = None
 
 STARS = "***"
+# How shlex.quote() writes an apostrophe.
+QUOTED_QUOTE = "'\"'\"'"
 # A shorter text cannot be told from chance: replacing it would garble what has nothing to do with it.
 SHORTEST = 8
 # What these do with a value outlives the task, or is its very output.
@@ -143,9 +144,10 @@ def forms(value: str) -> Iterable[str]:
     yield json.dumps(value)[1:-1]
     yield json.dumps(value, ensure_ascii=False)[1:-1]
     yield repr(value)[1:-1]
-    yield shlex.quote(value)
-    # A command line within the command line of a shell, as in an EXEC line.
-    yield shlex.quote(shlex.quote(value))
+    # In a command line of a shell, and in one that is an argument of another, as in an EXEC line.
+    quoted = value.replace("'", QUOTED_QUOTE)
+    yield quoted
+    yield quoted.replace("'", QUOTED_QUOTE)
     yield quote(value, safe="")
     yield quote_plus(value)
     yield quote(value)
