@@ -178,6 +178,50 @@ def at(url: str) -> Json:
     return {"emr_secrets": {"backend": "hashi_vault", "url": url, "auth_method": "token"}}
 
 
+STORE = {
+    "component": "emr-secrets",
+    "prefix": PREFIX,
+    "copy_region": "eu-west-1",
+    "kms_key": "alias/secrets",
+    "copy_kms_key": "alias/secrets",
+}
+
+
+def test_vault_and_sops_are_looked_at_as_aws_is(play: Play, stores: World, tmp_path: Path) -> None:
+    shape = {"kind": "json", "fields": ["key", "secret"], "min_length": 8}
+    entries = [{"name": "SHA_API_KEY", "shape": shape}, {"name": "CANARY", "shape": shape}, {"name": "MISSING_KEY"}]
+    backends = ["hashi_vault", *(["sops"] if stores.sops else [])]
+    tasks = []
+    for backend in backends:
+        asked = {"store": {**STORE, "backend": stores.backend(backend)}, "entries": entries}
+        asked["environment"] = stores.environment
+        seen = {"content": "{{ seen.observations | to_json }}", "dest": f"{tmp_path}/{backend}.json"}
+        tasks += [
+            {"name": "Look", "daily_emr.ops.secrets_health": asked, "register": "seen"},
+            {"name": "Keep", "ansible.builtin.copy": seen},
+        ]
+    output = play(tasks, "hashi_vault", "-vvv")
+
+    for backend in backends:
+        assert (tmp_path / f"{backend}.json").exists(), output
+        observations = json.loads((tmp_path / f"{backend}.json").read_text())
+        found = {(item["subject"], item["name"]): item["status"] for item in observations}
+        assert (
+            found.items()
+            >= {
+                ("SHA_API_KEY", "present"): "ok",
+                ("SHA_API_KEY", "shape"): "ok",
+                ("SHA_API_KEY", "age"): "ok",
+                ("CANARY", "present"): "ok",
+                ("CANARY", "shape"): "finding",
+                ("MISSING_KEY", "present"): "finding",
+            }.items()
+        ), observations
+        recipients = [item["status"] for item in observations if item["name"] == "recipients"]
+        assert recipients == (["ok"] if backend == "sops" else [])
+    assert leaks(tmp_path, output, CANARY, "secret-Kanari-88412", "key-Kanari-1") == []
+
+
 @pytest.fixture
 def denied(stores: World) -> Iterator[None]:
     stores.aws.server.faults.add(

@@ -11,7 +11,7 @@ class ModuleDocFragment:
     DOCUMENTATION = r"""
 options:
   store:
-    description: Where secrets are kept, the inventory variable C(secret_store).
+    description: Where secrets are kept, the inventory variable C(secrets_store).
     type: dict
     required: true
     suboptions:

@@ -25,7 +25,7 @@ extends_documentation_fragment:
 EXAMPLES = r"""
 - name: Make the place for the key of the facility registry
   daily_emr.ops.secret:
-    store: "{{ secret_store }}"
+    store: "{{ secrets_store }}"
     entry:
       name: MFL_API_KEY
 """

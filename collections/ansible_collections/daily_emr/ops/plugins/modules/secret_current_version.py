@@ -42,7 +42,7 @@ extends_documentation_fragment:
 EXAMPLES = r"""
 - name: Test the new password of the sessions and promote it
   daily_emr.ops.secret_current_version:
-    store: "{{ secret_store }}"
+    store: "{{ secrets_store }}"
     entry:
       name: SESSION_PASSWORD
       source: generated

@@ -36,7 +36,7 @@ extends_documentation_fragment:
 EXAMPLES = r"""
 - name: Make a new password for the sessions
   daily_emr.ops.secret_pending_version:
-    store: "{{ secret_store }}"
+    store: "{{ secrets_store }}"
     entry:
       name: SESSION_PASSWORD
       source: generated

@@ -24,7 +24,7 @@ extends_documentation_fragment:
 EXAMPLES = r"""
 - name: Have the key of the facility registry in the copy region, too
   daily_emr.ops.secret_replication:
-    store: "{{ secret_store }}"
+    store: "{{ secrets_store }}"
     entry:
       name: MFL_API_KEY
 """

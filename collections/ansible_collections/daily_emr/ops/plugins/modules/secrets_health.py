@@ -44,7 +44,7 @@ extends_documentation_fragment:
 EXAMPLES = r"""
 - name: Look at all secrets
   daily_emr.ops.secrets_health:
-    store: "{{ secret_store }}"
+    store: "{{ secrets_store }}"
     entries: "{{ secrets_keys }}"
 """
 
@@ -215,9 +215,9 @@ def look_elsewhere(book: Book, clients: Clients, store: Json, entries: list[Json
         raise Refused(f"emr_secrets is not right: {'; '.join(checked.error_messages)}.")
     opened = stores.open_store(checked.validated_parameters, clients.environment, store["prefix"])
     call = f"{opened.where}: read"
-    held = gather(**{entry["name"]: partial(opened.held, entry["name"]) for entry in entries})
     for entry in entries:
-        found = held[entry["name"]]
+        # One after the other: the lookups of Ansible are not made for threads.
+        found = gather(value=partial(opened.held, entry["name"]))["value"]
         failed = isinstance(found, Exception)
         shape = found if failed else trouble(found.secret.reveal(), entry["shape"])
         judge_held(book, entry, shape, "" if failed else found.made_at, call, checks)
