@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
+import botocore.session
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.daily_emr.ops.plugins.module_utils._errors import CallFailed, CallUnknown
@@ -22,6 +24,8 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._secrets_findings im
 )
 from ansible_collections.daily_emr.ops.plugins.module_utils._secrets_options import ENTRY_SPEC
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import iso, parse_utc
+from ansible_collections.daily_emr.ops.plugins.modules.secrets_health import may_read
+from botocore.stub import Stubber
 
 Json = dict[str, Any]
 
@@ -181,3 +185,20 @@ def test_vault_and_sops_are_judged_alike() -> None:
 def test_dates_of_every_store_are_read() -> None:
     for text in ("2026-11-01T08:00:00.123456789Z", "2026-11-01T08:00:00Z", "2026-11-01T08:00:00.123Z"):
         assert moment(text).isoformat().startswith("2026-11-01T08:00:00")
+
+
+@pytest.mark.parametrize(("decision", "allowed"), [("allowed", True), ("implicitDeny", False), ("explicitDeny", False)])
+def test_iam_is_asked_whether_a_role_may_read(decision: str, allowed: bool) -> None:
+    arn = f"arn:aws:secretsmanager:af-south-1:{OURS}:secret:daily-emr/staging/MFL_API_KEY-AbCdEf"
+    keys = {"aws_access_key_id": "x", "aws_secret_access_key": "x"}
+    iam = botocore.session.get_session().create_client("iam", region_name="af-south-1", **keys)
+    asked = {
+        "PolicySourceArn": f"arn:aws:iam::{OURS}:role/web",
+        "ActionNames": ["secretsmanager:GetSecretValue"],
+        "ResourceArns": [arn],
+    }
+    answer = {"EvaluationResults": [{"EvalActionName": "secretsmanager:GetSecretValue", "EvalDecision": decision}]}
+    clients: Any = SimpleNamespace(environment=SimpleNamespace(account_id=OURS), read={"iam": iam}.__getitem__)
+    with Stubber(iam) as stub:
+        stub.add_response("simulate_principal_policy", answer, asked)
+        assert may_read(clients, arn, "web") is allowed

@@ -11,8 +11,9 @@ from urllib.parse import quote
 
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible_collections.daily_emr.ops.plugins.module_utils import _clients
 from ansible_collections.daily_emr.ops.plugins.module_utils._environment import Environment
-from ansible_collections.daily_emr.ops.plugins.module_utils._errors import CallFailed, OpsError
+from ansible_collections.daily_emr.ops.plugins.module_utils._errors import CallFailed, OpsError, Refused
 from ansible_collections.daily_emr.ops.plugins.plugin_utils.secret_stores import SETTINGS, open_store
 
 from .conftest import Play, World
@@ -126,18 +127,13 @@ def test_who_would_keep_or_show_a_value_gets_none_and_nobody_is_asked(
 ) -> None:
     asked = len(stores.vault.asked)
 
-    output = play([item for item, _why in REFUSED], "hashi_vault", "-vvvv")
+    named = task(f"Named {LOOKUP}", "ansible.builtin.command", {"argv": ["true"]})
+    output = play([*[item for item, _why in REFUSED], named], "hashi_vault", "-vvvv")
 
     for item, why in REFUSED:
         assert why in output, item["name"]
     assert leaks(tmp_path, output, CANARY) == []
     assert len(stores.vault.asked) == asked
-
-
-def test_a_name_of_a_task_is_no_place_for_a_value(play: Play, tmp_path: Path) -> None:
-    output = play([task(f"Named {LOOKUP}", "ansible.builtin.command", {"argv": ["true"]})], "hashi_vault", "-vvv")
-
-    assert leaks(tmp_path, output, CANARY) == []
 
 
 def ask(name: str = "CANARY", **variables: Any) -> Json:
@@ -148,7 +144,6 @@ def ask(name: str = "CANARY", **variables: Any) -> Json:
 def test_each_way_to_fail_has_one_sentence_and_no_value(play: Play, stores: World, tmp_path: Path) -> None:
     stores.aws.client("secretsmanager").create_secret(Name="daily-emr/sandbox/EMPTY_KEY")
     stores.vault.values |= {"GONE_KEY": None, "NUMBER_KEY": 7}
-    nowhere = {**stores.environment, "endpoint_url": "http://127.0.0.1:9"}
     elsewhere = {**stores.environment, "account_id": "999999999999"}
     vault = {"emr_secrets": stores.backend("hashi_vault")}
     with running_vault() as sealed, running_vault() as strict:
@@ -157,7 +152,6 @@ def test_each_way_to_fail_has_one_sentence_and_no_value(play: Play, stores: Worl
             (ask("MISSING_KEY"), "MISSING_KEY is not in AWS Secrets Manager of sandbox, or has no value AWSCURRENT"),
             (ask("EMPTY_KEY"), "EMPTY_KEY is not in AWS Secrets Manager of sandbox, or has no value AWSCURRENT"),
             (ask("not a name"), "The name of a secret is in capitals"),
-            (ask(emr_environment=nowhere), "no connection could be made"),
             (ask(emr_environment=elsewhere), "The credentials belong to account"),
             (ask("MISSING_KEY", **vault), "daily-emr/sandbox/MISSING_KEY is not in Vault at http"),
             (ask("GONE_KEY", **vault), "daily-emr/sandbox/GONE_KEY is not in Vault at http"),
@@ -237,6 +231,14 @@ def test_a_role_that_may_not_read_is_told_what_to_ask_for(stores: World) -> None
 
     with pytest.raises(CallFailed, match="ask for secretsmanager:GetSecretValue on it"):
         store.held("CANARY")
+
+
+def test_an_aws_that_does_not_answer_is_said_to(stores: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_clients, "READ_ATTEMPTS", 1)
+    nowhere = Environment.from_params({**stores.environment, "endpoint_url": "http://127.0.0.1:9"})
+
+    with pytest.raises(Refused, match="no connection could be made"):
+        open_store({"backend": "aws_secrets_manager"}, nowhere, PREFIX).held("CANARY")
 
 
 @pytest.mark.skipif(not Sops.there(), reason="sops or age is not there")

@@ -21,7 +21,7 @@ author:
   - Daily EMR operations (@daily-emr)
 options:
   entries:
-    description: The keys, each as the option O(entry) of M(daily_emr.ops.secret).
+    description: The keys, each as the option C(entry) of M(daily_emr.ops.secret).
     type: list
     elements: dict
     required: true
@@ -113,7 +113,7 @@ READ_VALUE = "secretsmanager:GetSecretValue"
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "store": STORE_OPTION,
-    "entries": {"type": "list", "elements": "dict", "required": True, "options": ENTRY_SPEC},
+    "entries": {"type": "list", "elements": "dict", "required": True},
     "checks": {"type": "list", "elements": "str", "choices": list(CHECKS), "default": []},
     "verifies": {"type": "bool", "default": False},
 }
@@ -121,7 +121,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
 
 def look(params: Params, clients: Clients, _progress: Progress) -> Json:
     """Look at every key, and judge."""
-    store, entries = params["store"], params["entries"]
+    store, entries = params["store"], [checked_entry(entry) for entry in params["entries"]]
     names = [entry["name"] for entry in entries]
     if not names or len(set(names)) != len(names):
         raise Refused("entries must name at least one key, and none of them twice: correct the inventory.")
@@ -147,6 +147,15 @@ def look(params: Params, clients: Clients, _progress: Progress) -> Json:
     if params["verifies"]:
         result |= {"verified": state is True, "reached": "the secrets are as they should be"}
     return result
+
+
+def checked_entry(given: Json) -> Json:
+    """An entry with its defaults; Refused when it is not one."""
+    checked = ArgumentSpecValidator(ENTRY_SPEC).validate(given)
+    if checked.error_messages:
+        raise Refused(f"A key of the inventory is not right: {'; '.join(checked.error_messages)}.")
+    found: Json = checked.validated_parameters
+    return found
 
 
 def read_all(clients: Clients, store: Json, entries: list[Json], checks: set[str]) -> list[Known]:
