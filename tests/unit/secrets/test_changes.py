@@ -188,7 +188,10 @@ def test_a_generated_value_waits_and_is_used_by_nobody(run: Runner) -> None:
     run.exists(OLD)
     after = datetime.now(UTC).isoformat()
 
-    four_steps(run, "PutSecretValue", "secret_pending_version", entry={"source": "generated"}, made_after=after)
+    entry = {"source": "generated", "used_by": ["emr-web"], "effect": "Every user has to log in again."}
+    done = four_steps(run, "PutSecretValue", "secret_pending_version", entry=entry, made_after=after)
+    said = " ".join(done["prediction"])
+    assert "it is tried: shape. After that the tasks of emr-web are to be replaced. Every user has to log in" in said
 
     assert run.value() == OLD
     assert len(run.value("AWSPENDING")) == 64

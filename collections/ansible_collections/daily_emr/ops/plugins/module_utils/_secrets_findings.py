@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._errors import OpsError
-from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Json, parse_utc, spoken
+from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Json, parse_utc, plural, spoken
 
 OK, FINDING, UNKNOWN = "ok", "finding", "unknown"
 CHECKS = ("present", "value", "encrypted", "shape", "age", "rotation", "replica", "readers", "policy", "recipients")
@@ -77,7 +77,7 @@ def sentence(observations: list[Json]) -> str:
         if item["status"] != OK
     ]
     keys = len({item["subject"] for item in observations})
-    return f"{'; '.join(parts)}." if parts else f"All {keys} secrets are as they should be."
+    return f"{'; '.join(parts)}." if parts else f"All is as it should be with {plural(keys, 'secret')}."
 
 
 def judge_aws(book: Book, entry: Json, store: Json, known: Known, checks: set[str]) -> None:

@@ -145,7 +145,10 @@ class PendingVersion(SecretChange):
         lines = [f"A new value of {name} waits as {PENDING}; nobody uses it until it is promoted."]
         if pending(found):
             lines.append(f"The value that waited since {pending(found)['at']} is dropped.")
-        return lines
+        lines.append(f"Before it is promoted it is tried: {self.entry['test']['kind']}.")
+        if self.entry["used_by"]:
+            lines.append(f"After that the tasks of {', '.join(self.entry['used_by'])} are to be replaced.")
+        return [*lines, *filter(None, [self.entry["effect"]])]
 
     def apply(self, before: Json) -> None:
         generated = self.entry["source"] == GENERATED
