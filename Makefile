@@ -7,6 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PROMETHEUS := .cache/prometheus
+AGE := .cache/age
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
@@ -17,7 +18,7 @@ WORKERS ?= 2
 SANDBOXES ?= 2
 SCENARIOS := $(filter-out default,$(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
 
-.PHONY: help drill test setup lint sanity unit prometheus sandbox integration molecule e2e other-end bench docs lock clean
+.PHONY: help drill test setup lint sanity unit prometheus age sandbox integration molecule e2e other-end bench docs lock clean
 
 help: ## Show the verbs
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,11 +48,15 @@ lint: $(READY) ## ansible-lint (production), ruff, mypy
 sanity: $(READY) ## ansible-test sanity on the collection
 	@bin/sanity
 
-unit: $(READY) ## Fast tests: no sandbox
+unit: $(READY) age ## Fast tests: no sandbox
 	pytest tests/unit -n $(WORKERS) --dist loadfile
 
+# Of its dependencies only the pages of its own user interface are missing.
 prometheus:
-	@bin/prometheus $(PROMETHEUS)
+	@bin/unpack $(PROMETHEUS) prometheus prometheus
+
+age:
+	@bin/unpack $(AGE) age age-keygen
 
 sandbox: $(READY) prometheus ## The stand-ins refuse what AWS refuses
 	pytest tests/sandbox -n $(WORKERS) --dist loadfile --durations 20
