@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, MutableMapping
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clients, error_code_of
@@ -25,6 +26,12 @@ class BuilderClients(Clients):
         if error_code_of(found) == "ParameterNotFound":
             return []
         return super()._fingerprint_reasons(found)
+
+
+@lru_cache(maxsize=1)
+def builder_clients(environment: Environment) -> BuilderClients:
+    """The clients of this process, so that the items of a loop prove once where they are and share their clients."""
+    return BuilderClients(environment)
 
 
 def builder_environment(params: Mapping[str, Any], role_pattern: str | None) -> Environment:

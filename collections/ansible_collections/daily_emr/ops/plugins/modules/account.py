@@ -50,7 +50,7 @@ operator:
 
 from typing import Any
 
-from ansible_collections.daily_emr.ops.plugins.module_utils._account import BuilderClients, builder_environment
+from ansible_collections.daily_emr.ops.plugins.module_utils._account import builder_clients, builder_environment
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import (
     COMMON_SPEC,
     Context,
@@ -62,7 +62,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._modules import (
 
 def run(params: Params, _context: Context) -> dict[str, Any]:
     environment = builder_environment(params["environment"], params["builder_role_pattern"])
-    identity = BuilderClients(environment).prove()
+    identity = builder_clients(environment).prove()
     return {"changed": False, "account_id": identity.account_id, "operator": identity.operator}
 
 

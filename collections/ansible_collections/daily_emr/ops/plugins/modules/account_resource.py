@@ -102,7 +102,7 @@ target:
 from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible_collections.daily_emr.ops.plugins.module_utils._account import BuilderClients, builder_environment
+from ansible_collections.daily_emr.ops.plugins.module_utils._account import builder_clients, builder_environment
 from ansible_collections.daily_emr.ops.plugins.module_utils._changes import execute_change
 from ansible_collections.daily_emr.ops.plugins.module_utils._errors import Refused
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import (
@@ -130,7 +130,7 @@ def run(params: Params, context: Context) -> dict[str, Any]:
     if checked.error_messages:
         raise Refused(f"The settings of the {kind.name} are not right: {'; '.join(checked.error_messages)}.")
     adopted = params["state"] == "adopted"
-    clients = BuilderClients(builder_environment(params["environment"], params["builder_role_pattern"]))
+    clients = builder_clients(builder_environment(params["environment"], params["builder_role_pattern"]))
     change = kind({**params, "settings": checked.validated_parameters}, clients)
     result = execute_change(change, clients, None, check_mode=context.check_mode or adopted)
     if adopted and result["changed"]:

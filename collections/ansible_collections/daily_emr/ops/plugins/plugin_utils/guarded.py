@@ -24,7 +24,7 @@ from ansible.module_utils import basic
 from ansible.module_utils.common import json as profiles
 from ansible.plugins.action import ActionBase
 from ansible_collections.daily_emr.ops.plugins.module_utils._account import (
-    BuilderClients,
+    builder_clients,
     builder_environment,
     surround,
 )
@@ -37,7 +37,7 @@ PROFILE = "legacy"
 ADOPTED = "adopted"
 # Used by most tasks, or so big that reading it takes longer than the calls of a task.
 MODULES = ("amazon.aws.plugins.modules.ec2_vpc_subnet",)
-SERVICES = ("ec2", "sts", "ssm")
+SERVICES = ("ec2", "iam", "s3", "sts", "ssm")
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -61,7 +61,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             environment = builder_environment(
                 self._value("emr_environment", variables) or {}, self._value("emr_builder_role_pattern", variables)
             )
-            BuilderClients(environment).prove()
+            builder_clients(environment).prove()
         except OpsError as error:
             return {**result, **failure(error)}
         surround(environment)
