@@ -12,11 +12,13 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import botocore.session
+from botocore import xform_name
 
 COLLECTION = Path("collections/ansible_collections/daily_emr/ops/plugins")
 USED = re.compile(r"daily_emr\.ops\.(\w+):")
@@ -48,6 +50,7 @@ ACTIONS = {
     "dynamodb:TransactWriteItems": ["dynamodb:ConditionCheckItem", "dynamodb:PutItem", "dynamodb:UpdateItem"],
     "dynamodb:TransactGetItems": ["dynamodb:GetItem"],
 }
+CALLS = ("write", "_write", "read", "_create")
 GLOBAL = ("iam", "sts", "cloudfront", "route53")
 TABLE = "dynamodb"
 # incident_domain, "IAM split": never, by nobody of ours.
@@ -73,44 +76,63 @@ def action(service: str, operation: str) -> list[str]:
     return ACTIONS.get(name, [name])
 
 
-@lru_cache(maxsize=256)
-def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text())
+@dataclass(frozen=True)
+class Source:
+    """What one file names: what it imports of the collection, every word in it, and its calls with their words."""
+
+    imports: frozenset[str]
+    words: frozenset[str]
+    calls: tuple[tuple[str, tuple[str, ...]], ...]
+
+
+@lru_cache(maxsize=512)
+def _source(path: Path) -> Source:
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    imported = {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
+    words = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    words |= {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    calls = [
+        (node.func.attr, tuple(one.value for one in node.args if isinstance(one, ast.Constant)))
+        for node in nodes
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in CALLS
+    ]
+    listed = tuple((name, tuple(one for one in given if isinstance(one, str))) for name, given in calls)
+    names = {name.removeprefix(IMPORTED) for name in imported if name.startswith(IMPORTED)}
+    return Source(frozenset(names), frozenset(words), listed)
+
+
+@lru_cache(maxsize=1)
+def _session() -> Any:
+    return botocore.session.Session()
 
 
 @lru_cache(maxsize=64)
 def _methods(service: str) -> dict[str, str]:
     """Method name -> operation of a service; empty for a word that is no service."""
-    session = botocore.session.Session()
-    if service not in session.get_available_services():
+    if service not in _session().get_available_services():
         return {}
-    model = session.get_service_model(service)
-    return {botocore.xform_name(name): name for name in model.operation_names}
+    model = _session().get_service_model(service)
+    return {xform_name(name): name for name in model.operation_names}
 
 
-def sources(root: Path, module: str) -> set[Path]:
+def sources(root: Path, module: str) -> dict[str, Source]:
     """The files of a module: its own, and what it imports from the collection, to the end."""
     folder = root / COLLECTION
-    todo, found = [folder / "modules" / f"{module}.py"], set()
+    todo, found = [folder / "modules" / f"{module}.py"], dict[str, Source]()
     while todo:
         path = todo.pop()
-        if path in found or not path.is_file():
-            continue
-        found.add(path)
-        for node in ast.walk(_tree(path)):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(IMPORTED):
-                todo.append(folder / "module_utils" / f"{str(node.module).removeprefix(IMPORTED)}.py")
+        if path.stem not in found and path.is_file():
+            found[path.stem] = _source(path)
+            todo += [folder / "module_utils" / f"{name}.py" for name in found[path.stem].imports]
     return found
 
 
 def declared(root: Path, module: str) -> tuple[set[str], set[str]]:
     """Actions of the reads and of the writes of a module."""
-    nodes = [(path.stem, node) for path in sources(root, module) for node in ast.walk(_tree(path))]
-    words = {node.attr for _file, node in nodes if isinstance(node, ast.Attribute)}
-    words |= {node.value for _file, node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    files = sources(root, module)
+    words = frozenset().union(*(source.words for source in files.values()))
     reads, writes = set[str](), set[str]()
-    for file, node in nodes:
-        name, given = _called(node)
+    for file, name, given in ((file, *call) for file, source in files.items() for call in source.calls):
         if name == "write" and len(given) > 1:
             writes.update(action(*given[:2]))
         elif name == "_write" and file == "_lease" and given:
@@ -119,15 +141,6 @@ def declared(root: Path, module: str) -> tuple[set[str], set[str]]:
             named = {operation for method, operation in _methods(given[0]).items() if method in words}
             reads.update(one for operation in named if READ.match(operation) for one in action(given[0], operation))
     return reads - {SECRET}, writes
-
-
-def _called(node: ast.AST) -> tuple[str, list[str]]:
-    """The name of the method that a node calls, and the words that it is given."""
-    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
-        return "", []
-    return node.func.attr, [
-        one.value for one in node.args if isinstance(one, ast.Constant) and isinstance(one.value, str)
-    ]
 
 
 def modules_of(root: Path, role: str) -> set[str]:
