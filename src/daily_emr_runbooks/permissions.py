@@ -46,6 +46,7 @@ ACTIONS = {
     "s3:GetObjectLockConfiguration": ["s3:GetBucketObjectLockConfiguration"],
     "s3:PutObjectLockConfiguration": ["s3:PutBucketObjectLockConfiguration"],
     "s3:GetBucketAccelerateConfiguration": ["s3:GetAccelerateConfiguration"],
+    "s3:ListBucketInventoryConfigurations": ["s3:GetInventoryConfiguration"],
     "s3:DeleteBucketEncryption": ["s3:PutEncryptionConfiguration"],
     "dynamodb:TransactWriteItems": ["dynamodb:ConditionCheckItem", "dynamodb:PutItem", "dynamodb:UpdateItem"],
     "dynamodb:TransactGetItems": ["dynamodb:GetItem"],
@@ -182,7 +183,7 @@ def policies(root: Path) -> dict[str, dict[str, Any]]:
         "Resource": "arn:aws:iam::{{ runbook_support_account }}:role/{{ runbook_support_prefix }}-*",
     }
     made["bootstrap-read"] = _document(_reading(built_reads), _denied())
-    made["bootstrap-write"] = _document(_reading(built_writes), [pass_roles], _denied())
+    made["bootstrap-write"] = _document(_building(built_writes), [pass_roles], _denied())
     return made
 
 
@@ -218,6 +219,26 @@ def _reading(actions: set[str]) -> list[dict[str, Any]]:
         statement: dict[str, Any] = {"Effect": "Allow", "Action": some, "Resource": "*"}
         made.append(statement if everywhere else {**statement, "Condition": HERE})
     return made
+
+
+# What is named before it is made is bounded by its name; the rest has ids, and only its region is known.
+OWN_NAMES = {
+    "iam": [
+        "arn:aws:iam::{{ runbook_support_account }}:role/{{ runbook_support_prefix }}-*",
+        "arn:aws:iam::{{ runbook_support_account }}:policy/{{ runbook_support_prefix }}-*",
+    ],
+    "s3": ["arn:aws:s3:::{{ runbook_support_prefix }}-*"],
+}
+
+
+def _building(actions: set[str]) -> list[dict[str, Any]]:
+    named = {service: {one for one in actions if one.startswith(f"{service}:")} for service in OWN_NAMES}
+    made = [
+        {"Effect": "Allow", "Action": sorted(some), "Resource": OWN_NAMES[service]}
+        for service, some in named.items()
+        if some
+    ]
+    return _reading(actions.difference(*named.values())) + made
 
 
 def _acting(actions: set[str]) -> list[dict[str, Any]]:
