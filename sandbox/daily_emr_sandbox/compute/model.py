@@ -136,6 +136,11 @@ class Service:
     launch_type: str = "FARGATE"
 
     @property
+    def physical_resource_id(self) -> str:
+        """The name under which moto's tagging API asks for the ARN."""
+        return self.arn
+
+    @property
     def primary(self) -> Deployment:
         return next(deployment for deployment in self.deployments if deployment.status == "PRIMARY")
 

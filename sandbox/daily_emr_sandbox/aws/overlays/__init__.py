@@ -10,8 +10,8 @@ from importlib import import_module
 from typing import Any
 
 OVERLAYS = (
-    "autoscaling", "cloudtrail", "cloudwatch", "dynamodb", "ecr", "elasticache", "logs", "rds", "s3",
-    "secretsmanager", "sns", "sqs", "wafv2",
+    "autoscaling", "cloudtrail", "cloudwatch", "dynamodb", "ec2", "ecr", "elasticache", "elasticache_groups", "elbv2",
+    "logs", "rds", "rds_groups", "s3", "secretsmanager", "ses", "sns", "sqs", "wafv2",
 )  # fmt: skip
 
 

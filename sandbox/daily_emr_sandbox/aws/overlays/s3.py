@@ -1,8 +1,9 @@
 """S3: a lock that holds, a checksum that is compared, and copies in the second region.
 
 moto keeps objects, versions and locks as AWS does, with these gaps: whoever asks to bypass a governance lock may; a
-lock can be shortened; versioning of a locked bucket can be suspended; the SHA-256 of an upload is kept and not compared
-with what arrived; an object of a bucket without encryption has none; and a replication is only written down.
+lock can be shortened; the default retention is told in days and in years, which boto refuses; versioning of a locked
+bucket can be suspended; the SHA-256 of an upload is kept and not compared with what arrived; an object of a bucket
+without encryption has none; and a replication is only written down.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import copy
 import hashlib
 from typing import TYPE_CHECKING, Any
 
+from moto.core.responses import ActionResult
 from moto.s3.models import FakeKey, S3Backend
 from moto.s3.responses import S3Response
 
@@ -96,6 +98,16 @@ def response_dict(self: Any) -> dict[str, Any]:
     return told | ({"x-amz-replication-status": status} if status else {})
 
 
+def get_object_lock_configuration(self: Any) -> Any:
+    enabled, mode, days, years = self.backend.get_object_lock_configuration(self.bucket_name)
+    shown: dict[str, Any] = {"ObjectLockEnabled": "Enabled" if enabled else "Disabled"}
+    if mode:
+        length = {"Days": int(days)} if days else {"Years": int(years or 0)}
+        shown["Rule"] = {"DefaultRetention": {"Mode": mode, **length}}
+    self.data["Action"] = "GetObjectLockConfiguration"
+    return self.serialized(ActionResult({"ObjectLockConfiguration": shown}))
+
+
 def install(_aws: AwsServer) -> None:
     """Put the overlay on moto's S3. Harmless when done twice."""
 
@@ -112,3 +124,4 @@ def install(_aws: AwsServer) -> None:
     S3Backend.put_object_retention = put_object_retention
     S3Backend.put_bucket_versioning = put_bucket_versioning
     S3Response.put_object = put_and_copy
+    S3Response.get_object_lock_configuration = get_object_lock_configuration

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 import traceback
 from abc import ABC, abstractmethod
@@ -31,12 +32,14 @@ class Change(ABC):
     """One kind of change to one target. A subclass holds only what is particular to its target.
 
     name is the word for the step; spec its options, without the common ones. imperative says that the same call
-    twice does the work twice (a restart, a failover), so that nothing may ever send it again by itself.
+    twice does the work twice (a restart, a failover), so that nothing may ever send it again by itself. leased says
+    that it needs the lease of an incident; only what builds an environment does not, because it makes the table too.
     """
 
     name: ClassVar[str]
     spec: ClassVar[dict[str, Any]]
     imperative: ClassVar[bool] = False
+    leased: ClassVar[bool] = True
 
     def __init__(self, params: Mapping[str, Any], clients: Clients) -> None:
         self.params = params
@@ -147,6 +150,8 @@ class _Execution:
 
     def intend(self) -> float:
         """Make the intent durable, here and in the table, under the lease; returns until when the lease lasts."""
+        if not self.change.leased:
+            return math.inf
         if self.session is None or self.session.fence is None or self.journal is None:
             component = self.session.component if self.session else self.change.target
             raise Refused(f"{component} has no lease: run the runbook from its start.")

@@ -183,22 +183,23 @@ class Clients:
         if isinstance(caller, OpsError):
             raise Refused(f"Nobody can say who is calling, so nothing was done: {caller.sentence}")
         identity, reasons = identify(environment, caller)
-        if not reasons:
-            if error_code_of(fingerprint) == "ParameterNotFound":
-                reasons.append(
-                    f"Account {environment.account_id} has no fingerprint {environment.fingerprint_parameter} in "
-                    f"region {environment.region}: this is not the {environment.name} environment, or it was never "
-                    "bootstrapped."
-                )
-            elif isinstance(fingerprint, OpsError):
-                reasons.append(
-                    f"The fingerprint of {environment.name} cannot be read, so nothing was done: {fingerprint.sentence}"
-                )
-            else:
-                reasons += fingerprint_refusals(environment, fingerprint["Parameter"]["Value"])
+        reasons = reasons or self._fingerprint_reasons(fingerprint)
         if reasons:
             raise Refused(*reasons)
         return identity
+
+    def _fingerprint_reasons(self, found: Any) -> list[str]:
+        """Why the answer to the question for the fingerprint does not prove the environment."""
+        environment = self.environment
+        if error_code_of(found) == "ParameterNotFound":
+            return [
+                f"Account {environment.account_id} has no fingerprint {environment.fingerprint_parameter} in "
+                f"region {environment.region}: this is not the {environment.name} environment, or it was never "
+                "bootstrapped."
+            ]
+        if isinstance(found, OpsError):
+            return [f"The fingerprint of {environment.name} cannot be read, so nothing was done: {found.sentence}"]
+        return fingerprint_refusals(environment, found["Parameter"]["Value"])
 
     def _create(self, service: str, attempts: int, region: str = "") -> Any:
         environment = self.environment

@@ -1,0 +1,1210 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Parts of an environment that neither amazon.aws nor community.aws can make, one class for each kind."""
+
+from __future__ import annotations
+
+import json
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+from ansible_collections.daily_emr.ops.plugins.module_utils._calls import error_code
+from ansible_collections.daily_emr.ops.plugins.module_utils._changes import Change, State
+
+Json = dict[str, Any]
+
+
+class Resource(Change):
+    """A resource of an environment, made with one call and kept as the inventory describes it with another.
+
+    observe() says whether it is there, and of its settings those that are compared. No lease is needed: who builds an
+    environment builds the table of the leases as well.
+    """
+
+    leased: ClassVar[bool] = False
+    spec: ClassVar[Json] = {}
+
+    @property
+    def called(self) -> str:
+        return str(self.params["name"])
+
+    @property
+    def target(self) -> str:
+        return f"{self.name}/{self.called}"
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        given: Mapping[str, Any] = self.params["settings"]
+        return given
+
+    @property
+    def tags(self) -> list[dict[str, str]]:
+        return [{"Key": key, "Value": str(value)} for key, value in sorted(self.params["tags"].items())]
+
+    @abstractmethod
+    def read(self) -> Json | None:
+        """The settings that are compared, as they stand; None when it is not there."""
+
+    @abstractmethod
+    def desired(self) -> Json:
+        """The same settings, as they should be; pure."""
+
+    def observe(self) -> State:
+        found = self.read()
+        return {"present": found is not None, **(found or {})}
+
+    def wanted(self, before: State) -> State:
+        return {**before, "present": True, **self.desired()}
+
+    def refusals(self, before: State) -> list[str]:
+        return []
+
+    def inverse(self, before: State) -> Json | str:
+        return "Nothing is undone by itself: run bootstrap with the inventory as it was before."
+
+    def done(self, before: State, after: State) -> bool:
+        return all(after.get(key) == value for key, value in self.desired().items())
+
+
+def absent(call: Callable[[], Any], *codes: str) -> Any:
+    """The answer of a read; None when AWS says that there is no such thing."""
+    try:
+        return call()
+    except Exception as error:
+        if error_code(error) in codes:
+            return None
+        raise
+
+
+class FlowLog(Resource):
+    """Flow logs of a VPC, into a log group."""
+
+    name: ClassVar[str] = "flow_log"
+    spec: ClassVar[Json] = {
+        "vpc_id": {"type": "str", "required": True},
+        "log_group": {"type": "str", "required": True},
+        "role_arn": {"type": "str", "required": True},
+    }
+
+    def read(self) -> Json | None:
+        found = self.clients.read("ec2").describe_flow_logs(
+            Filters=[{"Name": "resource-id", "Values": [self.settings["vpc_id"]]}]
+        )["FlowLogs"]
+        ours = [log for log in found if log.get("LogGroupName") == self.settings["log_group"]]
+        return {"log_group": ours[0]["LogGroupName"], "traffic": ours[0]["TrafficType"]} if ours else None
+
+    def desired(self) -> Json:
+        return {"log_group": self.settings["log_group"], "traffic": "ALL"}
+
+    def apply(self, before: State) -> None:
+        self.clients.write("ec2", "CreateFlowLogs").create_flow_logs(
+            ResourceIds=[self.settings["vpc_id"]],
+            ResourceType="VPC",
+            TrafficType="ALL",
+            LogGroupName=self.settings["log_group"],
+            DeliverLogsPermissionArn=self.settings["role_arn"],
+            TagSpecifications=[{"ResourceType": "vpc-flow-log", "Tags": self.tags}],
+        )
+
+
+class ReplicationGroup(Resource):
+    """A replication group of ElastiCache: a primary and replicas in other zones, encrypted."""
+
+    name: ClassVar[str] = "replication_group"
+    spec: ClassVar[Json] = {
+        "description": {"type": "str", "required": True},
+        "node_type": {"type": "str", "required": True},
+        "replicas": {"type": "int", "required": True},
+        "parameter_group": {"type": "str", "required": True},
+        "subnet_group": {"type": "str", "required": True},
+        "security_groups": {"type": "list", "elements": "str", "required": True},
+        "kms_key": {"type": "str", "required": True},
+        "snapshot_days": {"type": "int", "required": True},
+        "engine_version": {"type": "str", "required": True},
+    }
+
+    def read(self) -> Json | None:
+        answer = absent(
+            lambda: self.clients.read("elasticache").describe_replication_groups(ReplicationGroupId=self.called),
+            "ReplicationGroupNotFoundFault",
+        )
+        if not answer:
+            return None
+        group = answer["ReplicationGroups"][0]
+        return {
+            "node_type": group.get("CacheNodeType"),
+            "failover": group.get("AutomaticFailover") in ("enabled", "enabling"),
+            "multi_az": group.get("MultiAZ") == "enabled",
+            "encrypted": bool(group.get("AtRestEncryptionEnabled") and group.get("TransitEncryptionEnabled")),
+            "snapshot_days": group.get("SnapshotRetentionLimit"),
+        }
+
+    def desired(self) -> Json:
+        several = self.settings["replicas"] > 0
+        return {
+            "node_type": self.settings["node_type"],
+            "failover": several,
+            "multi_az": several,
+            "encrypted": True,
+            "snapshot_days": self.settings["snapshot_days"],
+        }
+
+    def refusals(self, before: State) -> list[str]:
+        if before["present"] and not before["encrypted"]:
+            return [
+                f"{self.called} is not encrypted and cannot become so: move the data into a new group, then name that "
+                "one in the inventory."
+            ]
+        return []
+
+    def apply(self, before: State) -> None:
+        wanted, settings = self.desired(), self.settings
+        common = {
+            "ReplicationGroupId": self.called,
+            "CacheNodeType": wanted["node_type"],
+            "AutomaticFailoverEnabled": wanted["failover"],
+            "MultiAZEnabled": wanted["multi_az"],
+            "SnapshotRetentionLimit": wanted["snapshot_days"],
+            "CacheParameterGroupName": settings["parameter_group"],
+            "SecurityGroupIds": settings["security_groups"],
+        }
+        if before["present"]:
+            client = self.clients.write("elasticache", "ModifyReplicationGroup")
+            client.modify_replication_group(**common, ApplyImmediately=True)
+            return
+        self.clients.write("elasticache", "CreateReplicationGroup").create_replication_group(
+            **common,
+            ReplicationGroupDescription=settings["description"],
+            Engine="valkey",
+            EngineVersion=settings["engine_version"],
+            NumCacheClusters=settings["replicas"] + 1,
+            CacheSubnetGroupName=settings["subnet_group"],
+            AtRestEncryptionEnabled=True,
+            TransitEncryptionEnabled=True,
+            KmsKeyId=settings["kms_key"],
+            Tags=self.tags,
+        )
+
+
+class TableRecovery(Resource):
+    """Point-in-time recovery of a DynamoDB table."""
+
+    name: ClassVar[str] = "table_recovery"
+
+    def read(self) -> Json | None:
+        answer = absent(
+            lambda: self.clients.read("dynamodb").describe_continuous_backups(TableName=self.called),
+            "TableNotFoundException",
+            "ResourceNotFoundException",
+        )
+        if not answer:
+            return None
+        found = answer["ContinuousBackupsDescription"]["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"]
+        return {"recovery": found}
+
+    def desired(self) -> Json:
+        return {"recovery": "ENABLED"}
+
+    def apply(self, before: State) -> None:
+        self.clients.write("dynamodb", "UpdateContinuousBackups").update_continuous_backups(
+            TableName=self.called, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
+        )
+
+
+class TableProtection(Resource):
+    """Protection of a DynamoDB table against being deleted."""
+
+    name: ClassVar[str] = "table_protection"
+
+    def read(self) -> Json | None:
+        answer = absent(
+            lambda: self.clients.read("dynamodb").describe_table(TableName=self.called), "ResourceNotFoundException"
+        )
+        return {"protected": bool(answer["Table"].get("DeletionProtectionEnabled"))} if answer else None
+
+    def desired(self) -> Json:
+        return {"protected": True}
+
+    def apply(self, before: State) -> None:
+        self.clients.write("dynamodb", "UpdateTable").update_table(
+            TableName=self.called, DeletionProtectionEnabled=True
+        )
+
+
+class BucketReplication(Resource):
+    """Replication of a bucket into one of the second region."""
+
+    name: ClassVar[str] = "bucket_replication"
+    spec: ClassVar[Json] = {
+        "role_arn": {"type": "str", "required": True},
+        "destination": {"type": "str", "required": True},
+        "kms_key": {"type": "str", "required": True},
+    }
+
+    def read(self) -> Json | None:
+        answer = absent(
+            lambda: self.clients.read("s3").get_bucket_replication(Bucket=self.called),
+            "ReplicationConfigurationNotFoundError",
+            "NoSuchBucket",
+        )
+        if not answer:
+            return None
+        rules = answer["ReplicationConfiguration"]["Rules"]
+        return {"rules": [{"status": rule["Status"], "to": rule["Destination"]["Bucket"]} for rule in rules]}
+
+    def desired(self) -> Json:
+        return {"rules": [{"status": "Enabled", "to": f"arn:aws:s3:::{self.settings['destination']}"}]}
+
+    def apply(self, before: State) -> None:
+        self.clients.write("s3", "PutBucketReplication").put_bucket_replication(
+            Bucket=self.called,
+            ReplicationConfiguration={
+                "Role": self.settings["role_arn"],
+                "Rules": [
+                    {
+                        "ID": "copy",
+                        "Priority": 0,
+                        "Status": "Enabled",
+                        "Filter": {"Prefix": ""},
+                        # A version that is deleted here stays there.
+                        "DeleteMarkerReplication": {"Status": "Disabled"},
+                        "SourceSelectionCriteria": {"SseKmsEncryptedObjects": {"Status": "Enabled"}},
+                        "Destination": {
+                            "Bucket": f"arn:aws:s3:::{self.settings['destination']}",
+                            "EncryptionConfiguration": {"ReplicaKmsKeyID": self.settings["kms_key"]},
+                        },
+                    }
+                ],
+            },
+        )
+
+
+class EventSubscription(Resource):
+    """Events of one database instance, told to a topic."""
+
+    name: ClassVar[str] = "event_subscription"
+    spec: ClassVar[Json] = {
+        "topic_arn": {"type": "str", "required": True},
+        "instance": {"type": "str", "required": True},
+        "categories": {"type": "list", "elements": "str", "required": True},
+    }
+
+    def read(self) -> Json | None:
+        answer = absent(
+            lambda: self.clients.read("rds").describe_event_subscriptions(SubscriptionName=self.called),
+            "SubscriptionNotFound",
+            "SubscriptionNotFoundFault",
+        )
+        if not answer or not answer["EventSubscriptionsList"]:
+            return None
+        found = answer["EventSubscriptionsList"][0]
+        return {"topic": found["SnsTopicArn"], "categories": sorted(found.get("EventCategoriesList") or [])}
+
+    def desired(self) -> Json:
+        return {"topic": self.settings["topic_arn"], "categories": sorted(self.settings["categories"])}
+
+    def apply(self, before: State) -> None:
+        common = {
+            "SubscriptionName": self.called,
+            "SnsTopicArn": self.settings["topic_arn"],
+            "SourceType": "db-instance",
+            "EventCategories": self.settings["categories"],
+            "Enabled": True,
+        }
+        if before["present"]:
+            self.clients.write("rds", "ModifyEventSubscription").modify_event_subscription(**common)
+            return
+        self.clients.write("rds", "CreateEventSubscription").create_event_subscription(
+            **common, SourceIds=[self.settings["instance"]], Tags=self.tags
+        )
+
+
+class DeliveryStream(Resource):
+    """A delivery stream of Firehose for audit events: to OpenSearch, and every record to S3 as well."""
+
+    name: ClassVar[str] = "delivery_stream"
+    spec: ClassVar[Json] = {
+        "role_arn": {"type": "str", "required": True},
+        "bucket": {"type": "str", "required": True},
+        "kms_key": {"type": "str", "required": True},
+        "domain_arn": {"type": "str"},
+        "index": {"type": "str", "default": "audit"},
+        "log_group": {"type": "str", "required": True},
+    }
+
+    def read(self) -> Json | None:
+        answer = absent(
+            lambda: self.clients.read("firehose").describe_delivery_stream(DeliveryStreamName=self.called),
+            "ResourceNotFoundException",
+        )
+        if not answer:
+            return None
+        found = answer["DeliveryStreamDescription"]["Destinations"][0]
+        search = found.get("AmazonopensearchserviceDestinationDescription") or {}
+        plain = found.get("ExtendedS3DestinationDescription") or found.get("S3DestinationDescription") or {}
+        stored = search.get("S3DestinationDescription") or plain
+        return {"bucket": stored.get("BucketARN"), "domain": search.get("DomainARN")}
+
+    def desired(self) -> Json:
+        return {"bucket": f"arn:aws:s3:::{self.settings['bucket']}", "domain": self.settings["domain_arn"]}
+
+    def refusals(self, before: State) -> list[str]:
+        if before["present"]:
+            return [f"{self.called} delivers to another place: make a new stream, then remove this one by hand."]
+        return []
+
+    def apply(self, before: State) -> None:
+        settings = self.settings
+        stored = {
+            "RoleARN": settings["role_arn"],
+            "BucketARN": f"arn:aws:s3:::{settings['bucket']}",
+            "Prefix": "events/",
+            "ErrorOutputPrefix": "undelivered/",
+            "CompressionFormat": "GZIP",
+            "EncryptionConfiguration": {"KMSEncryptionConfig": {"AWSKMSKeyARN": settings["kms_key"]}},
+            "CloudWatchLoggingOptions": {
+                "Enabled": True,
+                "LogGroupName": settings["log_group"],
+                "LogStreamName": "delivery",
+            },
+        }
+        destination: Json = {"ExtendedS3DestinationConfiguration": stored}
+        if settings["domain_arn"]:
+            destination = {
+                "AmazonopensearchserviceDestinationConfiguration": {
+                    "RoleARN": settings["role_arn"],
+                    "DomainARN": settings["domain_arn"],
+                    "IndexName": settings["index"],
+                    "IndexRotationPeriod": "OneMonth",
+                    "S3BackupMode": "AllDocuments",
+                    "S3Configuration": stored,
+                }
+            }
+        self.clients.write("firehose", "CreateDeliveryStream").create_delivery_stream(
+            DeliveryStreamName=self.called, DeliveryStreamType="DirectPut", Tags=self.tags, **destination
+        )
+
+
+class DatabaseInstance(Resource):
+    """The database: RDS makes and keeps its master password, so nobody ever holds it."""
+
+    name: ClassVar[str] = "database_instance"
+    spec: ClassVar[Json] = {
+        "instance_class": {"type": "str", "required": True},
+        "engine_version": {"type": "str", "required": True},
+        "database": {"type": "str", "required": True},
+        "storage_gib": {"type": "int", "required": True},
+        "storage_limit_gib": {"type": "int", "required": True},
+        "multi_az": {"type": "bool", "required": True},
+        "backup_days": {"type": "int", "required": True},
+        "deletion_protection": {"type": "bool", "required": True},
+        "parameter_group": {"type": "str", "required": True},
+        "subnet_group": {"type": "str", "required": True},
+        "security_groups": {"type": "list", "elements": "str", "required": True},
+        "kms_key": {"type": "str", "required": True},
+        "allow_interruption": {"type": "bool", "default": False},
+    }
+
+    def read(self) -> Json | None:
+        answer = absent(
+            lambda: self.clients.read("rds").describe_db_instances(DBInstanceIdentifier=self.called),
+            "DBInstanceNotFound",
+            "DBInstanceNotFoundFault",
+        )
+        if not answer:
+            return None
+        found = answer["DBInstances"][0]
+        return {
+            "class": found["DBInstanceClass"],
+            "multi_az": found["MultiAZ"],
+            "backup_days": found["BackupRetentionPeriod"],
+            "deletion_protection": found["DeletionProtection"],
+            "public": found.get("PubliclyAccessible", False),
+            "storage_limit_gib": found.get("MaxAllocatedStorage"),
+            "parameter_group": found["DBParameterGroups"][0]["DBParameterGroupName"],
+            "security_groups": sorted(group["VpcSecurityGroupId"] for group in found["VpcSecurityGroups"]),
+            "iam_login": found.get("IAMDatabaseAuthenticationEnabled", False),
+            "encrypted": found["StorageEncrypted"],
+            "context": {"status": found["DBInstanceStatus"]},
+        }
+
+    def desired(self) -> Json:
+        settings = self.settings
+        return {
+            "class": settings["instance_class"],
+            "multi_az": settings["multi_az"],
+            "backup_days": settings["backup_days"],
+            "deletion_protection": settings["deletion_protection"],
+            "public": False,
+            "storage_limit_gib": settings["storage_limit_gib"],
+            "parameter_group": settings["parameter_group"],
+            "security_groups": sorted(settings["security_groups"]),
+            "iam_login": True,
+            "encrypted": True,
+        }
+
+    def refusals(self, before: State) -> list[str]:
+        if not before["present"]:
+            return []
+        wanted, reasons = self.desired(), []
+        if not before["encrypted"]:
+            reasons.append(
+                f"{self.called} is not encrypted, and an instance cannot become so: restore an encrypted copy of a "
+                "snapshot beside it and switch over."
+            )
+        if before["class"] != wanted["class"] and not self.settings["allow_interruption"]:
+            reasons.append(
+                f"{self.called} is {before['class']}, and making it {wanted['class']} interrupts it for minutes: "
+                "set database_allow_interruption for this run."
+            )
+        if before["context"]["status"] != "available":
+            reasons.append(f"{self.called} is {before['context']['status']}: wait until it is available.")
+        return reasons
+
+    def apply(self, before: State) -> None:
+        settings, wanted = self.settings, self.desired()
+        common = {
+            "DBInstanceIdentifier": self.called,
+            "DBInstanceClass": wanted["class"],
+            "MultiAZ": wanted["multi_az"],
+            "BackupRetentionPeriod": wanted["backup_days"],
+            "DeletionProtection": wanted["deletion_protection"],
+            "PubliclyAccessible": False,
+            "MaxAllocatedStorage": wanted["storage_limit_gib"],
+            "DBParameterGroupName": wanted["parameter_group"],
+            "VpcSecurityGroupIds": wanted["security_groups"],
+            "EnableIAMDatabaseAuthentication": True,
+        }
+        if before["present"]:
+            self.clients.write("rds", "ModifyDBInstance").modify_db_instance(**common, ApplyImmediately=True)
+            return
+        self.clients.write("rds", "CreateDBInstance").create_db_instance(
+            **common,
+            Engine="postgres",
+            EngineVersion=settings["engine_version"],
+            DBName=settings["database"],
+            AllocatedStorage=settings["storage_gib"],
+            StorageType="gp3",
+            StorageEncrypted=True,
+            KmsKeyId=settings["kms_key"],
+            DBSubnetGroupName=settings["subnet_group"],
+            MasterUsername="postgres",
+            ManageMasterUserPassword=True,
+            EnableCloudwatchLogsExports=["postgresql", "upgrade"],
+            EnablePerformanceInsights=True,
+            CopyTagsToSnapshot=True,
+            AutoMinorVersionUpgrade=False,
+            Tags=self.tags,
+        )
+
+
+class TaskDefinition(Resource):
+    """The first revision of a task definition. Every later one is a release, and belongs to who releases."""
+
+    name: ClassVar[str] = "task_definition"
+    spec: ClassVar[Json] = {
+        "container": {"type": "str", "required": True},
+        "image": {"type": "str", "required": True},
+        "port": {"type": "int"},
+        "task_role": {"type": "str", "required": True},
+        "execution_role": {"type": "str", "required": True},
+        "log_group": {"type": "str", "required": True},
+        "region": {"type": "str", "required": True},
+        "cpu": {"type": "int", "default": 1024},
+        "memory": {"type": "int", "default": 2048},
+        "stop_seconds": {"type": "int", "default": 30},
+        "variables": {"type": "dict", "default": {}},
+        "secrets": {"type": "dict", "default": {}},
+    }
+
+    def read(self) -> Json | None:
+        arns = self.clients.read("ecs").list_task_definitions(familyPrefix=self.called, status="ACTIVE", maxResults=10)
+        exact = [arn for arn in arns["taskDefinitionArns"] if arn.rpartition("/")[2].partition(":")[0] == self.called]
+        return {} if exact else None
+
+    def desired(self) -> Json:
+        return {}
+
+    def done(self, before: State, after: State) -> bool:
+        return bool(after["present"])
+
+    def apply(self, before: State) -> None:
+        settings = self.settings
+        ports = [{"containerPort": settings["port"], "protocol": "tcp"}] if settings["port"] else []
+        self.clients.write("ecs", "RegisterTaskDefinition").register_task_definition(
+            family=self.called,
+            networkMode="awsvpc",
+            requiresCompatibilities=["FARGATE"],
+            cpu=str(settings["cpu"]),
+            memory=str(settings["memory"]),
+            taskRoleArn=settings["task_role"],
+            executionRoleArn=settings["execution_role"],
+            tags=lower(self.tags),
+            containerDefinitions=[
+                {
+                    "name": settings["container"],
+                    "image": settings["image"],
+                    "essential": True,
+                    "readonlyRootFilesystem": True,
+                    "user": "1000",
+                    "portMappings": ports,
+                    "stopTimeout": settings["stop_seconds"],
+                    "environment": [{"name": key, "value": str(value)} for key, value in settings["variables"].items()],
+                    "secrets": [{"name": key, "valueFrom": value} for key, value in settings["secrets"].items()],
+                    "logConfiguration": {
+                        "logDriver": "awslogs",
+                        "options": {
+                            "awslogs-group": settings["log_group"],
+                            "awslogs-region": settings["region"],
+                            "awslogs-stream-prefix": settings["container"],
+                        },
+                    },
+                }
+            ],
+        )
+
+
+class ContainerService(Resource):
+    """A Fargate service and how it is deployed. Which release it runs, and how many tasks, is not ours to set again."""
+
+    name: ClassVar[str] = "container_service"
+    spec: ClassVar[Json] = {
+        "cluster": {"type": "str", "required": True},
+        "family": {"type": "str", "required": True},
+        "count": {"type": "int", "required": True},
+        "subnets": {"type": "list", "elements": "str", "required": True},
+        "security_groups": {"type": "list", "elements": "str", "required": True},
+        "target_group": {"type": "str"},
+        "container": {"type": "str"},
+        "port": {"type": "int"},
+        "grace_seconds": {"type": "int", "default": 60},
+        "alarms": {"type": "list", "elements": "str", "default": []},
+    }
+
+    def read(self) -> Json | None:
+        answer = absent(
+            lambda: self.clients.read("ecs").describe_services(
+                cluster=self.settings["cluster"], services=[self.called]
+            ),
+            "ClusterNotFoundException",
+        )
+        found = [one for one in (answer or {"services": []})["services"] if one["status"] == "ACTIVE"]
+        if not found:
+            return None
+        configuration = found[0].get("deploymentConfiguration") or {}
+        breaker = configuration.get("deploymentCircuitBreaker") or {}
+        network = found[0]["networkConfiguration"]["awsvpcConfiguration"]
+        return {
+            "circuit_breaker": bool(breaker.get("enable")),
+            "rollback": bool(breaker.get("rollback")),
+            "minimum_percent": configuration.get("minimumHealthyPercent"),
+            "maximum_percent": configuration.get("maximumPercent"),
+            "alarms": sorted((configuration.get("alarms") or {}).get("alarmNames") or []),
+            "subnets": sorted(network["subnets"]),
+            "security_groups": sorted(network["securityGroups"]),
+        }
+
+    def desired(self) -> Json:
+        return {
+            "circuit_breaker": True,
+            "rollback": True,
+            "minimum_percent": 100,
+            "maximum_percent": 200,
+            "alarms": sorted(self.settings["alarms"]),
+            "subnets": sorted(self.settings["subnets"]),
+            "security_groups": sorted(self.settings["security_groups"]),
+        }
+
+    def apply(self, before: State) -> None:
+        settings, wanted = self.settings, self.desired()
+        deployment: Json = {
+            "deploymentCircuitBreaker": {"enable": True, "rollback": True},
+            "minimumHealthyPercent": 100,
+            "maximumPercent": 200,
+        }
+        if settings["alarms"]:
+            deployment["alarms"] = {"alarmNames": wanted["alarms"], "enable": True, "rollback": True}
+        network = {
+            "awsvpcConfiguration": {
+                "subnets": wanted["subnets"],
+                "securityGroups": wanted["security_groups"],
+                "assignPublicIp": "DISABLED",
+            }
+        }
+        if before["present"]:
+            self.clients.write("ecs", "UpdateService").update_service(
+                cluster=settings["cluster"],
+                service=self.called,
+                deploymentConfiguration=deployment,
+                networkConfiguration=network,
+            )
+            return
+        balanced: Json = {}
+        if settings["target_group"]:
+            target = {
+                "targetGroupArn": settings["target_group"],
+                "containerName": settings["container"],
+                "containerPort": settings["port"],
+            }
+            balanced = {"loadBalancers": [target], "healthCheckGracePeriodSeconds": settings["grace_seconds"]}
+        self.clients.write("ecs", "CreateService").create_service(
+            cluster=settings["cluster"],
+            serviceName=self.called,
+            taskDefinition=settings["family"],
+            desiredCount=settings["count"],
+            launchType="FARGATE",
+            networkConfiguration=network,
+            deploymentConfiguration=deployment,
+            propagateTags="SERVICE",
+            enableECSManagedTags=True,
+            tags=lower(self.tags),
+            **balanced,
+        )
+
+
+class Cluster(Resource):
+    """An ECS cluster with Container Insights."""
+
+    name: ClassVar[str] = "cluster"
+
+    def read(self) -> Json | None:
+        answer = self.clients.read("ecs").describe_clusters(clusters=[self.called], include=["SETTINGS"])
+        found = [one for one in answer["clusters"] if one["status"] == "ACTIVE"]
+        if not found:
+            return None
+        settings = {one["name"]: one["value"] for one in found[0].get("settings") or []}
+        return {"insights": settings.get("containerInsights", "disabled")}
+
+    def desired(self) -> Json:
+        return {"insights": "enabled"}
+
+    def apply(self, before: State) -> None:
+        settings = [{"name": "containerInsights", "value": "enabled"}]
+        if before["present"]:
+            client = self.clients.write("ecs", "UpdateClusterSettings")
+            client.update_cluster_settings(cluster=self.called, settings=settings)
+            return
+        self.clients.write("ecs", "CreateCluster").create_cluster(
+            clusterName=self.called, settings=settings, tags=lower(self.tags)
+        )
+
+
+class ImageRepository(Resource):
+    """A repository of ECR whose tags never move, scanned when an image is pushed."""
+
+    name: ClassVar[str] = "image_repository"
+    spec: ClassVar[Json] = {"kms_key": {"type": "str", "required": True}}
+
+    def read(self) -> Json | None:
+        answer = absent(
+            lambda: self.clients.read("ecr").describe_repositories(repositoryNames=[self.called]),
+            "RepositoryNotFoundException",
+        )
+        return {"tags": answer["repositories"][0]["imageTagMutability"]} if answer else None
+
+    def desired(self) -> Json:
+        return {"tags": "IMMUTABLE"}
+
+    def apply(self, before: State) -> None:
+        if before["present"]:
+            client = self.clients.write("ecr", "PutImageTagMutability")
+            client.put_image_tag_mutability(repositoryName=self.called, imageTagMutability="IMMUTABLE")
+            return
+        self.clients.write("ecr", "CreateRepository").create_repository(
+            repositoryName=self.called,
+            imageTagMutability="IMMUTABLE",
+            imageScanningConfiguration={"scanOnPush": True},
+            encryptionConfiguration={"encryptionType": "KMS", "kmsKey": self.settings["kms_key"]},
+            tags=self.tags,
+        )
+
+
+class ImageScanning(Resource):
+    """Images of a repository are scanned when they are pushed."""
+
+    name: ClassVar[str] = "image_scanning"
+
+    def read(self) -> Json | None:
+        answer = absent(
+            lambda: self.clients.read("ecr").describe_repositories(repositoryNames=[self.called]),
+            "RepositoryNotFoundException",
+        )
+        if not answer:
+            return None
+        return {"scan": bool(answer["repositories"][0].get("imageScanningConfiguration", {}).get("scanOnPush"))}
+
+    def desired(self) -> Json:
+        return {"scan": True}
+
+    def apply(self, before: State) -> None:
+        self.clients.write("ecr", "PutImageScanningConfiguration").put_image_scanning_configuration(
+            repositoryName=self.called, imageScanningConfiguration={"scanOnPush": True}
+        )
+
+
+class ImageLifecycle(Resource):
+    """How many images a repository keeps."""
+
+    name: ClassVar[str] = "image_lifecycle"
+    spec: ClassVar[Json] = {"kept": {"type": "int", "required": True}}
+
+    def read(self) -> Json | None:
+        answer = absent(
+            lambda: self.clients.read("ecr").get_lifecycle_policy(repositoryName=self.called),
+            "LifecyclePolicyNotFoundException",
+            "RepositoryNotFoundException",
+        )
+        return {"policy": json.loads(answer["lifecyclePolicyText"])} if answer else None
+
+    def desired(self) -> Json:
+        rule = {
+            "rulePriority": 1,
+            "description": "Keep what a rollback may need",
+            "selection": {
+                "tagStatus": "any",
+                "countType": "imageCountMoreThan",
+                "countNumber": self.settings["kept"],
+            },
+            "action": {"type": "expire"},
+        }
+        return {"policy": {"rules": [rule]}}
+
+    def apply(self, before: State) -> None:
+        self.clients.write("ecr", "PutLifecyclePolicy").put_lifecycle_policy(
+            repositoryName=self.called, lifecyclePolicyText=json.dumps(self.desired()["policy"])
+        )
+
+
+class DatabaseParameters(Resource):
+    """Parameters of the database that differ from those of its engine."""
+
+    name: ClassVar[str] = "database_parameters"
+    spec: ClassVar[Json] = {"values": {"type": "dict", "required": True}}
+
+    def read(self) -> Json | None:
+        reader = self.clients.read("rds")
+        found = absent(lambda: self._found(reader), "DBParameterGroupNotFound", "DBParameterGroupNotFoundFault")
+        if found is None:
+            return None
+        wanted = self.settings["values"]
+        values = {name: str(found[name].get("ParameterValue", "")) for name in wanted if name in found}
+        kinds = {name: found[name].get("ApplyType", "") for name in wanted if name in found}
+        return {"values": values, "context": {"kinds": kinds}}
+
+    def _found(self, reader: Any) -> dict[str, Json]:
+        pages = reader.get_paginator("describe_db_parameters").paginate(DBParameterGroupName=self.called)
+        return {one["ParameterName"]: one for page in pages for one in page["Parameters"]}
+
+    def desired(self) -> Json:
+        return {"values": {name: str(value) for name, value in self.settings["values"].items()}}
+
+    def apply(self, before: State) -> None:
+        kinds, standing = before["context"]["kinds"], before["values"]
+        self.clients.write("rds", "ModifyDBParameterGroup").modify_db_parameter_group(
+            DBParameterGroupName=self.called,
+            Parameters=[
+                {
+                    "ParameterName": name,
+                    "ParameterValue": value,
+                    # A static parameter waits for the next restart, which is not ours to make.
+                    "ApplyMethod": "immediate" if kinds.get(name) == "dynamic" else "pending-reboot",
+                }
+                for name, value in self.desired()["values"].items()
+                if standing.get(name) != value
+            ],
+        )
+
+    def refusals(self, before: State) -> list[str]:
+        return [] if before["present"] else [f"There is no parameter group {self.called}: make it first."]
+
+
+class CacheSubnets(Resource):
+    """The subnets of the replication groups."""
+
+    name: ClassVar[str] = "cache_subnets"
+    spec: ClassVar[Json] = {"subnets": {"type": "list", "elements": "str", "required": True}}
+
+    def read(self) -> Json | None:
+        answer = absent(
+            lambda: self.clients.read("elasticache").describe_cache_subnet_groups(CacheSubnetGroupName=self.called),
+            "CacheSubnetGroupNotFoundFault",
+        )
+        if not answer or not answer["CacheSubnetGroups"]:
+            return None
+        return {"subnets": sorted(one["SubnetIdentifier"] for one in answer["CacheSubnetGroups"][0]["Subnets"])}
+
+    def desired(self) -> Json:
+        return {"subnets": sorted(self.settings["subnets"])}
+
+    def apply(self, before: State) -> None:
+        common = {
+            "CacheSubnetGroupName": self.called,
+            "CacheSubnetGroupDescription": "Daily EMR",
+            "SubnetIds": self.settings["subnets"],
+        }
+        if before["present"]:
+            self.clients.write("elasticache", "ModifyCacheSubnetGroup").modify_cache_subnet_group(**common)
+            return
+        self.clients.write("elasticache", "CreateCacheSubnetGroup").create_cache_subnet_group(**common, Tags=self.tags)
+
+
+class CacheParameterGroup(Resource):
+    """A parameter group for replication groups."""
+
+    name: ClassVar[str] = "cache_parameter_group"
+    spec: ClassVar[Json] = {"family": {"type": "str", "required": True}}
+
+    def read(self) -> Json | None:
+        answer = absent(
+            lambda: self.clients.read("elasticache").describe_cache_parameter_groups(
+                CacheParameterGroupName=self.called
+            ),
+            "CacheParameterGroupNotFound",
+            "CacheParameterGroupNotFoundFault",
+        )
+        return {"family": answer["CacheParameterGroups"][0]["CacheParameterGroupFamily"]} if answer else None
+
+    def desired(self) -> Json:
+        return {"family": self.settings["family"]}
+
+    def refusals(self, before: State) -> list[str]:
+        if before["present"]:
+            return [f"{self.called} is of the family {before['family']}: name another group in the inventory."]
+        return []
+
+    def apply(self, before: State) -> None:
+        self.clients.write("elasticache", "CreateCacheParameterGroup").create_cache_parameter_group(
+            CacheParameterGroupName=self.called,
+            CacheParameterGroupFamily=self.settings["family"],
+            Description="Daily EMR",
+            Tags=self.tags,
+        )
+
+
+class CacheParameters(Resource):
+    """Parameters of replication groups that differ from those of the engine."""
+
+    name: ClassVar[str] = "cache_parameters"
+    spec: ClassVar[Json] = {"values": {"type": "dict", "required": True}}
+
+    def read(self) -> Json | None:
+        found = absent(self._found, "CacheParameterGroupNotFound", "CacheParameterGroupNotFoundFault")
+        if found is None:
+            return None
+        return {"values": {name: found.get(name, "") for name in self.settings["values"]}}
+
+    def _found(self) -> dict[str, str]:
+        reader = self.clients.read("elasticache")
+        pages = reader.get_paginator("describe_cache_parameters").paginate(CacheParameterGroupName=self.called)
+        return {
+            one["ParameterName"]: str(one.get("ParameterValue", "")) for page in pages for one in page["Parameters"]
+        }
+
+    def desired(self) -> Json:
+        return {"values": {name: str(value) for name, value in self.settings["values"].items()}}
+
+    def apply(self, before: State) -> None:
+        self.clients.write("elasticache", "ModifyCacheParameterGroup").modify_cache_parameter_group(
+            CacheParameterGroupName=self.called,
+            ParameterNameValues=[
+                {"ParameterName": name, "ParameterValue": value} for name, value in self.desired()["values"].items()
+            ],
+        )
+
+
+class WebAcl(Resource):
+    """A web ACL with at least these rules. A rule that stands is left as it is: a runbook may have set it to count."""
+
+    name: ClassVar[str] = "web_acl"
+    spec: ClassVar[Json] = {
+        "scope": {"type": "str", "required": True, "choices": ["REGIONAL"]},
+        "rate_limit": {"type": "int", "required": True},
+        "managed": {"type": "list", "elements": "str", "required": True},
+    }
+
+    def read(self) -> Json | None:
+        client, scope = self.clients.read("wafv2"), self.settings["scope"]
+        found = [one for one in client.list_web_acls(Scope=scope)["WebACLs"] if one["Name"] == self.called]
+        if not found:
+            return None
+        answer = client.get_web_acl(Name=self.called, Scope=scope, Id=found[0]["Id"])
+        rules = answer["WebACL"]["Rules"]
+        return {
+            "rules": sorted(rule["Name"] for rule in rules),
+            "default": next(iter(answer["WebACL"]["DefaultAction"])),
+            "context": {"id": found[0]["Id"], "token": answer["LockToken"], "rules": rules},
+        }
+
+    def desired(self) -> Json:
+        return {"default": "Allow"}
+
+    def _own(self) -> list[Json]:
+        rate = {"RateBasedStatement": {"Limit": self.settings["rate_limit"], "AggregateKeyType": "IP"}}
+        rules: list[Json] = [{"Name": "rate-limit", "Priority": 0, "Statement": rate, "Action": {"Block": {}}}]
+        for number, name in enumerate(self.settings["managed"], start=1):
+            statement = {"ManagedRuleGroupStatement": {"VendorName": "AWS", "Name": name}}
+            rules.append(
+                {"Name": name, "Priority": 10 * number, "Statement": statement, "OverrideAction": {"None": {}}}
+            )
+        return [{**rule, "VisibilityConfig": self._visible(f"{self.called}-{rule['Name']}")} for rule in rules]
+
+    @staticmethod
+    def _visible(name: str) -> Json:
+        return {"SampledRequestsEnabled": True, "CloudWatchMetricsEnabled": True, "MetricName": name}
+
+    def wanted(self, before: State) -> State:
+        named = {rule["Name"] for rule in self._own()} | set(before.get("rules") or [])
+        return {**super().wanted(before), "rules": sorted(named)}
+
+    def done(self, before: State, after: State) -> bool:
+        return bool(after["present"]) and set(self.wanted(before)["rules"]) <= set(after["rules"])
+
+    def apply(self, before: State) -> None:
+        common = {
+            "Name": self.called,
+            "Scope": self.settings["scope"],
+            "DefaultAction": {"Allow": {}},
+            "Description": "Daily EMR",
+            "VisibilityConfig": self._visible(self.called),
+        }
+        if not before["present"]:
+            self.clients.write("wafv2", "CreateWebACL").create_web_acl(**common, Rules=self._own(), Tags=self.tags)
+            return
+        standing = before["context"]["rules"]
+        names, priorities = {rule["Name"] for rule in standing}, {rule["Priority"] for rule in standing}
+        missing = [rule for rule in self._own() if rule["Name"] not in names]
+        free = (number for number in range(1000) if number not in priorities)
+        placed = [rule if rule["Priority"] not in priorities else {**rule, "Priority": next(free)} for rule in missing]
+        self.clients.write("wafv2", "UpdateWebACL").update_web_acl(
+            **common, Id=before["context"]["id"], LockToken=before["context"]["token"], Rules=[*standing, *placed]
+        )
+
+
+class WebAclAssociation(Resource):
+    """A web ACL in front of a load balancer."""
+
+    name: ClassVar[str] = "web_acl_association"
+    spec: ClassVar[Json] = {
+        "scope": {"type": "str", "required": True, "choices": ["REGIONAL"]},
+        "balancer": {"type": "str", "required": True},
+    }
+
+    def read(self) -> Json | None:
+        client = self.clients.read("wafv2")
+        listed = client.list_web_acls(Scope=self.settings["scope"])["WebACLs"]
+        ours = next((one["ARN"] for one in listed if one["Name"] == self.called), "")
+        answer = absent(
+            lambda: client.get_web_acl_for_resource(ResourceArn=self.settings["balancer"]),
+            "WAFNonexistentItemException",
+        )
+        found = (answer or {}).get("WebACL")
+        return {"acl": found["Name"], "context": {"arn": ours}} if found else {"acl": "", "context": {"arn": ours}}
+
+    def desired(self) -> Json:
+        return {"acl": self.called}
+
+    def refusals(self, before: State) -> list[str]:
+        return [] if before["context"]["arn"] else [f"There is no web ACL {self.called}: make it first."]
+
+    def apply(self, before: State) -> None:
+        self.clients.write("wafv2", "AssociateWebACL").associate_web_acl(
+            WebACLArn=before["context"]["arn"], ResourceArn=self.settings["balancer"]
+        )
+
+
+class RatioAlarm(Resource):
+    """The alarm of the error ratio of a load balancer, an expression over three metrics."""
+
+    name: ClassVar[str] = "ratio_alarm"
+    spec: ClassVar[Json] = {
+        "balancer": {"type": "str", "required": True},
+        "percent": {"type": "int", "required": True},
+        "periods": {"type": "int", "default": 2},
+        "topic_arn": {"type": "str", "required": True},
+    }
+    METRICS: ClassVar[dict[str, str]] = {
+        "requests": "RequestCount",
+        "balancer": "HTTPCode_ELB_5XX_Count",
+        "target": "HTTPCode_Target_5XX_Count",
+    }
+    # RequestCount has only requests for which a target was chosen: the balancer's own errors come on top.
+    RATIO: ClassVar[str] = "100*(FILL(balancer,0)+FILL(target,0))/(FILL(requests,0)+FILL(balancer,0))"
+
+    def read(self) -> Json | None:
+        found = self.clients.read("cloudwatch").describe_alarms(AlarmNames=[self.called])["MetricAlarms"]
+        if not found:
+            return None
+        alarm = found[0]
+        return {
+            "expression": next((one["Expression"] for one in alarm.get("Metrics") or [] if one.get("Expression")), ""),
+            "percent": alarm["Threshold"],
+            "periods": alarm["EvaluationPeriods"],
+            "missing": alarm.get("TreatMissingData", "missing"),
+            "actions": alarm["AlarmActions"],
+            "enabled": alarm["ActionsEnabled"],
+        }
+
+    def desired(self) -> Json:
+        return {
+            "expression": self.RATIO,
+            "percent": float(self.settings["percent"]),
+            "periods": self.settings["periods"],
+            "missing": "notBreaching",
+            "actions": [self.settings["topic_arn"]],
+            "enabled": True,
+        }
+
+    def apply(self, before: State) -> None:
+        wanted = self.desired()
+        dimensions = [{"Name": "LoadBalancer", "Value": self.settings["balancer"]}]
+        queries: list[Json] = [
+            {
+                "Id": identity,
+                "ReturnData": False,
+                "MetricStat": {
+                    "Metric": {"Namespace": "AWS/ApplicationELB", "MetricName": metric, "Dimensions": dimensions},
+                    "Period": 60,
+                    "Stat": "Sum",
+                },
+            }
+            for identity, metric in self.METRICS.items()
+        ]
+        queries.append({"Id": "ratio", "Expression": self.RATIO, "Label": "error ratio, percent", "ReturnData": True})
+        self.clients.write("cloudwatch", "PutMetricAlarm").put_metric_alarm(
+            AlarmName=self.called,
+            AlarmDescription="Errors among all requests, in percent",
+            Metrics=queries,
+            ComparisonOperator="GreaterThanThreshold",
+            Threshold=wanted["percent"],
+            EvaluationPeriods=wanted["periods"],
+            TreatMissingData=wanted["missing"],
+            AlarmActions=wanted["actions"],
+            ActionsEnabled=True,
+            Tags=self.tags,
+        )
+
+
+class ScalableTarget(Resource):
+    """How many tasks a service has at least and at most. Limits that a runbook widened are brought back."""
+
+    name: ClassVar[str] = "scalable_target"
+    spec: ClassVar[Json] = {
+        "minimum": {"type": "int", "required": True},
+        "maximum": {"type": "int", "required": True},
+    }
+
+    def _where(self) -> Json:
+        return {"ServiceNamespace": "ecs", "ScalableDimension": "ecs:service:DesiredCount"}
+
+    def read(self) -> Json | None:
+        client = self.clients.read("application-autoscaling")
+        found = client.describe_scalable_targets(**self._where(), ResourceIds=[self.called])["ScalableTargets"]
+        return {"minimum": found[0]["MinCapacity"], "maximum": found[0]["MaxCapacity"]} if found else None
+
+    def desired(self) -> Json:
+        return {"minimum": self.settings["minimum"], "maximum": self.settings["maximum"]}
+
+    def apply(self, before: State) -> None:
+        self.clients.write("application-autoscaling", "RegisterScalableTarget").register_scalable_target(
+            **self._where(),
+            ResourceId=self.called,
+            MinCapacity=self.settings["minimum"],
+            MaxCapacity=self.settings["maximum"],
+        )
+
+
+class ScalingPolicy(ScalableTarget):
+    """The CPU at which a service is scaled."""
+
+    name: ClassVar[str] = "scaling_policy"
+    spec: ClassVar[Json] = {"cpu_percent": {"type": "int", "required": True}}
+
+    @property
+    def policy(self) -> str:
+        return f"{self.called.rpartition('/')[2]}-cpu"
+
+    def read(self) -> Json | None:
+        client = self.clients.read("application-autoscaling")
+        found = client.describe_scaling_policies(**self._where(), ResourceId=self.called, PolicyNames=[self.policy])
+        if not found["ScalingPolicies"]:
+            return None
+        tracked = found["ScalingPolicies"][0]["TargetTrackingScalingPolicyConfiguration"]
+        metric = tracked.get("PredefinedMetricSpecification", {}).get("PredefinedMetricType", "")
+        return {"cpu_percent": float(tracked["TargetValue"]), "metric": metric}
+
+    def desired(self) -> Json:
+        return {"cpu_percent": float(self.settings["cpu_percent"]), "metric": "ECSServiceAverageCPUUtilization"}
+
+    def apply(self, before: State) -> None:
+        self.clients.write("application-autoscaling", "PutScalingPolicy").put_scaling_policy(
+            **self._where(),
+            ResourceId=self.called,
+            PolicyName=self.policy,
+            PolicyType="TargetTrackingScaling",
+            TargetTrackingScalingPolicyConfiguration={
+                "TargetValue": self.desired()["cpu_percent"],
+                "PredefinedMetricSpecification": {"PredefinedMetricType": "ECSServiceAverageCPUUtilization"},
+                "ScaleInCooldown": 300,
+                "ScaleOutCooldown": 60,
+            },
+        )
+
+
+class Topic(Resource):
+    """A topic of SNS; who subscribes is for the people to say."""
+
+    name: ClassVar[str] = "topic"
+
+    def read(self) -> Json | None:
+        environment = self.clients.environment
+        arn = f"arn:aws:sns:{environment.region}:{environment.account_id}:{self.called}"
+        answer = absent(
+            lambda: self.clients.read("sns").get_topic_attributes(TopicArn=arn), "NotFound", "NotFoundException"
+        )
+        return {} if answer else None
+
+    def desired(self) -> Json:
+        return {}
+
+    def done(self, before: State, after: State) -> bool:
+        return bool(after["present"])
+
+    def apply(self, before: State) -> None:
+        self.clients.write("sns", "CreateTopic").create_topic(Name=self.called, Tags=self.tags)
+
+
+def lower(tags: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Tags as ECS spells them."""
+    return [{"key": tag["Key"], "value": tag["Value"]} for tag in tags]
+
+
+KINDS: dict[str, type[Resource]] = {
+    kind.name: kind
+    for kind in (
+        BucketReplication,
+        CacheParameterGroup,
+        CacheParameters,
+        CacheSubnets,
+        Cluster,
+        ContainerService,
+        DatabaseInstance,
+        DatabaseParameters,
+        DeliveryStream,
+        EventSubscription,
+        FlowLog,
+        ImageLifecycle,
+        ImageRepository,
+        ImageScanning,
+        RatioAlarm,
+        ReplicationGroup,
+        ScalableTarget,
+        ScalingPolicy,
+        TableProtection,
+        TableRecovery,
+        TaskDefinition,
+        Topic,
+        WebAcl,
+        WebAclAssociation,
+    )
+}

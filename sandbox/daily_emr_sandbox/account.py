@@ -1,0 +1,148 @@
+"""An empty AWS account, and nothing else: `python -m daily_emr_sandbox.account up|down|calls FOLDER`.
+
+The control plane of the sandbox without the environment in it, for what builds one. It writes the same sandbox.json
+and credentials as a whole sandbox, so that the inventory of the sandbox describes it; its operator may build.
+"""
+
+from __future__ import annotations
+
+import argparse
+import configparser
+import contextlib
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from .aws.server import AwsServer
+from .daemon import detach, free_network, owned
+from .settings import Settings
+
+BUILDER = "bootstrap"
+END_S = 20.0
+
+
+def describe(settings: Settings) -> dict[str, Any]:
+    """What the inventory of the sandbox reads, as far as an account without an environment can say it."""
+    return {
+        "name": settings.name,
+        "pid": os.getpid(),
+        "endpoint_url": settings.endpoint_url,
+        "control_url": settings.control_url,
+        "credentials_file": str(settings.credentials_file),
+        "account_id": settings.account_id,
+        "region": settings.region,
+        "time_factor": settings.time_factor,
+        "edge_url": settings.edge_url,
+        "balancer_url": settings.balancer_url,
+        "launchdarkly_url": settings.launchdarkly_url,
+        "task_port": 8080,
+        "database": {"passfile": str(settings.database_passfile)},
+        "queues": {"passfile": str(settings.queue_passfile)},
+        "parts": [],
+    }
+
+
+def let_build(aws: AwsServer) -> None:
+    """Give the operator of this account the role that may build; who runs runbooks has a profile of its own."""
+    settings = aws.settings
+    role = aws.principals.assume(f"{settings.prefix}-{BUILDER}", session="builder")
+    file = configparser.ConfigParser(interpolation=None)
+    file.read(settings.credentials_file)
+    file["default"] = {
+        "aws_access_key_id": role.access_key_id,
+        "aws_secret_access_key": role.secret_access_key,
+        "aws_session_token": role.session_token,
+    }
+    with settings.credentials_file.open("w") as out:
+        file.write(out)
+
+
+@contextlib.contextmanager
+def running(settings: Settings) -> Any:
+    """A started, empty account, with its files."""
+    from .compute import ecs_api
+
+    aws = AwsServer(settings)
+    # There is no database behind the instance: it is what RDS says of it.
+    aws.database_status = lambda: "available"
+    aws.start()
+    ecs_api.install()
+    let_build(aws)
+    draft = settings.file.with_suffix(".draft")
+    draft.write_text(json.dumps(describe(settings), indent=2) + "\n")
+    draft.rename(settings.file)
+    try:
+        yield aws
+    finally:
+        settings.file.unlink(missing_ok=True)
+        aws.stop()
+
+
+def serve(state: Path, report: int) -> None:
+    end = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: end.set())
+    with owned(state), free_network() as network, running(Settings(state, network, state.name, parts=frozenset())):
+        os.write(report, b"ready")
+        os.close(report)
+        end.wait()
+
+
+def up(state: Path) -> None:
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    reader, writer = os.pipe()
+    if os.fork():
+        os.close(writer)
+        with os.fdopen(reader) as answer:
+            if answer.read() != "ready":
+                sys.exit(f"The account did not start: its log is {state / 'account.log'}.")
+        return
+    os.close(reader)
+    detach()
+    log = os.open(state / "account.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    for number in (1, 2):
+        os.dup2(log, number)
+    logging.basicConfig(level=logging.INFO)
+    serve(state, writer)
+    os._exit(0)
+
+
+def down(state: Path) -> None:
+    try:
+        pid = json.loads((state / "sandbox.json").read_text())["pid"]
+        os.kill(pid, signal.SIGTERM)
+    except (FileNotFoundError, ProcessLookupError):
+        return
+    deadline = time.monotonic() + END_S
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+def calls(state: Path, since: int = 0) -> list[dict[str, Any]]:
+    """The call log of the account in this folder."""
+    url = json.loads((state / "sandbox.json").read_text())["control_url"]
+    with urllib.request.urlopen(f"{url}/log?since={since}", timeout=30) as answer:  # noqa: S310  # our own address
+        return list(json.load(answer)["calls"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("verb", choices=("up", "down", "calls"))
+    parser.add_argument("state", type=Path)
+    arguments = parser.parse_args()
+    state = arguments.state.absolute()
+    if arguments.verb == "calls":
+        print(json.dumps(calls(state)))  # noqa: T201
+    else:
+        (up if arguments.verb == "up" else down)(state)
+
+
+if __name__ == "__main__":
+    main()

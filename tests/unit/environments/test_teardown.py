@@ -1,0 +1,38 @@
+"""What a teardown refuses before it calls anybody, and what it takes for its own."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.daily_emr.ops.plugins.module_utils._teardown import plan, teardown_refusals
+
+ARN = "arn:aws:{}:af-south-1:123456789012:{}"
+
+
+@pytest.mark.parametrize("name", ["staging", "production", "Production", ""])
+def test_only_an_ephemeral_environment_is_taken_down_whatever_is_confirmed(name: str):
+    assert any("never taken down" in reason for reason in teardown_refusals(name, name))
+
+
+def test_the_name_must_be_typed():
+    assert teardown_refusals("development", "sandbox") == [
+        "teardown_confirm is not the name of the environment of this inventory, development: nothing was removed."
+    ]
+    assert teardown_refusals("development", "development") == []
+
+
+def test_the_outermost_goes_first():
+    arns = [ARN.format("ec2", "vpc/vpc-1"), ARN.format("ec2", "subnet/subnet-1"), ARN.format("ecs", "service/a/b")]
+    steps, left = plan(arns)
+    assert [removal.operation for removal, _arn, _found in steps] == ["DeleteService", "DeleteSubnet", "DeleteVpc"]
+    assert left == []
+
+
+def test_keys_and_secrets_are_left_and_named():
+    steps, left = plan([ARN.format("kms", "key/1"), ARN.format("secretsmanager", "secret:daily-emr/x")])
+    assert steps == []
+    assert "a key is never deleted by a program" in left[0]
+    assert "the role secrets" in left[1]
+
+
+def test_a_kind_that_nobody_knows_is_left_and_named():
+    assert "not removed by a program" in plan([ARN.format("backup", "backup-vault:x")])[1][0]
