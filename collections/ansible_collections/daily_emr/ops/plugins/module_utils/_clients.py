@@ -46,11 +46,17 @@ READ_OPERATION = re.compile(
 )
 # Reads by name, but what they return is a secret, or a new identity.
 NOT_A_READ = re.compile(
-    r"GetSecretValue|BatchGetSecretValue|Get(Authorization|Federation|Session)Token|GetObject.*|GetPasswordData"
+    # How a bucket locks its objects is no object.
+    r"GetSecretValue|BatchGetSecretValue|Get(Authorization|Federation|Session)Token|GetObject(?!LockConfiguration$).*"
+    r"|GetPasswordData"
     r"|GetRandomPassword|GetLogEvents|GetCredentials.*|GetClusterCredentials.*"
 )
 AWS_HOST = re.compile(r"[a-z0-9.-]+\.(amazonaws\.com|api\.aws)")
 
+
+# What may be read of the objects in buckets: the reports of restore checks and of rehearsals. Dumps lie beside them.
+EVIDENCE_KEY = re.compile(r"(restore[-_]checks|rehearsals/[a-z0-9_]{1,60})(/[A-Za-z0-9_:.+-]{1,60}){1,4}\.json")
+EVIDENCE_BYTES = 65_536
 
 # The one read of a secret, by a client that can do nothing else.
 SECRET_VALUE = "GetSecretValue"  # noqa: S105  # the name of an operation
@@ -97,19 +103,22 @@ class Clients:
             raise Refused(*reasons)
         self.environment = environment
         self._lock = threading.RLock()
-        self._readers: dict[str, Any] = {}
+        self._readers: dict[tuple[str, str], Any] = {}
         self._identity: Identity | None = None
         # Every mutating request that went onto the wire or was declared, as "service:Operation".
         self.sent: list[str] = []
 
-    def read(self, service: str) -> Any:
-        """A client that refuses every operation that is not a read; retries what is safe to retry."""
+    def read(self, service: str, region: str = "") -> Any:
+        """A client that refuses every operation that is not a read; retries what is safe to retry.
+
+        region: another one than the environment's, such as that of the copies.
+        """
         with self._lock:
-            if service not in self._readers:
-                client = self._create(service, attempts=READ_ATTEMPTS)
+            if (service, region) not in self._readers:
+                client = self._create(service, attempts=READ_ATTEMPTS, region=region)
                 client.meta.events.register_first("provide-client-params.*.*", self._only_reads)
-                self._readers[service] = client
-            return self._readers[service]
+                self._readers[service, region] = client
+            return self._readers[service, region]
 
     def write(self, service: str, operation: str) -> Any:
         """A client that lets exactly this operation through, once, and never sends it again by itself."""
@@ -134,6 +143,14 @@ class Clients:
         client.meta.events.register_first("provide-client-params.*.*", self._only_secret_value)
         with calling(f"secretsmanager:{SECRET_VALUE}"):
             return Secret(str(client.get_secret_value(SecretId=name, VersionStage=stage)["SecretString"]))
+
+    def evidence(self, bucket: str, key: str) -> str:
+        """The text of a report that a restore check or a rehearsal left in a bucket, and of no other object."""
+        client = self._create("s3", attempts=READ_ATTEMPTS)
+        client.meta.events.register_first("provide-client-params.*.*", self._only_evidence)
+        with calling("s3:GetObject"):
+            found = client.get_object(Bucket=bucket, Key=key)
+            return bytes(found["Body"].read(EVIDENCE_BYTES)).decode(errors="replace")
 
     def prove(self) -> Identity:
         """Prove account, role, region and environment, with two concurrent calls; later answers come from memory."""
@@ -170,7 +187,7 @@ class Clients:
             raise Refused(*reasons)
         return identity
 
-    def _create(self, service: str, attempts: int) -> Any:
+    def _create(self, service: str, attempts: int, region: str = "") -> Any:
         environment = self.environment
         settings: dict[str, Any] = {
             "connect_timeout": CONNECT_SECONDS,
@@ -187,7 +204,7 @@ class Clients:
         with self._lock, calling(f"the client of {service}"):
             client = session().create_client(
                 service,
-                region_name=environment.region,
+                region_name=region or environment.region,
                 endpoint_url=environment.endpoint_url,
                 config=Config(**settings),
                 **keys,
@@ -208,6 +225,13 @@ class Clients:
     def _only_secret_value(self, model: Any, **_event: Any) -> None:
         if model.name != SECRET_VALUE:
             raise Refused(f"{model.name} was not declared: this client only reads the value of a secret.")
+        self.prove()
+
+    def _only_evidence(self, params: Any, model: Any, **_event: Any) -> None:
+        if model.name != "GetObject" or not EVIDENCE_KEY.fullmatch(str(params.get("Key", ""))):
+            raise Refused(
+                f"{model.name} was not declared: this client only reads reports of restore checks and rehearsals."
+            )
         self.prove()
 
     def _only_declared(self, gate: _Once, model: Any, **_event: Any) -> None:
