@@ -26,7 +26,7 @@ def test_every_input_of_a_role_is_declared_and_has_its_default(role: str) -> Non
     assert set(defaults) == optional
     for name, option in options.items():
         assert name.startswith(f"{role}_"), "inputs carry the name of their role"
-        if "options" in option:
+        if "options" in option and option["type"] == "dict" and name in defaults:
             assert set(option["options"]) == set(defaults[name])
         elif name in defaults:
             assert option["default"] == defaults[name], "the documented default is the one that is used"
@@ -70,6 +70,7 @@ def test_inventories_have_the_same_components_and_settings(environment: str) -> 
     folder = ROOT / "inventories" / environment
     common = ROOT / "inventories/common"
     shared = {"hosts.yml": folder / "hosts.yml", "all.yml": folder / "group_vars/all/convention.yml"}
+    shared |= {"readiness.yml": folder / "group_vars/all/readiness.yml"}
     shared |= {path.name: folder / "group_vars" / path.name for path in common.glob("*.yml") if path.name not in shared}
     for name, link in shared.items():
         assert link.resolve() == (common / name).resolve()

@@ -308,7 +308,7 @@ class Run:
                 "status": str(status),
                 "method": "api",
                 "call": ", ".join(check.calls),
-                "assertion": check.assertion.format(**self.wanted),
+                "assertion": check.assertion.format(**{name: _said(value) for name, value in self.wanted.items()}),
                 "observed": plain(found.observed) if isinstance(found, Seen) else {},
                 "measured": plain(found.measured) if isinstance(found, Seen) else {},
                 "why": "" if known else str(found),
@@ -318,6 +318,13 @@ class Run:
                 "region": self.clients.environment.region,
             }
         )
+
+
+def _said(value: Any) -> str:
+    """A desired value as it stands in a sentence."""
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none named"
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
 
 
 def sealed(record: Json) -> Json:

@@ -79,3 +79,20 @@ CHECKS_SPEC: dict[str, Any] = {
     "names": {"type": "dict", "required": True, "options": NAMES_SPEC},
     "wanted": {"type": "dict", "required": True, "options": WANTED_SPEC},
 }
+
+ATTESTATIONS_SPEC: dict[str, Any] = {
+    "control": {"type": "str", "required": True},
+    "title": {"type": "str", "required": True},
+    "roles": {"type": "list", "elements": "str", "required": True},
+    "days": {"type": "int", "required": True},
+    "artifact": {"type": "bool", "required": True},
+}
+REPORT_SPEC: dict[str, Any] = {
+    "evidence": {"type": "list", "elements": "dict", "required": True},
+    "calls": {"type": "int", "required": True},
+    "attestations": {"type": "list", "elements": "dict", "required": True, "options": ATTESTATIONS_SPEC},
+    "waiver_role": {"type": "str", "required": True},
+    "folder": {"type": "path"},
+    "reports": {"type": "path"},
+    "page": {"type": "path", "required": True},
+}
