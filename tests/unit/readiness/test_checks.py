@@ -83,8 +83,21 @@ def test_a_control_is_unknown_when_a_rehearsal_left_no_report():
 
 
 def test_a_report_that_is_no_report_is_unknown():
-    for text in ("no JSON", "[]", "{}", '{"ok": true}'):
+    for text in ("no JSON", "[]", "{}", '{"ok": true}', '{"ok": 1, "finished_at": "2026-11-29T03:40:00Z"}'):
         assert evidence("backups.restored", ready() | {"s3:GetObject": text})["status"] == "unknown"
+
+
+@pytest.mark.parametrize(("result", "status"), [("passed", "pass"), ("failed", "fail"), ("unknown", "unknown")])
+def test_the_report_of_a_restore_check_is_understood_in_its_own_words(result, status):
+    report = {
+        "kind": "restore_check",
+        "checked_at": "2026-11-29T03:40:00+00:00",
+        "result": result,
+        "dump": "2026/11/29/013000Z",
+        "rto_seconds": 840.0 if result == "passed" else None,
+        "rpo_seconds": 7200.0 if result == "passed" else None,
+    }
+    assert evidence("backups.restored", ready() | {"s3:GetObject": report})["status"] == status
 
 
 def test_a_time_in_the_future_is_unknown():

@@ -55,7 +55,9 @@ AWS_HOST = re.compile(r"[a-z0-9.-]+\.(amazonaws\.com|api\.aws)")
 
 
 # What may be read of the objects in buckets: the reports of restore checks and of rehearsals. Dumps lie beside them.
-EVIDENCE_KEY = re.compile(r"(restore[-_]checks|rehearsals/[a-z0-9_]{1,60})(/[A-Za-z0-9_:.+-]{1,60}){1,4}\.json")
+EVIDENCE_KEY = re.compile(
+    r"(restore[-_]checks|rehearsals/[a-z0-9_]{1,60})(/[A-Za-z0-9][A-Za-z0-9_:+-]{0,60}){1,4}\.json"
+)
 EVIDENCE_BYTES = 65_536
 
 # The one read of a secret, by a client that can do nothing else.

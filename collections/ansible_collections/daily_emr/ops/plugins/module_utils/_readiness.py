@@ -165,6 +165,27 @@ def _merged(whole: Json, page: Mapping[str, Any]) -> Json:
     return made
 
 
+@dataclass(frozen=True)
+class Report:
+    """What a restore check or a rehearsal found."""
+
+    ok: bool
+    finished_at: datetime
+    rto_s: float | None
+    rpo_s: float | None
+    dump: str
+
+    @classmethod
+    def of(cls, found: Mapping[str, Any], key: str) -> Report:
+        """Read one, in the words of a restore check (result, checked_at, …) or of a rehearsal (ok, finished_at, …)."""
+        ok = {"passed": True, "failed": False}.get(str(found.get("result")), found.get("ok"))
+        rto, rpo = (found.get(f"{name}_s", found.get(f"{name}_seconds")) for name in ("rto", "rpo"))
+        if not isinstance(ok, bool) or (ok and not all(isinstance(value, (int, float)) for value in (rto, rpo))):
+            raise Unknown(f"{key} does not say whether it went well, and with which RTO and RPO.")
+        finished_at = instant(found.get("finished_at", found.get("checked_at")))
+        return cls(ok, finished_at, rto, rpo, str(found.get("dump", "")))
+
+
 @dataclass
 class Look:
     """What one check sees of the world: its calls, the names of the convention, the desired values, the time."""
@@ -215,7 +236,7 @@ class Look:
         listing = self.read("s3:ListObjectsV2", Bucket=self.names["dumps_bucket"], Prefix=folder)
         return sorted(item["Key"] for item in listing.get("Contents", []) if item["Key"].endswith(".json"))
 
-    def report(self, key: str) -> Json:
+    def report(self, key: str) -> Report:
         """A report of a restore check or a rehearsal; Unknown where it is none."""
         self._declared("s3:GetObject")
         try:
@@ -226,7 +247,7 @@ class Look:
             raise as_call_error(error, "s3:GetObject") from error
         if not isinstance(found, dict):
             raise Unknown(f"{key} is not a report: it holds no JSON object.")
-        return found
+        return Report.of(found, key)
 
     def age(self, moment: Any) -> timedelta:
         """How long ago something was; Unknown where it has no time, or one that is still to come."""

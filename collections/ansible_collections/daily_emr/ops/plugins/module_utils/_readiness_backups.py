@@ -143,9 +143,9 @@ def restored(look: Look) -> Seen:
     if not keys:
         raise Unknown("No restore check has left a report.")
     report = look.report(keys[-1])
-    age = look.age(report.get("finished_at"))
+    days = look.age(report.finished_at).days
     return seen(
-        report["ok"] is True and age.days < look.wanted["restore_check_days"],
-        measured={"days": age.days, "rto_s": report["rto_s"], "rpo_s": report["rpo_s"], "dump": report["dump"]},
-        ok=report["ok"],
+        report.ok and days < look.wanted["restore_check_days"],
+        measured={"days": days, "rto_s": report.rto_s, "rpo_s": report.rpo_s, "dump": report.dump},
+        ok=report.ok,
     )

@@ -33,14 +33,15 @@ def region_failover(look: Look) -> Seen:
     if not keys:
         raise Unknown("No rehearsal of the failover to the second Region has left a report.")
     report = look.report(keys[-1])
-    days = look.age(report.get("finished_at")).days
-    in_time = report["rto_s"] <= 60 * look.wanted["rto_minutes"] and report["rpo_s"] <= 60 * look.wanted["rpo_minutes"]
+    days = look.age(report.finished_at).days
+    figures = ((report.rto_s, look.wanted["rto_minutes"]), (report.rpo_s, look.wanted["rpo_minutes"]))
+    in_time = all(seconds is not None and seconds <= 60 * at_most for seconds, at_most in figures)
     return seen(
-        report["ok"] is True and in_time and days < look.wanted["rehearsal_days"],
+        report.ok and in_time and days < look.wanted["rehearsal_days"],
         measured={"days": days},
-        ok=report["ok"],
-        rto_s=report["rto_s"],
-        rpo_s=report["rpo_s"],
+        ok=report.ok,
+        rto_s=report.rto_s,
+        rpo_s=report.rpo_s,
     )
 
 
@@ -59,8 +60,8 @@ def runbooks(look: Look) -> Seen:
             state[runbook] = "never"
             continue
         report = look.report(keys[-1])
-        recent = look.age(report.get("finished_at")).days < look.wanted["rehearsal_days"]
-        state[runbook] = "failed" if report["ok"] is not True else "good" if recent else "too long ago"
+        recent = look.age(report.finished_at).days < look.wanted["rehearsal_days"]
+        state[runbook] = "failed" if not report.ok else "good" if recent else "too long ago"
     if not state:
         raise Unknown("No runbook is named: put their names into readiness_runbooks.")
     if "never" in state.values():
