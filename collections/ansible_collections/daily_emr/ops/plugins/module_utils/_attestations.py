@@ -17,7 +17,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -188,7 +188,8 @@ def _mapping(text: str) -> dict[str, Any]:
 
 def _problem(name: str, value: Any) -> str:
     if name in ("date", "expires"):
-        return "" if type(value) is date else "not a day such as 2026-11-30"
+        is_day = isinstance(value, date) and not isinstance(value, datetime)
+        return "" if is_day else "not a day such as 2026-11-30"
     if not isinstance(value, str) or not value.strip():
         return "not a text"
     if name in ("control", "environment", "signer", "role") and not WORD.fullmatch(value):

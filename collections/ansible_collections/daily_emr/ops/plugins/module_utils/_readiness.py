@@ -202,7 +202,7 @@ class Look:
 
     def read(self, call: str, *, region: str = "", whole: bool = True, **params: Any) -> Json:
         """The answer of a declared call, such as "rds:DescribeDBInstances"; only its first page unless whole."""
-        service, _, operation = self._declared(call)
+        service, operation = self._declared(call)
         try:
             return self.reads.call(service, operation, region, params, whole=whole)
         except CALL_ERRORS as error:
@@ -256,11 +256,11 @@ class Look:
             raise Unknown("A time that was read is in the future: look at the clocks.")
         return self.now - at
 
-    def _declared(self, call: str) -> tuple[str, str, str]:
+    def _declared(self, call: str) -> list[str]:
         if call not in self.check.calls:
             raise Refused(f"{self.check.control} does not declare {call}.")
         self.used.append(call)
-        return call.partition(":")
+        return call.split(":", 1)
 
 
 def instant(moment: Any) -> datetime:

@@ -41,7 +41,7 @@ def scanning(look: Look) -> Seen:
 
 def _digest(definition: dict[str, Any], repository: str) -> str:
     for container in definition["containerDefinitions"]:
-        name, _, digest = container["image"].partition("@")
+        name, _at, digest = container["image"].partition("@")
         if name.partition("/")[2].partition(":")[0] == repository and digest:
             return str(digest)
     raise Unknown("The task definition does not name its image by digest.")
