@@ -1,4 +1,4 @@
-"""ElastiCache: parameter groups, which moto does not have."""
+"""ElastiCache: parameter groups, which moto does not have, and the end of a subnet group."""
 
 from __future__ import annotations
 
@@ -70,10 +70,19 @@ def delete_cache_parameter_group(self: Any) -> ActionResult:
     return ActionResult({})
 
 
+def delete_cache_subnet_group(self: Any) -> ActionResult:
+    groups = self.elasticache_backend.cache_subnet_groups
+    name = self._get_param("CacheSubnetGroupName")
+    if name not in groups:
+        raise AwsError("CacheSubnetGroupNotFoundFault", f"CacheSubnetGroup {name} not found.", 400)
+    del groups[name]
+    return ActionResult({})
+
+
 def install(_aws: AwsServer) -> None:
     """Put the overlay on moto's ElastiCache. Harmless when done twice."""
     for action in (
         create_cache_parameter_group, describe_cache_parameter_groups, describe_cache_parameters,
-        modify_cache_parameter_group, delete_cache_parameter_group,
+        modify_cache_parameter_group, delete_cache_parameter_group, delete_cache_subnet_group,
     ):  # fmt: skip
         setattr(ElastiCacheResponse, action.__name__, action)

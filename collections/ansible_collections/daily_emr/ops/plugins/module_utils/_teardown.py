@@ -86,7 +86,9 @@ REMOVALS: tuple[Removal, ...] = (
     Removal(r"dynamodb:table/([^/]+)", "dynamodb", "DeleteTable", _named("TableName")),
     Removal(r"ec2:natgateway/(.+)", "ec2", "DeleteNatGateway", _named("NatGatewayId")),
     Removal(r"ec2:vpc-endpoint/(.+)", "ec2", "DeleteVpcEndpoints", lambda found, _arn: {"VpcEndpointIds": [found[1]]}),
-    Removal(r"ec2:vpc-flow-log/(.+)", "ec2", "DeleteFlowLogs", lambda found, _arn: {"FlowLogIds": [found[1]]}),
+    Removal(
+        r"ec2:(?:vpc-flow-log|flow-logs)/(.+)", "ec2", "DeleteFlowLogs", lambda found, _arn: {"FlowLogIds": [found[1]]}
+    ),
     Removal(r"ec2:subnet/(.+)", "ec2", "DeleteSubnet", _named("SubnetId")),
     Removal(r"ec2:route-table/(.+)", "ec2", "DeleteRouteTable", _named("RouteTableId")),
     Removal(r"ec2:security-group/(.+)", "ec2", "DeleteSecurityGroup", _named("GroupId")),
@@ -96,7 +98,11 @@ REMOVALS: tuple[Removal, ...] = (
     Removal(r"ssm:parameter(/.+)", "ssm", "DeleteParameter", _named("Name")),
 )
 # Left on purpose, with the reason that is shown.
-KEPT = {r"kms:key/.+": "a key is never deleted by a program", r"secretsmanager:.+": "the role secrets removes secrets"}
+KEPT = {
+    r"kms:key/.+": "a key is never deleted by a program",
+    r"secretsmanager:.+": "the role secrets removes secrets",
+    r"rds:snapshot:.+": "a snapshot goes with its retention",
+}
 
 
 def teardown_refusals(name: str, confirmed: str) -> list[str]:
@@ -181,6 +187,8 @@ def _remove(clients: Clients, removal: Removal, arn: str, found: re.Match[str]) 
             params = {"QueueUrl": clients.read("sqs").get_queue_url(QueueName=found[1])["QueueUrl"]}
     if removal.operation == "DeleteInternetGateway":
         _detach(clients, found[1])
+    if removal.operation == "DeleteRouteTable":
+        _free(clients, found[1])
     client = clients.write(removal.service, removal.operation)
     with calling(f"{removal.service}:{removal.operation}"):
         getattr(client, _method(client, removal.operation))(**params)
@@ -193,6 +201,15 @@ def _detach(clients: Clients, gateway: str) -> None:
             clients.write("ec2", "DetachInternetGateway").detach_internet_gateway(
                 InternetGatewayId=gateway, VpcId=attached["VpcId"]
             )
+
+
+def _free(clients: Clients, table: str) -> None:
+    with calling("ec2:DisassociateRouteTable"):
+        listed = clients.read("ec2").describe_route_tables(RouteTableIds=[table])["RouteTables"]
+        for one in listed[0]["Associations"]:
+            if not one.get("Main"):
+                client = clients.write("ec2", "DisassociateRouteTable")
+                client.disassociate_route_table(AssociationId=one["RouteTableAssociationId"])
 
 
 def _method(client: Any, operation: str) -> str:
