@@ -161,8 +161,9 @@ class World:
             return self.aws.backend("s3").get_bucket(self.bucket).keys.getlist(key)[0]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """For one file: the accounts of moto are those of the process, and the next file may begin with new ones."""
     with contextlib.ExitStack() as held:
         network = held.enter_context(free_network())
         settings = Settings(tmp_path_factory.mktemp("backup"), network, time_factor=40, parts=frozenset())
