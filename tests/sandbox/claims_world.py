@@ -95,10 +95,9 @@ class Claims:
 
     def runbook(self) -> psycopg.Connection[tuple[Any, ...]]:
         """As the runbooks log in: through the endpoint, with their own role."""
-        password = self.settings.database_passfile.read_text().strip().rsplit(":", 1)[1]
         return psycopg.connect(
             host=self.settings.database_address, port=self.settings.database_port,
-            user="emr_runbook", password=password, dbname="emr", autocommit=True,
+            user="emr_runbook", passfile=str(self.settings.database_passfile), dbname="emr", autocommit=True,
         )  # fmt: skip
 
     def new(self, count: int, state: str = "ready", **columns: Any) -> list[int]:
