@@ -41,8 +41,9 @@ def builder_environment(params: Mapping[str, Any], role_pattern: str | None) -> 
     return replace(Environment.from_params(params), role_pattern=role_pattern)
 
 
-def surround(environment: Environment, environ: MutableMapping[str, str] = os.environ) -> None:
+def surround(environment: Environment, environ: MutableMapping[str, str] | None = None) -> None:
     """Point what reads the process's environment, as the modules of amazon.aws do, at this environment."""
+    environ = os.environ if environ is None else environ
     environ["AWS_REGION"] = environment.region
     if environment.sandbox:
         environ["AWS_ENDPOINT_URL"] = str(environment.endpoint_url)

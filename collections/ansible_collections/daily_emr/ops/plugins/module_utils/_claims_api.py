@@ -250,7 +250,7 @@ def fate_of(bundle: Json, asked_for: str) -> Fate:
     if (bundle.get("resourceType"), bundle.get("type")) != ("Bundle", "searchset"):
         return Fate("", seen="not a searchset")
     entries, total = bundle.get("entry") or [], bundle.get("total")
-    if not isinstance(entries, list) or type(total) is not int or total != len(entries):
+    if not isinstance(entries, list) or not isinstance(total, int) or isinstance(total, bool) or total != len(entries):
         return Fate("", seen="a searchset that is not whole")
     if not entries:
         told = _searched_for(bundle, asked_for)

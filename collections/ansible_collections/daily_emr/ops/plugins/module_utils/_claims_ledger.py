@@ -153,7 +153,7 @@ class Tally:
     @classmethod
     def of(cls, rows: Iterable[Mapping[str, Any]]) -> Tally:
         counts = [(int(row["calls"]), row["outcome"] == REJECTED) for row in rows]
-        return cls(sum(calls for calls, _ in counts), sum(calls for calls, rejected in counts if rejected))
+        return cls(sum(calls for calls, rejected in counts), sum(calls for calls, rejected in counts if rejected))
 
     def more_than(self, share: float) -> bool:
         return self.rejected > share * self.calls

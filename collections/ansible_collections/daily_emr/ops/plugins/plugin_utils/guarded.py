@@ -19,7 +19,6 @@ from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
-import botocore.session
 from ansible.module_utils import basic
 from ansible.module_utils.common import json as profiles
 from ansible.plugins.action import ActionBase
@@ -31,6 +30,11 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._account import (
 from ansible_collections.daily_emr.ops.plugins.module_utils._changes import where
 from ansible_collections.daily_emr.ops.plugins.module_utils._errors import OpsError, Refused
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import failure
+
+try:
+    import botocore.session
+except ImportError:  # only where plugins are imported without boto3, as ansible-test does; Clients refuses to start
+    botocore = None  # type: ignore[assignment]
 
 COLLECTIONS = ("amazon.aws.", "community.aws.")
 PROFILE = "legacy"
@@ -83,7 +87,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         recorded: list[str] = []
         basic.AnsibleModule._record_module_result = lambda _self, result: recorded.append(_encoded(result))
         _share_models()
-        collection, _, module = name.rpartition(".")
+        collection, module = name.rsplit(".", 1)
         try:
             import_module(f"ansible_collections.{collection}.plugins.modules.{module}").main()
         except SystemExit:
@@ -125,6 +129,8 @@ def _share_models() -> None:
 
 def preload() -> None:
     """Load in the process that workers are forked from what each of their tasks needs; calls nobody."""
+    if botocore is None:
+        return
     _share_models()
     for name in MODULES:
         import_module(f"ansible_collections.{name}")
