@@ -9,7 +9,10 @@ import pytest
 from .conftest import Runner, Serve
 from .world import NOW, Json, Spoil, World, ago, setting
 
-WEDGED_SINCE = ago(minutes=5).isoformat()
+
+def wedged_since() -> str:
+    return ago(minutes=5).isoformat()
+
 
 RELEASE: list[tuple[str, Spoil]] = [
     ("The image of daily-emr-sandbox-web:2 no longer exists in ECR", lambda world, _serve: world.images.discard(2)),
@@ -169,7 +172,7 @@ def wedged(world: World, serve: Serve) -> World:
 @pytest.mark.usefixtures("wedged")
 @pytest.mark.parametrize(("sentence", "spoil"), TASKS, ids=[row[0] for row in TASKS])
 def test_tasks(sentence: str, spoil: Spoil, serve: Serve, run: Runner) -> None:
-    refusals = run.refusals(serve, "ecs_service_tasks", {"started_after": WEDGED_SINCE}, spoil)
+    refusals = run.refusals(serve, "ecs_service_tasks", {"started_after": wedged_since()}, spoil)
 
     assert any(sentence in text for text in refusals), refusals
 
@@ -178,7 +181,7 @@ def test_tasks_may_be_recycled_again_after_the_cooldown(wedged: World, serve: Se
     run.service["port"] = serve.port
     recycled(11)(wedged, serve)
 
-    assert run.plan("ecs_service_tasks", {"started_after": WEDGED_SINCE})["outcome"] == "planned"
+    assert run.plan("ecs_service_tasks", {"started_after": wedged_since()})["outcome"] == "planned"
 
 
 @pytest.mark.parametrize(("reason", "outcome"), [(None, "planned"), ("auth", "refused")])
@@ -190,7 +193,7 @@ def test_a_newer_task_proves_or_disproves_a_rotated_secret(
     serve.ready("127.0.0.2", database=reason, cache=None)
     wedged.tasks[1] |= {"startedAt": ago(minutes=30), "address": "127.0.0.2"}
 
-    result = run.plan("ecs_service_tasks", {"started_after": WEDGED_SINCE})
+    result = run.plan("ecs_service_tasks", {"started_after": wedged_since()})
 
     assert result["outcome"] == outcome, result["msg"]
 
@@ -200,7 +203,7 @@ def test_a_recycle_is_the_cure_where_every_task_has_the_secret_before(wedged: Wo
     rotated(wedged, serve)
     serve.ready("127.0.0.1", database="auth", cache=None)
 
-    assert run.plan("ecs_service_tasks", {"started_after": WEDGED_SINCE})["outcome"] == "planned"
+    assert run.plan("ecs_service_tasks", {"started_after": wedged_since()})["outcome"] == "planned"
 
 
 def test_silent_tasks_are_not_recycled_because_a_hanging_dependency_accepts_too(
@@ -210,11 +213,11 @@ def test_silent_tasks_are_not_recycled_because_a_hanging_dependency_accepts_too(
     world.tasks = [{**task, "address": "127.0.0.1"} for task in world.tasks]
     run.service["port"] = 1  # nobody listens there
     world.database |= {"address": listening[0], "port": listening[1]}
-    result = run.plan("ecs_service_tasks", {"started_after": WEDGED_SINCE})
+    result = run.plan("ecs_service_tasks", {"started_after": wedged_since()})
     assert any("No task says whether it can use the database" in text for text in result["refusals"])
 
     world.database["port"] = 1
-    result = run.plan("ecs_service_tasks", {"started_after": WEDGED_SINCE})
+    result = run.plan("ecs_service_tasks", {"started_after": wedged_since()})
     assert any("accepts no connection" in text for text in result["refusals"])
 
 

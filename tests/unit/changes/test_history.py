@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from ansible_collections.daily_emr.ops.plugins.module_utils._releases import passed_over, proven_revisions
 
@@ -13,7 +15,7 @@ Json = dict[str, object]
 
 
 def deployment(revision: str, days: float, status: str = "SUCCESSFUL") -> Json:
-    at = ago(days=days).isoformat()
+    at = (NOW - timedelta(days=days)).isoformat()
     return {"revision": revision, "status": status, "created_at": at, "finished_at": at}
 
 

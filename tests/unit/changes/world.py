@@ -24,7 +24,8 @@ BOOKKEEPING = {"dynamodb", "sts", "ssm"}
 
 
 def ago(**span: float) -> datetime:
-    return NOW - timedelta(**span)
+    """From when it is asked: some minutes lie between the import of a test and its turn."""
+    return datetime.now(UTC).replace(microsecond=0) - timedelta(**span)
 
 
 class AwsError(Exception):
