@@ -92,6 +92,7 @@ class Sessions:
         self.last_rtt_ms = 0
         """Of the last patient who got in."""
         self._to_close: dict[str, asyncio.Queue[Session]] = {}
+        self._joining: set[asyncio.Task[None]] = set()
         self._main: asyncio.Task[None] | None = None
         self._tasks: asyncio.TaskGroup
 
@@ -114,6 +115,11 @@ class Sessions:
     @property
     def _ice_timeout_s(self) -> float:
         return max(self._settings.scaled(ICE_TIMEOUT_S), LEAST_ICE_TIMEOUT_S)
+
+    @property
+    def joining(self) -> frozenset[asyncio.Task[None]]:
+        """The joins that have begun and not ended: with the flags of when they began."""
+        return frozenset(self._joining)
 
     def running(self) -> dict[str, int]:
         """How many consultations go on, by provider."""
@@ -161,12 +167,11 @@ class Sessions:
             for name in self._providers:
                 self._tasks.create_task(self._hang_up(name))
                 self._tasks.create_task(self._bot(name))
-            joining: set[asyncio.Task[None]] = set()
             while True:
-                if len(joining) < IN_FLIGHT:
+                if len(self._joining) < IN_FLIGHT:
                     join = self._tasks.create_task(self._join())
-                    joining.add(join)
-                    join.add_done_callback(joining.discard)
+                    self._joining.add(join)
+                    join.add_done_callback(self._joining.discard)
                 await asyncio.sleep(1 / JOINS_PER_S)
 
     async def _poll(self) -> None:

@@ -39,7 +39,7 @@ class Runner:
             "database": f"{P}-db",
             "cache": f"{P}-sessions",
             "secrets": ["daily-emr/sandbox/DATABASE_URL", "daily-emr/sandbox/SESSION_PASSWORD"],
-            "probes": {"timeout_s": 2.0},
+            "probes": {"timeout_s": 10.0},
             "feature_flags": {"api_url": "http://127.0.0.1:1", "project": "daily-emr", "environment": "sandbox"},
         }
         self.database: Json = {

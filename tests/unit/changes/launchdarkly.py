@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from .world import NOW, Json
+from .world import Json, ago
 
 
 class Provider:
@@ -22,7 +22,7 @@ class Provider:
 
     def flag(self, key: str, on: bool = True, hours: float = 1.0, tags: tuple[str, ...] = ()) -> Json:
         """A flag that was changed so many hours ago."""
-        here = {"on": on, "version": 3, "lastModified": int((NOW.timestamp() - hours * 3600) * 1000), "offVariation": 1}
+        here = {"on": on, "version": 3, "lastModified": int(ago(hours=hours).timestamp() * 1000), "offVariation": 1}
         self.flags[key] = {"key": key, "tags": list(tags), "archived": False, "environments": {"sandbox": here}}
         return here
 

@@ -7,7 +7,7 @@ from types import MappingProxyType
 import pytest
 
 from .conftest import Runner, Serve
-from .world import NOW, Json, Spoil, World, setting
+from .world import Json, Spoil, World, ago, setting
 
 SHIFT = {"away_from": "afs1-az1", "expires_in": "2h"}
 
@@ -134,7 +134,7 @@ def test_capacity_is_not_taken_away_by_mistake(run: Runner) -> None:
 
 
 def test_a_shift_that_aws_started_is_not_ours_to_end(world: World, run: Runner) -> None:
-    world.autoshifts = [{"appliedStatus": "APPLIED", "awayFrom": "afs1-az1", "startTime": NOW}]
+    world.autoshifts = [{"appliedStatus": "APPLIED", "awayFrom": "afs1-az1", "startTime": ago()}]
 
     result = run("zonal_shift", state="absent")
 

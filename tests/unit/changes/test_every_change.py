@@ -14,7 +14,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._errors import Refus
 
 from .conftest import Runner, Serve
 from .launchdarkly import Provider
-from .world import NOW, Json, World, ago
+from .world import Json, World, ago
 
 
 @dataclass
@@ -205,7 +205,7 @@ def settle(world: World) -> None:
         if item["status"] in ("IN_PROGRESS", "ROLLBACK_REQUESTED"):
             rolled = item["status"] == "ROLLBACK_REQUESTED"
             item["status"] = "ROLLBACK_SUCCESSFUL" if rolled else "SUCCESSFUL"
-            item["finishedAt"] = NOW
+            item["finishedAt"] = ago()
             if rolled:
                 world.revision = int(item["sourceServiceRevisions"][0]["arn"][-1])
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from ansible_collections.daily_emr.ops.plugins.module_utils._releases import passed_over, proven_revisions
 
 from .conftest import Runner, Serve
-from .world import DIGESTS, NOW, World, ago
+from .world import DIGESTS, World, ago
 
 DAY_S = 86400.0
 Json = dict[str, object]
+
+
+NOW = datetime(2026, 11, 22, 1, 30, tzinfo=UTC)
 
 
 def deployment(revision: str, days: float, status: str = "SUCCESSFUL") -> Json:

@@ -13,7 +13,6 @@ from botocore.validate import ParamValidator
 
 Json = dict[str, Any]
 
-NOW = datetime.now(UTC).replace(microsecond=0)
 ACCOUNT, REGION, P = "123456789012", "af-south-1", "daily-emr-sandbox"
 ARN = f"arn:aws:ecs:{REGION}:{ACCOUNT}"
 BALANCER = f"arn:aws:elasticloadbalancing:{REGION}:{ACCOUNT}:loadbalancer/app/{P}/1"
@@ -136,7 +135,7 @@ class World:
 
     def blocked(self, uri: str, count: int = 1, client: str = "192.0.2.1") -> None:
         request = {"ClientIP": client, "URI": uri, "Method": "GET"}
-        self.samples += [{"Request": request, "Weight": 1, "Timestamp": NOW, "Action": "BLOCK"}] * count
+        self.samples += [{"Request": request, "Weight": 1, "Timestamp": ago(), "Action": "BLOCK"}] * count
 
     def rate_rule(self) -> Json:
         """A rule that counts clients, one of which has sent 40 % of all requests for four minutes."""
@@ -312,7 +311,7 @@ class World:
             "MinCapacity": self.minimum,
             "MaxCapacity": self.maximum,
             "RoleARN": "arn:aws:iam::123456789012:role/x",
-            "CreationTime": NOW,
+            "CreationTime": ago(),
             "SuspendedState": {"DynamicScalingOutSuspended": self.suspended},
         }
         return {"ScalableTargets": [target] if self.minimum else []}

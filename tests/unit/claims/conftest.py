@@ -36,7 +36,7 @@ THRESHOLDS: Json = {
     "settle_after_s": 120,
     "certificate_days": 14,
     "clock_s": 120,
-    "probe_timeout_s": 1,
+    "probe_timeout_s": 10,
 }
 # Nothing of these may ever be seen: keys, tokens, and what claims and errors say of patients.
 CANARIES = (GOOD_KEY["secret"], OLD_KEY["secret"], "token-canary-3", PATIENT, "CR9912345", "Wanjiku")

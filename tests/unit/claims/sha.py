@@ -91,7 +91,7 @@ def _handler(sha: Sha) -> type[BaseHTTPRequestHandler]:  # noqa: C901  # one cla
             operation = operations.get(place.path, "submit")
             sha.requests.append((operation, time.monotonic()))
             if operation in sha.silent:
-                time.sleep(1.0)
+                time.sleep(2.0)
                 return
             status = sha.statuses.get(operation, 0)
             if operation == "status" and sha.throttle_after is not None:

@@ -137,7 +137,8 @@ def test_without_a_token_nobody_knows_whether_the_key_is_accepted(claims: Claims
 
 def test_our_facility_is_found_whatever_stands_around_it(claims: Claims) -> None:
     claims.sha.bodies["facility"] = json.dumps({"message": [{"registry": {"id": FACILITY}}]}).encode()
-    assert claims.read("claims_api_health")["healthy"] is True
+    result = claims.read("claims_api_health")
+    assert result["healthy"] is True, result["sentence"]
 
 
 @pytest.mark.parametrize("operation", NOTHING)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.unit.changes.world import Json, ago
-from tests.unit.claims.conftest import CACHED, CANARIES, CIRCUIT, Claims
+from tests.unit.claims.conftest import CACHED, CANARIES, CIRCUIT, THRESHOLDS, Claims
 from tests.unit.claims.sha import OLD_KEY, Server, Sha
 
 Servers = dict[str, tuple[Server, Sha]]
@@ -134,7 +134,7 @@ def test_a_failure_is_tried_three_times_and_an_answer_once(claims: Claims) -> No
 
 def test_a_failure_that_takes_long_is_tried_once(claims: Claims) -> None:
     claims.sha.silent.add("facility")
-    result = look(claims)
+    result = look(claims, thresholds={**THRESHOLDS, "probe_timeout_s": 1})
     assert "api_down" in claims.status(result, "finding")
     assert len(claims.sha.asked("facility")) == 1
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
-from tests.unit.changes.world import ARN, NOW, Json, P, Wire, World, ago, described
+from tests.unit.changes.world import ARN, Json, P, Wire, World, ago, described
 
 EDGE, BALANCER, TASKS = "127.0.0.2", "127.0.0.3", {"a": "127.0.0.4", "b": "127.0.0.5"}
 READY = {"status": "ok", "checks": {name: {"status": "ok", "ms": 3, "reason": None} for name in ("database", "cache")}}
@@ -65,7 +65,7 @@ def stopped(task: Json) -> Json:
         "lastStatus": "STOPPED",
         "stopCode": "EssentialContainerExited",
         "stoppedReason": task["reason"],
-        "stoppedAt": NOW,
+        "stoppedAt": ago(),
         "containers": [container],
     }
 
@@ -157,5 +157,5 @@ def flags_handler(page: Json) -> type[BaseHTTPRequestHandler]:
 
 
 def flag(on: bool = False, changed_hours_ago: float = 720.0) -> Json:
-    moment = int((NOW.timestamp() - changed_hours_ago * 3600) * 1000)
+    moment = int(ago(hours=changed_hours_ago).timestamp() * 1000)
     return {**FLAG, "environments": {"sandbox": {"on": on, "lastModified": moment}}}

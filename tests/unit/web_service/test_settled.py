@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.unit.changes.world import NOW, ago
+from tests.unit.changes.world import ago
 from tests.unit.web_service.conftest import Clock, Live
 
 OLD, NEW = "daily-emr-sandbox-web:1", "daily-emr-sandbox-web:2"
@@ -19,7 +19,7 @@ def roll_out(live: Live, revision: int) -> None:
     live.world.deployments[0]["status"] = "SUCCESSFUL"
     live.world.revision = revision
     for task in live.world.tasks:
-        task |= {"revision": revision, "startedAt": NOW}
+        task |= {"revision": revision, "startedAt": ago()}
 
 
 def test_a_settled_service_is_not_waited_for(live: Live, clock: Clock) -> None:
@@ -29,7 +29,7 @@ def test_a_settled_service_is_not_waited_for(live: Live, clock: Clock) -> None:
 
 
 def test_it_waits_through_a_rollout_and_tells_each_change_once(live: Live, clock: Clock) -> None:
-    live.world.deployed(1, NOW, source=2, status="IN_PROGRESS")
+    live.world.deployed(1, ago(), source=2, status="IN_PROGRESS")
     live.world.revision = 1
     clock.after(100, lambda: roll_out(live, 1))
     result = live.run("web_service_settled", revision=OLD, timeout=900)
@@ -54,7 +54,7 @@ SPOILT: dict[str, tuple[Spoil, str]] = {
     "nothing runs": (desired_nothing, "0 of 0 tasks run"),
     "a task of another revision is left": (lambda live: live.world.tasks[0].update(revision=1), f"still run {OLD}"),
     "a rollback runs": (
-        lambda live: live.world.deployed(2, NOW, source=1, status="ROLLBACK_IN_PROGRESS"),
+        lambda live: live.world.deployed(2, ago(), source=1, status="ROLLBACK_IN_PROGRESS"),
         "is ROLLBACK_IN_PROGRESS",
     ),
     "the rollout is not listed yet": (hidden_rollout, f"the rollout of {NEW} is IN_PROGRESS"),
@@ -90,9 +90,9 @@ def test_tasks_that_were_there_before_are_not_the_new_ones(live: Live) -> None:
     since = ago(minutes=1).isoformat()
     result = live.run("web_service_settled", tasks_started_after=since, timeout=60)
     assert "2 old tasks still run" in result["msg"]
-    live.world.tasks[0]["startedAt"] = NOW
+    live.world.tasks[0]["startedAt"] = ago()
     assert "1 old task still run" in live.run("web_service_settled", tasks_started_after=since, timeout=60)["msg"]
-    live.world.tasks[1]["startedAt"] = NOW
+    live.world.tasks[1]["startedAt"] = ago()
     assert live.run("web_service_settled", tasks_started_after=since, timeout=60)["settled"] is True
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.changes.world import NOW, Json
+from tests.unit.changes.world import Json, ago
 from tests.unit.web_service.conftest import Clock, Live
 from tests.unit.web_service.live import BALANCER, EDGE, TASKS
 
@@ -70,7 +70,7 @@ BAD: dict[str, tuple[Spoil, str]] = {
     "a task fails": (lambda live: live.answers.at.update({(TASKS["a"], CHART): (500, {})}), "reads_failing: 1 of 2"),
     "users get errors": (errors, "error_ratio_high: 44.4%"),
     "a target is unhealthy": (lambda live: live.world.unhealthy.add("a"), "1 healthy target in 1 zone"),
-    "a deployment runs": (lambda live: live.world.deployed(2, NOW, source=1, status="IN_PROGRESS"), "is IN_PROGRESS"),
+    "a deployment runs": (lambda live: live.world.deployed(2, ago(), source=1, status="IN_PROGRESS"), "is IN_PROGRESS"),
     "a task of another revision runs": (lambda live: live.world.tasks[0].update(revision=1), "tasks still run"),
     "the cache is down": (
         lambda live: [
