@@ -108,6 +108,8 @@ NAMED = {
     "rds-db:connect": [f"rds-db:dbuser:*/{LOGIN}"],
     "elasticache:Connect": [f"elasticache:replicationgroup:{PREFIX}-*", f"elasticache:user:{LOGIN}"],
 }
+# AWS makes a role for such a service when the first resource of an account is made, in the name of who makes it.
+LINKED = ("ecs", "ecs.application-autoscaling", "elasticache", "elasticloadbalancing", "opensearchservice", "rds")
 # AWS bounds it by nothing but the region. What is deregistered still runs, and can be registered anew.
 UNBOUND = {"ecs:DeregisterTaskDefinition"}
 # incident_domain, "IAM split": never, by nobody of ours.
@@ -173,39 +175,42 @@ def tagging(name: str) -> set[str]:
     return {f"{service}:{one}" for one in wanted if get_action_data(service, one)}
 
 
-def modules_of(root: Path, role: str) -> set[str]:
-    """Our modules that the tasks of a role name."""
-    return {name for path in (root / "roles" / role).rglob("tasks/**/*.yml") for name in USED.findall(path.read_text())}
+def modules_of(root: Path, *roles: str) -> set[str]:
+    """Our modules that the tasks of these roles name, and the tasks of the roles that they name."""
+    todo, found, modules = set(roles), set[str](), set[str]()
+    while todo:
+        role = todo.pop()
+        found.add(role)
+        for path in (root / "roles" / role).rglob("tasks/**/*.yml"):
+            text = path.read_text()
+            modules |= set(USED.findall(text))
+            todo |= {name for name in OTHER_ROLE.findall(text) if (root / "roles" / name).is_dir()} - found
+    return modules
+
+
+def modules_in(root: Path, playbook: str) -> set[str]:
+    """Our modules that a playbook leads to by the roles that it names."""
+    named = OTHER_ROLE.findall((root / f"playbooks/{playbook}.yml").read_text())
+    return modules_of(root, *named)
 
 
 def runbooks(root: Path) -> list[str]:
     return sorted(path.stem for path in (root / "runbooks").glob("*.yml"))
 
 
-def roles_of(root: Path, playbook: str) -> set[str]:
-    """The roles that a playbook names, and those that their tasks name."""
-    todo = set(OTHER_ROLE.findall((root / f"playbooks/{playbook}.yml").read_text()))
-    found = set[str]()
-    while todo:
-        role = todo.pop()
-        if role not in found and (root / "roles" / role).is_dir():
-            found.add(role)
-            for path in (root / "roles" / role).rglob("tasks/**/*.yml"):
-                todo |= set(OTHER_ROLE.findall(path.read_text()))
-    return found
-
-
 def jobs(root: Path) -> dict[str, set[str]]:
     """Playbooks that are neither incident nor bootstrap, with their modules."""
     named = {path.stem for path in (root / "playbooks").glob("*.yml")} - set(OWN_RULE)
-    found = {name: {one for role in roles_of(root, name) for one in modules_of(root, role)} for name in sorted(named)}
+    found = {name: modules_in(root, name) for name in sorted(named)}
     return {name: modules for name, modules in found.items() if modules}
 
 
 def unseen(root: Path) -> dict[str, dict[str, str]]:
-    """Where the calls belong -> call -> why no test makes it."""
-    found: dict[str, dict[str, str]] = yaml.safe_load((root / UNSEEN).read_text())
-    return found
+    """File, or bootstrap -> call -> why no test makes it."""
+    found: dict[str, dict[str, list[str]]] = yaml.safe_load((root / UNSEEN).read_text())
+    return {
+        file: {call: reason for reason, calls in reasons.items() for call in calls} for file, reasons in found.items()
+    }
 
 
 def built(root: Path) -> set[str]:
@@ -233,14 +238,14 @@ def policies(root: Path) -> dict[str, Json]:
         some = calls(modules)
         document = _document(_reading(_reads(some)), _changing(some), _on_table(some), _denied())
         made[f"job-{name}"] = json.loads(json.dumps(document).replace(LOGIN, USERS.get(name, LOGIN)))
-    built_calls = calls({one for role in roles_of(root, "bootstrap") for one in modules_of(root, role)})
+    built_calls = calls(modules_in(root, "bootstrap"))
     recorded = {one for call in built(root) for one in action(*call.split(":"))}
     writes = {one for one in recorded if not _reads_only(one)} | _writes(built_calls)
     made["bootstrap-read"] = _document(_reading(proof | (recorded - writes) | _reads(built_calls)), _denied())
     for number, part in enumerate(_parts(writes), 1):
         made[f"bootstrap-write-{number}"] = _document(_building(part), _denied())
-    made["bootstrap-write-1"]["Statement"].insert(0, _passing(root))
-    removed = calls({"teardown"})
+    made["bootstrap-write-1"]["Statement"][:0] = _lending(root)
+    removed = calls(modules_in(root, "teardown"))
     made["teardown"] = _document(
         _reading(_reads(removed)), _removing(_writes(removed)), _denied(SECRET, but=_writes(removed))
     )
@@ -388,12 +393,16 @@ def _parts(names: set[str]) -> list[set[str]]:
     return parts
 
 
-def _passing(root: Path) -> Json:
-    """Roles are handed to services, and only to those that a role of the environment trusts."""
+def _lending(root: Path) -> list[Json]:
+    """Roles are handed to services, and only to those that a role of the environment trusts; AWS makes its own."""
     text = (root / "roles/identities/vars/main.yml").read_text()
     services = sorted(set(re.findall(r"service: ([a-z0-9.-]+\.amazonaws\.com)", text)))
-    where = {"StringEquals": {"iam:PassedToService": services}}
-    return _allow({"iam:PassRole"}, OWN_ROLES[:1], where)
+    handed = {"StringEquals": {"iam:PassedToService": services}}
+    linked = {"StringEquals": {"iam:AWSServiceName": [f"{service}.amazonaws.com" for service in LINKED]}}
+    return [
+        _allow({"iam:PassRole"}, OWN_ROLES[:1], handed),
+        _allow({"iam:CreateServiceLinkedRole"}, [_arn("iam:role/aws-service-role/*", "")], linked),
+    ]
 
 
 def _removing(names: set[str]) -> list[Json]:

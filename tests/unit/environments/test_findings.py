@@ -18,12 +18,28 @@ with warnings.catch_warnings():
 
 # By the tables of AWS a log-in manages permissions, a query of logs writes, and so does what decrypts.
 LOGINS = {"rds-db:connect", "elasticache:Connect"}
+
+
+def missing(action: str, kind: str) -> dict[str, str]:
+    return {"action": action, "required_format": f"arn:*:opensearch:*:*:{kind}/*"}
+
+
 WRONG = {
     ("UNKNOWN_ACTION", "Unknown action ecs:StopServiceDeployment"): "Younger than the tables of parliament 1.6.",
     (
         "RESOURCE_MISMATCH",
         "[{'action': 'servicequotas:GetServiceQuota', 'required_format': '*'}]",
     ): "A quota is a resource by the tables of AWS, and was none when those of parliament 1.6 were made.",
+    (
+        "RESOURCE_STAR",
+        "['cloudfront:CreateDistribution']",
+    ): "What is not made yet is no resource by the newer tables of AWS.",
+    **{
+        ("RESOURCE_MISMATCH", str([missing(name, kind) for name in some for kind in ("application", "datasource")])): (
+            "They have tags as well; those of a domain are meant."
+        )
+        for some in (["es:ListTags"], ["es:AddTags", "es:RemoveTags"])
+    },
     **{
         (
             "RESOURCE_POLICY_PRIVILEGE_ESCALATION",
