@@ -238,7 +238,7 @@ class Clients:
 
     def _gated(self, gate: str, only: str, fits: Callable[[Any], object] = bool) -> Any:
         """A client that lets the one call of a gate through, and that only with parameters that fit."""
-        service, _, operation = GATES[gate].partition(":")
+        service, operation = GATES[gate].split(":")
         client = self._create(service, attempts=READ_ATTEMPTS)
 
         def look(params: Any, model: Any, **_event: Any) -> None:
