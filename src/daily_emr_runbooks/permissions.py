@@ -1,42 +1,66 @@
-"""Policies of IAM, generated from the calls that modules declare: `clients.write(service, operation)` and the reads.
+"""Policies of IAM, generated from the calls that modules declare (see calls.py) and from recorded calls of bootstrap.
 
-Nothing is executed: the sources of a module, and of what it imports from the collection, are read as syntax trees. A
-write is found by its two words; a read by the service that a client is made for and the methods that are named.
-What bootstrap's borrowed modules call was recorded in a run: roles/runbook_support/files/builder_calls.txt.
+What an action can be bounded by is asked of `policy_sentry`, which holds AWS's own tables: its kinds of resources, and
+whether these have tags. A read is bounded by account and region; a write by the tags of the environment as well, or by
+its name where what it is about has no tags.
 """
 
 from __future__ import annotations
 
-import ast
 import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import botocore.session
-from botocore import xform_name
+import yaml
+from policy_sentry.querying.actions import get_action_data
 
-COLLECTION = Path("collections/ansible_collections/daily_emr/ops/plugins")
+from daily_emr_runbooks.calls import READ, SIGNED, Site, Sources
+
+Json = dict[str, Any]
+ROLE = Path("roles/runbook_support")
+BUILDER = ROLE / "files/builder_calls.txt"
+"""What the scenario bootstrap was seen to call; it writes the file, and compares it."""
+UNSEEN = ROLE / "files/unseen_calls.yml"
+"""Calls that no test makes, each with the reason. Those of bootstrap stand nowhere else."""
 USED = re.compile(r"daily_emr\.ops\.(\w+):")
-IMPORTED = "ansible_collections.daily_emr.ops.plugins.module_utils."
-READ = re.compile(r"(BatchGet|Describe|Get|Head|List|Lookup|Query|Scan|Search|Simulate|StartQuery)")
-# Secrets are read by who needs one for a probe, by a statement of its own.
+OTHER_ROLE = re.compile(r"(?:role|name): (\w+)$", re.MULTILINE)
+# Playbooks that have a policy by another rule.
+OWN_RULE = ("bootstrap", "readiness", "teardown")
 SECRET = "secretsmanager:GetSecretValue"  # noqa: S105  # the name of an action
+TABLE = "dynamodb"
+TABLE_CALLS = ("GetItem", "PutItem", "TransactWriteItems", "UpdateItem")
+"""Calls about items: of the runbooks' own table, and never of another."""
+GLOBAL = ("account", "cloudfront", "iam", "organizations", "route53", "sts")
+EPHEMERAL = ("development", "sandbox")
+"""As in _teardown.py: no other environment is ever taken down."""
+LIMIT = 5800
+"""Characters of a policy before the environment is filled in; IAM takes 6144 without spaces."""
+LOGIN = "emr_runbook"
+"""Who runbooks are in the database and in the queues."""
+USERS = {"backup": "emr_backup"}
+"""Who another playbook is there."""
+
 PREFIXES = {
+    "accessanalyzer": "access-analyzer",
     "cloudwatch": "cloudwatch",
     "elbv2": "elasticloadbalancing",
     "opensearch": "es",
     "resourcegroupstaggingapi": "tag",
+    "service-quotas": "servicequotas",
+    "sesv2": "ses",
 }
 # Calls whose action has another name, or needs another one as well.
 ACTIONS = {
     "s3:HeadBucket": ["s3:ListBucket"],
+    "s3:HeadObject": ["s3:GetObject"],
     "s3:ListBuckets": ["s3:ListAllMyBuckets"],
     "s3:ListObjectsV2": ["s3:ListBucket"],
+    "s3:ListObjectVersions": ["s3:ListBucketVersions"],
     "s3:GetBucketEncryption": ["s3:GetEncryptionConfiguration"],
     "s3:PutBucketEncryption": ["s3:PutEncryptionConfiguration"],
     "s3:GetPublicAccessBlock": ["s3:GetBucketPublicAccessBlock"],
@@ -51,9 +75,43 @@ ACTIONS = {
     "dynamodb:TransactWriteItems": ["dynamodb:ConditionCheckItem", "dynamodb:PutItem", "dynamodb:UpdateItem"],
     "dynamodb:TransactGetItems": ["dynamodb:GetItem"],
 }
-CALLS = ("write", "_write", "read", "_create")
-GLOBAL = ("iam", "sts", "cloudfront", "route53")
-TABLE = "dynamodb"
+# How services call the action that a call with tags needs besides.
+TAGGING = ("TagResource", "AddTagsToResource", "AddTags", "CreateTags", "TagQueue", "TagDeliveryStream")
+# IAM wants the kind of its own resources said.
+KINDS = {"iam": ("policy/*", "role/*")}
+# What AWS does with a key of KMS for whoever makes one of these calls.
+KEYS = {
+    "s3:GetObject": {"kms:Decrypt"},
+    "s3:PutObject": {"kms:Decrypt", "kms:GenerateDataKey"},
+    SECRET: {"kms:Decrypt"},
+    "secretsmanager:CreateSecret": {"kms:Decrypt", "kms:GenerateDataKey"},
+    "secretsmanager:PutSecretValue": {"kms:Decrypt", "kms:GenerateDataKey"},
+}
+
+ACCOUNT, REGION = "{{ runbook_support_account }}", "{{ runbook_support_region }}"
+PREFIX, ENVIRONMENT = "{{ runbook_support_prefix }}", "{{ runbook_support_environment }}"
+REGIONS = [REGION, "{{ runbook_support_copy_region }}", "us-east-1"]
+OURS = {"aws:ResourceTag/app": "daily-emr", "aws:ResourceTag/Environment": ENVIRONMENT}
+# Buckets have no tags that IAM looks at, unless somebody turns that on for each.
+BUCKETS = [f"arn:aws:s3:::{PREFIX}-*"]
+# Writes about something without tags, or without those of the environment: bounded by name. What and why.
+NAMED = {
+    # No module gives these tags.
+    "application-autoscaling:RegisterScalableTarget": ["application-autoscaling:scalable-target/*"],
+    "elasticloadbalancing:ModifyListener": [f"elasticloadbalancing:listener/*/{PREFIX}*"],
+    "elasticloadbalancing:ModifyRule": [f"elasticloadbalancing:listener-rule/*/{PREFIX}*"],
+    # A deployment is no resource with tags.
+    "ecs:StopServiceDeployment": [f"ecs:service/{PREFIX}/*", f"ecs:service-deployment/{PREFIX}/*"],
+    # It is not there yet, and what is not there has no tags.
+    "secretsmanager:CreateSecret": [f"secretsmanager:secret:daily-emr/{ENVIRONMENT}/*"],
+    # Logging in, as the one user.
+    "rds-db:connect": [f"rds-db:dbuser:*/{LOGIN}"],
+    "elasticache:Connect": [f"elasticache:replicationgroup:{PREFIX}-*", f"elasticache:user:{LOGIN}"],
+}
+# AWS makes a role for such a service when the first resource of an account is made, in the name of who makes it.
+LINKED = ("ecs", "ecs.application-autoscaling", "elasticache", "elasticloadbalancing", "opensearchservice", "rds")
+# AWS bounds it by nothing but the region. What is deregistered still runs, and can be registered anew.
+UNBOUND = {"ecs:DeregisterTaskDefinition"}
 # incident_domain, "IAM split": never, by nobody of ours.
 DENIED = [
     "cloudtrail:DeleteTrail",
@@ -77,113 +135,120 @@ def action(service: str, operation: str) -> list[str]:
     return ACTIONS.get(name, [name])
 
 
+def actions(sites: Iterable[Site]) -> set[str]:
+    return {one for site in sites for one in action(site.service, site.operation)}
+
+
 @dataclass(frozen=True)
-class Source:
-    """What one file names: what it imports of the collection, every word in it, and its calls with their words."""
+class Bounds:
+    """What AWS says that an action can be bounded by."""
 
-    imports: frozenset[str]
-    words: frozenset[str]
-    calls: tuple[tuple[str, tuple[str, ...]], ...]
-
-
-@lru_cache(maxsize=512)
-def _source(path: Path) -> Source:
-    nodes = list(ast.walk(ast.parse(path.read_text())))
-    imported = {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
-    words = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
-    words |= {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
-    calls = [
-        (node.func.attr, tuple(one.value for one in node.args if isinstance(one, ast.Constant)))
-        for node in nodes
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in CALLS
-    ]
-    listed = tuple((name, tuple(one for one in given if isinstance(one, str))) for name, given in calls)
-    names = {name.removeprefix(IMPORTED) for name in imported if name.startswith(IMPORTED)}
-    return Source(frozenset(names), frozenset(words), listed)
+    services: frozenset[str]
+    """Whose resources it is about; none when it is about no resource."""
+    tags: bool
+    """Whether each of these resources can have tags that a condition reads."""
+    dependent: frozenset[str] = field(default_factory=frozenset)
 
 
-@lru_cache(maxsize=1)
-def _session() -> Any:
-    return botocore.session.Session()
+@lru_cache(maxsize=4096)
+def bounds(name: str) -> Bounds:
+    """Raises ValueError for an action that AWS does not have."""
+    service, _, operation = name.partition(":")
+    rows = get_action_data(service, operation).get(service)
+    if not rows:
+        raise ValueError(f"{name} is no action of IAM: say in ACTIONS or PREFIXES what the call needs.")
+    ours = {*PREFIXES.values(), service, "elasticloadbalancing"}
+    formats = {row["resource_arn_format"]: row["condition_keys"] for row in rows if row["resource_arn_format"] != "*"}
+    owners = {arn: arn.split(":")[2] for arn in formats}
+    mine = {arn: keys for arn, keys in formats.items() if owners[arn] in ours}
+    tags = bool(mine) and all(any(key.startswith("aws:ResourceTag/") for key in keys) for keys in mine.values())
+    dependent = {one for row in rows for one in row["dependent_actions"]}
+    return Bounds(frozenset(owners[arn] for arn in mine), tags, frozenset(dependent))
 
 
-@lru_cache(maxsize=64)
-def _methods(service: str) -> dict[str, str]:
-    """Method name -> operation of a service; empty for a word that is no service."""
-    if service not in _session().get_available_services():
-        return {}
-    model = _session().get_service_model(service)
-    return {xform_name(name): name for name in model.operation_names}
+def tagging(name: str) -> set[str]:
+    """What a call needs besides when it gives tags to what it makes."""
+    service, _, operation = name.partition(":")
+    if service == "s3" or not re.match(r"Create|Allocate|Put(Parameter|MetricAlarm)", operation):
+        return set()
+    wanted = [f"Tag{operation.removeprefix('Create')}"] if service == "iam" else TAGGING
+    return {f"{service}:{one}" for one in wanted if get_action_data(service, one)}
 
 
-def sources(root: Path, module: str) -> dict[str, Source]:
-    """The files of a module: its own, and what it imports from the collection, to the end."""
-    folder = root / COLLECTION
-    todo, found = [folder / "modules" / f"{module}.py"], dict[str, Source]()
+def modules_of(root: Path, *roles: str) -> set[str]:
+    """Our modules that the tasks of these roles name, and the tasks of the roles that they name."""
+    todo, found, modules = set(roles), set[str](), set[str]()
     while todo:
-        path = todo.pop()
-        if path.stem not in found and path.is_file():
-            found[path.stem] = _source(path)
-            todo += [folder / "module_utils" / f"{name}.py" for name in found[path.stem].imports]
-    return found
+        role = todo.pop()
+        found.add(role)
+        for path in (root / "roles" / role).rglob("tasks/**/*.yml"):
+            text = path.read_text()
+            modules |= set(USED.findall(text))
+            todo |= {name for name in OTHER_ROLE.findall(text) if (root / "roles" / name).is_dir()} - found
+    return modules
 
 
-def declared(root: Path, module: str) -> tuple[set[str], set[str]]:
-    """Actions of the reads and of the writes of a module."""
-    files = sources(root, module)
-    words = frozenset().union(*(source.words for source in files.values()))
-    reads, writes = set[str](), set[str]()
-    for file, name, given in ((file, *call) for file, source in files.items() for call in source.calls):
-        if name == "write" and len(given) > 1:
-            writes.update(action(*given[:2]))
-        elif name == "_write" and file == "_lease" and given:
-            writes.update(action(TABLE, given[0]))
-        elif name in ("read", "_create") and given:
-            named = {operation for method, operation in _methods(given[0]).items() if method in words}
-            reads.update(one for operation in named if READ.match(operation) for one in action(given[0], operation))
-    return reads - {SECRET}, writes
-
-
-def modules_of(root: Path, role: str) -> set[str]:
-    """Our modules that the tasks of a role name."""
-    return {name for path in (root / "roles" / role).rglob("tasks/**/*.yml") for name in USED.findall(path.read_text())}
+def modules_in(root: Path, playbook: str) -> set[str]:
+    """Our modules that a playbook leads to by the roles that it names."""
+    named = OTHER_ROLE.findall((root / f"playbooks/{playbook}.yml").read_text())
+    return modules_of(root, *named)
 
 
 def runbooks(root: Path) -> list[str]:
     return sorted(path.stem for path in (root / "runbooks").glob("*.yml"))
 
 
-def policies(root: Path) -> dict[str, dict[str, Any]]:
+def jobs(root: Path) -> dict[str, set[str]]:
+    """Playbooks that are neither incident nor bootstrap, with their modules."""
+    named = {path.stem for path in (root / "playbooks").glob("*.yml")} - set(OWN_RULE)
+    found = {name: modules_in(root, name) for name in sorted(named)}
+    return {name: modules for name, modules in found.items() if modules}
+
+
+def unseen(root: Path) -> dict[str, dict[str, str]]:
+    """File, or bootstrap -> call -> why no test makes it."""
+    found: dict[str, dict[str, list[str]]] = yaml.safe_load((root / UNSEEN).read_text())
+    return {
+        file: {call: reason for reason, calls in reasons.items() for call in calls} for file, reasons in found.items()
+    }
+
+
+def built(root: Path) -> set[str]:
+    """Calls of bootstrap's borrowed modules: those that were seen, and those that no test leads to."""
+    return {*(root / BUILDER).read_text().split(), *unseen(root)["bootstrap"]}
+
+
+def policies(root: Path) -> dict[str, Json]:
     """Name -> policy document; the words in double braces are filled in by the role runbook_support."""
-    incident = modules_of(root, "incident")
-    reads, own_writes = _both(root, incident)
-    acts = {}
-    for runbook in runbooks(root):
-        more, writes = _both(root, modules_of(root, runbook))
-        reads |= more
-        acts[runbook] = writes | own_writes
-    recorded = (root / "roles/runbook_support/files/builder_calls.txt").read_text().split()
-    built_reads, built_writes = _both(root, {"account", "account_resource"})
-    for call in recorded:
-        service, _, operation = call.partition(":")
-        (built_reads if READ.match(operation) else built_writes).update(action(service, operation))
-    table = {one for one in own_writes if one.startswith(TABLE)}
-    checks, _ = _both(root, modules_of(root, "readiness"))
-    made: dict[str, dict[str, Any]] = {
-        "diagnose": _document(_reading(reads), _denied()),
-        "approver": _document(_reading({"sts:GetCallerIdentity", "ssm:GetParameter"}), _on_table(table), _denied()),
-        "readiness": _document(_reading(reads | checks), _denied()),
+    sources = Sources(root)
+
+    def calls(modules: Iterable[str]) -> set[Site]:
+        return {site for module in modules for site in sources.calls(module)}
+
+    life = calls(modules_of(root, "incident"))
+    acts = {runbook: calls(modules_of(root, runbook)) | life for runbook in runbooks(root)}
+    proof = actions(sources.proof)
+    made = {
+        "diagnose": _look({site for some in acts.values() for site in some}),
+        "approver": _document(_reading(proof), _on_table(life), _denied(SECRET)),
+        "readiness": _look(calls(modules_of(root, "readiness")), SECRET),
     }
-    for runbook, writes in acts.items():
-        tagged = {one for one in writes if not one.startswith(TABLE)}
-        made[f"act-{runbook}"] = _document(_acting(tagged), _on_table(table), _denied())
-    pass_roles = {
-        "Effect": "Allow",
-        "Action": "iam:PassRole",
-        "Resource": "arn:aws:iam::{{ runbook_support_account }}:role/{{ runbook_support_prefix }}-*",
-    }
-    made["bootstrap-read"] = _document(_reading(built_reads), _denied())
-    made["bootstrap-write"] = _document(_building(built_writes), [pass_roles], _denied())
+    made |= {f"act-{runbook}": _document(_changing(some), _on_table(some), _denied()) for runbook, some in acts.items()}
+    for name, modules in jobs(root).items():
+        some = calls(modules)
+        document = _document(_reading(_reads(some)), _changing(some), _on_table(some), _denied())
+        made[f"job-{name}"] = json.loads(json.dumps(document).replace(LOGIN, USERS.get(name, LOGIN)))
+    built_calls = calls(modules_in(root, "bootstrap"))
+    recorded = {one for call in built(root) for one in action(*call.split(":"))}
+    writes = {one for one in recorded if not _reads_only(one)} | _writes(built_calls)
+    made["bootstrap-read"] = _document(_reading(proof | (recorded - writes) | _reads(built_calls)), _denied())
+    for number, part in enumerate(_parts(writes), 1):
+        made[f"bootstrap-write-{number}"] = _document(_building(part), _denied())
+    made["bootstrap-write-1"]["Statement"][:0] = _lending(root)
+    removed = calls(modules_in(root, "teardown"))
+    made["teardown"] = _document(
+        _reading(_reads(removed)), _removing(_writes(removed)), _denied(SECRET, but=_writes(removed))
+    )
     return made
 
 
@@ -192,70 +257,170 @@ def rendered(root: Path) -> str:
     return json.dumps(policies(root), indent=1, sort_keys=True) + "\n"
 
 
-def _both(root: Path, modules: Iterable[str]) -> tuple[set[str], set[str]]:
-    reads, writes = set[str](), set[str]()
-    for module in modules:
-        found = declared(root, module)
-        reads |= found[0]
-        writes |= found[1]
-    return reads, writes
+def _reads_only(name: str) -> bool:
+    return READ.match(name.partition(":")[2]) is not None
 
 
-REGIONS = ["{{ runbook_support_region }}", "{{ runbook_support_copy_region }}", "us-east-1"]
-HERE = {"StringEquals": {"aws:RequestedRegion": REGIONS}}
+def _about_items(site: Site) -> bool:
+    return site.service == TABLE and site.operation in TABLE_CALLS
 
 
-def _document(*statements: list[dict[str, Any]]) -> dict[str, Any]:
+def _reads(sites: Iterable[Site]) -> set[str]:
+    return actions(site for site in sites if site.gate in ("read", "signed") and not _about_items(site))
+
+
+def _writes(sites: Iterable[Site]) -> set[str]:
+    """Writes, and what is read by a gate of its own."""
+    return actions(site for site in sites if site.gate not in ("read", "signed") and not _about_items(site))
+
+
+def _document(*statements: list[Json]) -> Json:
     return {"Version": "2012-10-17", "Statement": [one for some in statements for one in some]}
 
 
-def _reading(actions: set[str]) -> list[dict[str, Any]]:
-    """One statement for each kind of scope: what is global knows no region."""
-    by_scope = defaultdict[bool, list[str]](list)
-    for one in sorted(actions):
-        by_scope[one.partition(":")[0] in GLOBAL].append(one)
-    made = []
-    for everywhere, some in sorted(by_scope.items()):
-        statement: dict[str, Any] = {"Effect": "Allow", "Action": some, "Resource": "*"}
-        made.append(statement if everywhere else {**statement, "Condition": HERE})
+def _look(sites: set[Site], *denied: str) -> Json:
+    """For a role that only looks; it reads the reports of rehearsals and restore checks where a module does.
+
+    IAM asks for s3:GetObject also where only the head of an object is read, so it cannot keep a dump from who looks at
+    its head: the gate of Clients does.
+    """
+    items = {site for site in sites if site.operation == "GetItem"}
+    reports = actions(site for site in sites if site.gate == "evidence")
+    return _document(_reading(_reads(sites) | reports), _on_table(items), _with_keys(reports), _denied(*denied))
+
+
+def _scoped(names: set[str], region: str) -> dict[tuple[str, ...], set[str]]:
+    """Actions by the resources that bound them; what is about no resource has a star."""
+    made = defaultdict[tuple[str, ...], set[str]](set)
+    arns, everywhere = set[str](), set[str]()
+    for name in names:
+        if name in NAMED:
+            made[tuple(_arn(f"{one}", region) for one in NAMED[name])].add(name)
+        elif name.startswith("s3:") and bounds(name).services:
+            made[tuple(BUCKETS)].add(name)
+        elif bounds(name).services:
+            everywhere.add(name)
+            arns |= {
+                _arn(f"{service}:{kind}", region)
+                for service in bounds(name).services
+                for kind in KINDS.get(service, "*")
+            }
+        else:
+            made["*",].add(name)
+    if everywhere:
+        made[tuple(sorted(arns))] |= everywhere
+    return dict(sorted(made.items()))
+
+
+def _arn(what: str, region: str) -> str:
+    service, _, rest = what.partition(":")
+    return f"arn:aws:{service}:{'' if service in GLOBAL else region}:{ACCOUNT}:{rest}"
+
+
+def _allow(names: set[str], resources: Iterable[str], conditions: Json) -> Json:
+    listed = list(resources)
+    made = {"Effect": "Allow", "Action": sorted(names), "Resource": "*" if listed == ["*"] else listed}
+    return {**made, "Condition": conditions} if conditions else made
+
+
+def _reading(names: set[str]) -> list[Json]:
+    """In this account and in the regions of the environment; what is global knows no region."""
+    logins = names & set(SIGNED.values())
+    everywhere = {name for name in names if name.partition(":")[0] in GLOBAL}
+    here = {"StringEquals": {"aws:RequestedRegion": REGIONS}}
+    made = [
+        _allow(some, resources, conditions)
+        for group, conditions in ((names - everywhere - logins, here), (everywhere, {}))
+        for resources, some in _scoped(group, "*").items()
+    ]
+    # No call is made by who logs in, so there is no region that was called: it stands in the name.
+    arns = {name: [_arn(what, region) for region in REGIONS[:2] for what in NAMED[name]] for name in logins}
+    return made + [_allow({name}, arns[name], {}) for name in sorted(logins)]
+
+
+def _changing(sites: set[Site]) -> list[Json]:
+    """Only on what carries the tags of the environment, in its region; by name what has none."""
+    names, here = _writes(sites), {"aws:RequestedRegion": REGION}
+    tagged = {name for name in names if name not in NAMED and not name.startswith("s3:") and bounds(name).tags}
+    made = [_allow(some, arns, {"StringEquals": {**here, **OURS}}) for arns, some in _scoped(tagged, REGION).items()]
+    rest = _scoped(names - tagged, REGION)
+    return made + [_allow(some, arns, {"StringEquals": here}) for arns, some in rest.items()] + _with_keys(names)
+
+
+def _with_keys(names: set[str]) -> list[Json]:
+    """What AWS does with a key of the environment on behalf of who makes the calls, and by that service alone."""
+    calling = {name for name in names if name in KEYS}
+    services = sorted({f"{name.partition(':')[0]}.{REGION}.amazonaws.com" for name in calling})
+    where = {"StringEquals": {"kms:ViaService": services, **OURS}}
+    keys = {key for name in calling for key in KEYS[name]}
+    return [_allow(keys, [_arn("kms:key/*", REGION)], where)] if keys else []
+
+
+def _on_table(sites: Iterable[Site]) -> list[Json]:
+    names = actions(site for site in sites if _about_items(site))
+    arn = f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{{{{ runbook_support_table }}}}"
+    return [_allow(names, [arn], {})] if names else []
+
+
+# What is made has no tags yet, so what has none is let through, and what has those of another environment is not.
+NOT_ANOTHERS = {
+    "StringEqualsIfExists": {"aws:ResourceTag/Environment": ENVIRONMENT, "aws:RequestTag/Environment": ENVIRONMENT}
+}
+OWN_ROLES = [
+    f"arn:aws:iam::{ACCOUNT}:role/{PREFIX}-*",
+    f"arn:aws:iam::{ACCOUNT}:policy/{PREFIX}-*",
+]
+
+
+def _building(names: set[str]) -> list[Json]:
+    """By its name what is named before it is made; the rest has ids, and its region and its tags are known."""
+    own = {name for name in names if name.startswith("iam:")}
+    made = [_allow(own, OWN_ROLES, NOT_ANOTHERS)] if own else []
+    here = {"StringEquals": {"aws:RequestedRegion": REGIONS}, **NOT_ANOTHERS}
+    return made + [_allow(some, arns, here) for arns, some in _scoped(names - own, "*").items()]
+
+
+def _parts(names: set[str]) -> list[set[str]]:
+    """The same in as many policies as IAM wants, with what calls with tags need besides."""
+    todo = sorted(names | {one for name in names for one in tagging(name)})
+    parts: list[set[str]] = [set()]
+    for name in todo:
+        more = parts[-1] | {name}
+        if len(json.dumps(_building(more), separators=(",", ":"))) > LIMIT - 1200:
+            parts.append({name})
+        else:
+            parts[-1] = more
+    return parts
+
+
+def _lending(root: Path) -> list[Json]:
+    """Roles are handed to services, and only to those that a role of the environment trusts; AWS makes its own."""
+    text = (root / "roles/identities/vars/main.yml").read_text()
+    services = sorted(set(re.findall(r"service: ([a-z0-9.-]+\.amazonaws\.com)", text)))
+    handed = {"StringEquals": {"iam:PassedToService": services}}
+    linked = {"StringEquals": {"iam:AWSServiceName": [f"{service}.amazonaws.com" for service in LINKED]}}
+    return [
+        _allow({"iam:PassRole"}, OWN_ROLES[:1], handed),
+        _allow({"iam:CreateServiceLinkedRole"}, [_arn("iam:role/aws-service-role/*", "")], linked),
+    ]
+
+
+def _removing(names: set[str]) -> list[Json]:
+    """Only of an environment that may be taken down, told by its tags, or by its name where there are none."""
+    where = {"aws:ResourceTag/app": "daily-emr", "aws:ResourceTag/Environment": list(EPHEMERAL)}
+    here = {"aws:RequestedRegion": REGIONS}
+    buckets = {name for name in names if name.startswith("s3:")}
+    tagged = {name for name in names - buckets if bounds(name).tags}
+    made = [_allow(some, arns, {"StringEquals": {**here, **where}}) for arns, some in _scoped(tagged, "*").items()]
+    if buckets:
+        made.append(_allow(buckets, [f"arn:aws:s3:::daily-emr-{name}-*" for name in EPHEMERAL], {}))
+    if unbound := names & UNBOUND:
+        made.append(_allow(unbound, ["*"], {"StringEquals": here}))
+    bare = names - buckets - tagged - UNBOUND
+    if bare:
+        raise ValueError(f"{', '.join(sorted(bare))}: nothing bounds it to an environment that may be taken down.")
     return made
 
 
-# What is named before it is made is bounded by its name; the rest has ids, and only its region is known.
-OWN_NAMES = {
-    "iam": [
-        "arn:aws:iam::{{ runbook_support_account }}:role/{{ runbook_support_prefix }}-*",
-        "arn:aws:iam::{{ runbook_support_account }}:policy/{{ runbook_support_prefix }}-*",
-    ],
-    "s3": ["arn:aws:s3:::{{ runbook_support_prefix }}-*"],
-}
-
-
-def _building(actions: set[str]) -> list[dict[str, Any]]:
-    named = {service: {one for one in actions if one.startswith(f"{service}:")} for service in OWN_NAMES}
-    made = [
-        {"Effect": "Allow", "Action": sorted(some), "Resource": OWN_NAMES[service]}
-        for service, some in named.items()
-        if some
-    ]
-    return _reading(actions.difference(*named.values())) + made
-
-
-def _acting(actions: set[str]) -> list[dict[str, Any]]:
-    """Only on what carries the tags of the environment, in its region."""
-    if not actions:
-        return []
-    tags = {"aws:ResourceTag/app": "daily-emr", "aws:ResourceTag/Environment": "{{ runbook_support_environment }}"}
-    where = {"aws:RequestedRegion": "{{ runbook_support_region }}", **tags}
-    return [{"Effect": "Allow", "Action": sorted(actions), "Resource": "*", "Condition": {"StringEquals": where}}]
-
-
-def _on_table(actions: set[str]) -> list[dict[str, Any]]:
-    arn = (
-        "arn:aws:dynamodb:{{ runbook_support_region }}:{{ runbook_support_account }}:table/{{ runbook_support_table }}"
-    )
-    return [{"Effect": "Allow", "Action": sorted({*actions, "dynamodb:GetItem", "dynamodb:Query"}), "Resource": arn}]
-
-
-def _denied() -> list[dict[str, Any]]:
-    return [{"Effect": "Deny", "Action": DENIED, "Resource": "*"}]
+def _denied(*more: str, but: Iterable[str] = ()) -> list[Json]:
+    return [{"Effect": "Deny", "Action": sorted({*DENIED, *more} - set(but)), "Resource": "*"}]

@@ -11,6 +11,9 @@ import boto3
 import pytest
 from daily_emr_sandbox.account import calls
 
+from daily_emr_runbooks.permissions import BUILDER, action
+
+ROOT = Path(__file__).resolve().parents[4]
 NAME = "daily-emr-sandbox"
 STATE = Path(os.environ["DAILY_EMR_SANDBOX"])
 CALLS = calls(STATE)
@@ -86,16 +89,28 @@ def test_the_fingerprint_names_the_environment(aws):
 
 def test_what_builds_may_do_what_it_did(aws):
     iam, allowed = aws("iam"), set()
-    for name in ("bootstrap-read", "bootstrap-write"):
-        arn = f"arn:aws:iam::123456789012:policy/{NAME}-runbook-{name}"
+    for name in (one["PolicyName"] for one in iam.list_policies(Scope="Local")["Policies"]):
+        if not name.startswith(f"{NAME}-runbook-bootstrap-"):
+            continue
+        arn = f"arn:aws:iam::123456789012:policy/{name}"
         version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
         document = iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"]
         for statement in document["Statement"]:
             if statement["Effect"] == "Allow":
                 actions = statement["Action"]
                 allowed |= {actions} if isinstance(actions, str) else set(actions)
-    from daily_emr_runbooks.permissions import action
-
     used = {one for call in CALLS for one in action(call["service"], call["operation"])}
-    # A role that builds may always ask who it is.
-    assert used - allowed <= {"sts:GetCallerIdentity"}
+    assert used - allowed == set()
+
+
+def test_the_policy_of_bootstrap_rests_on_what_it_called():
+    made = "".join(sorted({f"{call['service']}:{call['operation']}\n" for call in CALLS}))
+    if os.environ.get("UPDATE_CALLS"):
+        (ROOT / BUILDER).write_text(made)
+    # UPDATE_CALLS=1 molecule test -s bootstrap writes it; then `make docs`.
+    assert (ROOT / BUILDER).read_text() == made
+
+
+def test_only_an_ephemeral_environment_has_a_role_that_takes_it_down(aws):
+    roles = {role["RoleName"].removeprefix(f"{NAME}-") for role in aws("iam").list_roles()["Roles"]}
+    assert {"teardown", "runbook-readiness", "runbook-backup", "runbook-restore-check", "runbook-secrets"} <= roles

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -9,6 +10,10 @@ from pathlib import Path
 import pytest
 from daily_emr_sandbox.client import Sandbox
 
+from daily_emr_runbooks.docs import POLICIES
+from daily_emr_runbooks.permissions import action
+
+ROOT = Path(__file__).resolve().parents[4]
 # One fault in a line, with the AWS calls that mend it.
 FAULTS = Path(os.environ["MOLECULE_SCENARIO_DIRECTORY"]) / "faults"
 
@@ -29,6 +34,17 @@ def test_exactly_the_changes_that_mend_it_were_made(sandbox):
     known = dict(line.split(":") for line in FAULTS.read_text().splitlines())
     changes = [call["operation"] for call in sandbox.calls() if call["mutating"] and call["service"] != "dynamodb"]
     assert changes == known[os.environ["DAILY_EMR_FAULT"]].split()
+
+
+def test_the_role_that_acts_may_do_what_was_done(sandbox):
+    policies = json.loads((ROOT / POLICIES).read_text())
+    runbook = Path(os.environ["MOLECULE_SCENARIO_DIRECTORY"]).name
+    statements = [one for name in ("diagnose", f"act-{runbook}") for one in policies[name]["Statement"]]
+    allowed = {name for one in statements if one["Effect"] == "Allow" for name in one["Action"]}
+    # The leases are looked at by the test below.
+    calls = {(call["service"], call["operation"]) for call in sandbox.calls()} - {("dynamodb", "Scan")}
+    assert len(calls) > 10
+    assert {one for call in calls for one in action(*call)} - allowed == set()
 
 
 def test_every_lease_was_released(sandbox):

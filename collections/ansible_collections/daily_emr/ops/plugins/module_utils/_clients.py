@@ -60,10 +60,12 @@ EVIDENCE_KEY = re.compile(
 )
 EVIDENCE_BYTES = 65_536
 
-# The one read of a secret, by a client that can do nothing else.
-SECRET_VALUE = "GetSecretValue"  # noqa: S105  # the name of an operation
-# The one read of the content of an object, by a client that can do nothing else and knows one bucket alone.
-OBJECT_CONTENT = "GetObject"
+# The gates besides read and write, with the one call that each lets through; the policies of IAM rest on it.
+GATES = {
+    "secret_value": "secretsmanager:GetSecretValue",
+    "evidence": "s3:GetObject",
+    "objects": "s3:GetObject",
+}
 
 
 class Secret:
@@ -146,24 +148,22 @@ class Clients:
         result, an error or a journal.
         """
         which = {"VersionId": version} if version else {"VersionStage": stage}
-        client = self._create("secretsmanager", attempts=READ_ATTEMPTS)
-        client.meta.events.register_first("provide-client-params.*.*", self._only_secret_value)
-        with calling(f"secretsmanager:{SECRET_VALUE}"):
+        client = self._gated("secret_value", "this client only reads the value of a secret")
+        with calling(GATES["secret_value"]):
             return Secret(str(client.get_secret_value(SecretId=name, **which)["SecretString"]))
 
     def evidence(self, bucket: str, key: str) -> str:
         """The text of a report that a restore check or a rehearsal left in a bucket, and of no other object."""
-        client = self._create("s3", attempts=READ_ATTEMPTS)
-        client.meta.events.register_first("provide-client-params.*.*", self._only_evidence)
-        with calling("s3:GetObject"):
+        only = "this client only reads reports of restore checks and rehearsals"
+        client = self._gated("evidence", only, lambda params: EVIDENCE_KEY.fullmatch(str(params.get("Key", ""))))
+        with calling(GATES["evidence"]):
             found = client.get_object(Bucket=bucket, Key=key)
             return bytes(found["Body"].read(EVIDENCE_BYTES)).decode(errors="replace")
 
     def objects(self, bucket: str) -> Any:
         """A client that reads the content of objects of this bucket, and does nothing else."""
-        client = self._create("s3", attempts=READ_ATTEMPTS)
-        client.meta.events.register_first("provide-client-params.*.*", partial(self._only_objects_of, bucket))
-        return client
+        only = f"this client only reads objects of {bucket}"
+        return self._gated("objects", only, lambda params: params.get("Bucket") == bucket)
 
     def prove(self) -> Identity:
         """Prove account, role, region and environment, with two concurrent calls; later answers come from memory."""
@@ -236,22 +236,18 @@ class Clients:
             raise Refused(f"{name} is not a read, so the client for reads did not send it.")
         self.prove()
 
-    def _only_secret_value(self, model: Any, **_event: Any) -> None:
-        if model.name != SECRET_VALUE:
-            raise Refused(f"{model.name} was not declared: this client only reads the value of a secret.")
-        self.prove()
+    def _gated(self, gate: str, only: str, fits: Callable[[Any], object] = bool) -> Any:
+        """A client that lets the one call of a gate through, and that only with parameters that fit."""
+        service, operation = GATES[gate].split(":")
+        client = self._create(service, attempts=READ_ATTEMPTS)
 
-    def _only_evidence(self, params: Any, model: Any, **_event: Any) -> None:
-        if model.name != "GetObject" or not EVIDENCE_KEY.fullmatch(str(params.get("Key", ""))):
-            raise Refused(
-                f"{model.name} was not declared: this client only reads reports of restore checks and rehearsals."
-            )
-        self.prove()
+        def look(params: Any, model: Any, **_event: Any) -> None:
+            if model.name != operation or not fits(params):
+                raise Refused(f"{model.name} was not declared: {only}.")
+            self.prove()
 
-    def _only_objects_of(self, bucket: str, params: Any, model: Any, **_event: Any) -> None:
-        if model.name != OBJECT_CONTENT or params.get("Bucket") != bucket:
-            raise Refused(f"{model.name} was not declared: this client only reads objects of {bucket}.")
-        self.prove()
+        client.meta.events.register_first("provide-client-params.*.*", look)
+        return client
 
     def _only_declared(self, gate: _Once, model: Any, **_event: Any) -> None:
         gate.calling(model.name)

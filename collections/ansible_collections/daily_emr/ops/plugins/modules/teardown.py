@@ -41,7 +41,7 @@ EXAMPLES = r"""
 - name: Take the environment down
   daily_emr.ops.teardown:
     environment: "{{ emr_environment }}"
-    builder_role_pattern: "{{ emr_builder_role_pattern }}"
+    builder_role_pattern: "{{ emr_teardown_role_pattern }}"
     confirm: development
     tags: "{{ emr_tags }}"
 """
