@@ -108,6 +108,26 @@ class FlowLog(Resource):
         )
 
 
+class LogRetention(Resource):
+    """For how many days a log group keeps its logs."""
+
+    name: ClassVar[str] = "log_retention"
+    spec: ClassVar[Json] = {"days": {"type": "int", "required": True}}
+
+    def read(self) -> Json | None:
+        found = self.clients.read("logs").describe_log_groups(logGroupNamePrefix=self.called)["logGroups"]
+        ours = [group for group in found if group["logGroupName"] == self.called]
+        return {"days": ours[0].get("retentionInDays", 0)} if ours else None
+
+    def desired(self) -> Json:
+        return {"days": self.settings["days"]}
+
+    def apply(self, before: State) -> None:
+        self.clients.write("logs", "PutRetentionPolicy").put_retention_policy(
+            logGroupName=self.called, retentionInDays=self.settings["days"]
+        )
+
+
 class ReplicationGroup(Resource):
     """A replication group of ElastiCache: a primary and replicas in other zones, encrypted."""
 
@@ -389,6 +409,7 @@ class DeliveryStream(Resource):
 class DatabaseInstance(Resource):
     """The database: RDS makes and keeps its master password, so nobody ever holds it."""
 
+    LOGS: ClassVar[list[str]] = ["postgresql", "upgrade"]
     name: ClassVar[str] = "database_instance"
     spec: ClassVar[Json] = {
         "instance_class": {"type": "str", "required": True},
@@ -425,6 +446,9 @@ class DatabaseInstance(Resource):
             "parameter_group": found["DBParameterGroups"][0]["DBParameterGroupName"],
             "security_groups": sorted(group["VpcSecurityGroupId"] for group in found["VpcSecurityGroups"]),
             "iam_login": found.get("IAMDatabaseAuthenticationEnabled", False),
+            "minor_upgrades": found.get("AutoMinorVersionUpgrade"),
+            "insights": found.get("PerformanceInsightsEnabled", False),
+            "logs": sorted(found.get("EnabledCloudwatchLogsExports") or []),
             "encrypted": found["StorageEncrypted"],
             "context": {"status": found["DBInstanceStatus"]},
         }
@@ -441,6 +465,9 @@ class DatabaseInstance(Resource):
             "parameter_group": settings["parameter_group"],
             "security_groups": sorted(settings["security_groups"]),
             "iam_login": True,
+            "minor_upgrades": True,
+            "insights": True,
+            "logs": sorted(self.LOGS),
             "encrypted": True,
         }
 
@@ -475,9 +502,17 @@ class DatabaseInstance(Resource):
             "DBParameterGroupName": wanted["parameter_group"],
             "VpcSecurityGroupIds": wanted["security_groups"],
             "EnableIAMDatabaseAuthentication": True,
+            "EnablePerformanceInsights": True,
+            # In the maintenance window.
+            "AutoMinorVersionUpgrade": True,
         }
         if before["present"]:
-            self.clients.write("rds", "ModifyDBInstance").modify_db_instance(**common, ApplyImmediately=True)
+            logs = {"EnableLogTypes": [name for name in self.LOGS if name not in before["logs"]]}
+            client = self.clients.write("rds", "ModifyDBInstance")
+            client.modify_db_instance(
+                **common, **({"CloudwatchLogsExportConfiguration": logs} if any(logs.values()) else {}),
+                ApplyImmediately=True,
+            )
             return
         self.clients.write("rds", "CreateDBInstance").create_db_instance(
             **common,
@@ -491,11 +526,40 @@ class DatabaseInstance(Resource):
             DBSubnetGroupName=settings["subnet_group"],
             MasterUsername="postgres",
             ManageMasterUserPassword=True,
-            EnableCloudwatchLogsExports=["postgresql", "upgrade"],
-            EnablePerformanceInsights=True,
+            EnableCloudwatchLogsExports=self.LOGS,
             CopyTagsToSnapshot=True,
-            AutoMinorVersionUpgrade=False,
             Tags=self.tags,
+        )
+
+
+class DatabaseTags(Resource):
+    """Tags of the database. One that somebody added is left."""
+
+    name: ClassVar[str] = "database_tags"
+
+    def read(self) -> Json | None:
+        answer = absent(
+            lambda: self.clients.read("rds").describe_db_instances(DBInstanceIdentifier=self.called),
+            "DBInstanceNotFound",
+            "DBInstanceNotFoundFault",
+        )
+        if not answer:
+            return None
+        found = answer["DBInstances"][0]
+        standing = {tag["Key"]: tag["Value"] for tag in found.get("TagList") or []}
+        ours = {tag["Key"]: standing.get(tag["Key"]) for tag in self.tags}
+        return {"tags": ours, "context": {"arn": found["DBInstanceArn"]}}
+
+    def desired(self) -> Json:
+        return {"tags": {tag["Key"]: tag["Value"] for tag in self.tags}}
+
+    def refusals(self, before: State) -> list[str]:
+        return [] if before["present"] else [f"There is no database {self.called}: make it first."]
+
+    def apply(self, before: State) -> None:
+        missing = [tag for tag in self.tags if before["tags"].get(tag["Key"]) != tag["Value"]]
+        self.clients.write("rds", "AddTagsToResource").add_tags_to_resource(
+            ResourceName=before["context"]["arn"], Tags=missing
         )
 
 
@@ -1190,12 +1254,14 @@ KINDS: dict[str, type[Resource]] = {
         ContainerService,
         DatabaseInstance,
         DatabaseParameters,
+        DatabaseTags,
         DeliveryStream,
         EventSubscription,
         FlowLog,
         ImageLifecycle,
         ImageRepository,
         ImageScanning,
+        LogRetention,
         RatioAlarm,
         ReplicationGroup,
         ScalableTarget,

@@ -23,7 +23,15 @@ options:
     type: str
     required: true
     choices:
+      - bucket
+      - bucket_access
+      - bucket_encryption
+      - bucket_lock
+      - bucket_ownership
+      - bucket_policy
       - bucket_replication
+      - bucket_tags
+      - bucket_versions
       - cache_parameter_group
       - cache_parameters
       - cache_subnets
@@ -31,12 +39,14 @@ options:
       - container_service
       - database_instance
       - database_parameters
+      - database_tags
       - delivery_stream
       - event_subscription
       - flow_log
       - image_lifecycle
       - image_repository
       - image_scanning
+      - log_retention
       - ratio_alarm
       - replication_group
       - scalable_target
@@ -52,7 +62,7 @@ options:
     type: str
     required: true
   settings:
-    description: How it should be; which settings a kind has stands in C(module_utils/_resources.py).
+    description: How it should be; which settings a kind has stands in C(module_utils/_resources.py) and C(module_utils/_resources_buckets.py).
     type: dict
     default: {}
   tags:
@@ -112,7 +122,10 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._modules import (
     Params,
     run_module,
 )
-from ansible_collections.daily_emr.ops.plugins.module_utils._resources import KINDS
+from ansible_collections.daily_emr.ops.plugins.module_utils._resources import KINDS as OTHER_KINDS
+from ansible_collections.daily_emr.ops.plugins.module_utils._resources_buckets import BUCKET_KINDS
+
+KINDS = OTHER_KINDS | BUCKET_KINDS
 
 SPEC: dict[str, Any] = {
     "builder_role_pattern": {"type": "str", "required": True},
