@@ -1,4 +1,4 @@
-"""What somebody may change by hand: how, which control of readiness sees it, which task mends it, and by which calls."""
+"""What somebody may change by hand, which control of readiness sees it, which task mends it, and by which calls."""
 
 from __future__ import annotations
 
@@ -251,8 +251,7 @@ DRIFTS = (
         "jobs of a queue are evicted",
         let_jobs_be_evicted,
         ("cache.eviction",),
-        "cache : Build sessions and queues, or verify those that somebody else owns: "
-        f"cache_parameters {NAME}-queues",
+        f"cache : Build sessions and queues, or verify those that somebody else owns: cache_parameters {NAME}-queues",
         (("elasticache", "ModifyCacheParameterGroup"),),
     ),
     Drift(

@@ -25,7 +25,7 @@ from .daemon import detach, free_network, owned
 from .settings import Settings
 
 BUILDER = "bootstrap"
-READER = "readiness"
+READER, REMOVER = "readiness", "teardown"
 END_S = 20.0
 
 
@@ -69,12 +69,12 @@ def let_build(aws: AwsServer) -> None:
     let_in(aws, BUILDER, aws.settings.credentials_file)
 
 
-def let_look(aws: AwsServer) -> None:
-    """A second folder describes the same account to who looks at its readiness: DAILY_EMR_SANDBOX=FOLDER/readiness."""
-    folder = aws.settings.state_dir / READER
+def let_others_in(aws: AwsServer, name: str, role: str) -> None:
+    """Another folder describes the same account to who acts in another role: DAILY_EMR_SANDBOX=FOLDER/NAME."""
+    folder = aws.settings.state_dir / name
     folder.mkdir(mode=0o700, exist_ok=True)
     credentials = folder / "credentials"
-    let_in(aws, f"runbook-{READER}", credentials)
+    let_in(aws, role, credentials)
     description = {**describe(aws.settings), "credentials_file": str(credentials)}
     (folder / "sandbox.json").write_text(json.dumps(description, indent=2) + "\n")
 
@@ -90,7 +90,8 @@ def running(settings: Settings) -> Any:
     aws.start()
     ecs_api.install()
     let_build(aws)
-    let_look(aws)
+    let_others_in(aws, READER, f"runbook-{READER}")
+    let_others_in(aws, REMOVER, REMOVER)
     draft = settings.file.with_suffix(".draft")
     draft.write_text(json.dumps(describe(settings), indent=2) + "\n")
     draft.rename(settings.file)

@@ -1,12 +1,17 @@
-"""Resource Groups Tagging: a bucket is shown in its own region, and not in every one."""
+"""Resource Groups Tagging: a bucket is shown in its own region alone, and services that moto leaves out are shown."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from moto.cloudtrail.models import cloudtrail_backends
+from moto.core.resource_tagging import TaggedResource, make_tag_matcher
+from moto.ecr.models import ecr_backends
 from moto.resourcegroupstaggingapi.models import ResourceGroupsTaggingAPIBackend
 from moto.s3.models import s3_backends
+from moto.synthetics.models import synthetics_backends
+from moto.wafv2.models import wafv2_backends
 
 if TYPE_CHECKING:
     from ..server import AwsServer
@@ -23,10 +28,30 @@ def _is_elsewhere(backend: Any, arn: str) -> bool:
     return bucket is not None and bucket.region_name != backend.region_name
 
 
-def get_resources_generator(self: Any, *args: Any, **kwargs: Any) -> Iterator[Any]:
-    for resource in _get_resources_generator(self, *args, **kwargs):
+def _left_out(account: str, region: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """ARN and tags of what AWS lists and moto does not."""
+    images, trails = ecr_backends[account][region], cloudtrail_backends[account][region]
+    walls, canaries = wafv2_backends[account][region], synthetics_backends[account][region]
+    for repository in images.repositories.values():
+        yield repository.arn, images.tagger.get_tag_dict_for_resource(repository.arn)
+    for trail in trails.trails.values():
+        yield trail.arn, trails.tagging_service.get_tag_dict_for_resource(trail.arn)
+    for acl in walls.wacls.values():
+        yield acl.arn, walls.tagging_service.get_tag_dict_for_resource(acl.arn)
+    for canary in canaries.canaries.values():
+        yield f"arn:aws:synthetics:{region}:{account}:canary:{canary.name}", canary.tags
+
+
+def get_resources_generator(
+    self: Any, tag_filters: Any = None, resource_type_filters: Any = None, resource_arn_list: Any = None
+) -> Iterator[Any]:
+    for resource in _get_resources_generator(self, tag_filters, resource_type_filters, resource_arn_list):
         if not _is_elsewhere(self, resource.arn):
             yield resource
+    matches = make_tag_matcher(tag_filters)
+    for arn, tags in _left_out(self.account_id, self.region_name):
+        if tags and matches(tags) and not resource_type_filters and arn in (resource_arn_list or [arn]):
+            yield TaggedResource(arn=arn, tags=tags, resource_type=":".join(arn.split(":")[2:6:3]))
 
 
 def install(_aws: AwsServer) -> None:

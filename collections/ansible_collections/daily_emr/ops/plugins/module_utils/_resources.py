@@ -108,6 +108,59 @@ class FlowLog(Resource):
         )
 
 
+class AddressTags(Resource):
+    """Tags of the addresses of a NAT gateway, which is made without any."""
+
+    name: ClassVar[str] = "address_tags"
+
+    def read(self) -> Json | None:
+        reader = self.clients.read("ec2")
+        named = [{"Name": "tag:Name", "Values": [self.called]}, {"Name": "state", "Values": ["pending", "available"]}]
+        found = reader.describe_nat_gateways(Filter=named)["NatGateways"]
+        used = [one["AllocationId"] for gateway in found for one in gateway["NatGatewayAddresses"]]
+        if not used:
+            return None
+        listed = reader.describe_addresses(AllocationIds=used)["Addresses"]
+        wanted = self.desired()["tags"].items()
+        bare = [one["AllocationId"] for one in listed if not wanted <= _flat(one.get("Tags")).items()]
+        return {"tags": {} if bare else dict(wanted), "context": {"bare": bare}}
+
+    def desired(self) -> Json:
+        return {"tags": _flat(self.tags)}
+
+    def refusals(self, before: State) -> list[str]:
+        return [] if before["present"] else [f"There is no NAT gateway {self.called}: make it first."]
+
+    def apply(self, before: State) -> None:
+        self.clients.write("ec2", "CreateTags").create_tags(Resources=before["context"]["bare"], Tags=self.tags)
+
+
+def _flat(tags: list[dict[str, str]] | None) -> dict[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in tags or []}
+
+
+class MailIdentity(Resource):
+    """A sender of mail in one region, with tags. Who owns the domain proves it by records of DNS."""
+
+    name: ClassVar[str] = "mail_identity"
+    spec: ClassVar[Json] = {"region": {"type": "str", "required": True}}
+
+    def read(self) -> Json | None:
+        client = self.clients.read("sesv2", self.settings["region"])
+        answer = absent(lambda: client.get_email_identity(EmailIdentity=self.called), "NotFoundException")
+        return {} if answer else None
+
+    def desired(self) -> Json:
+        return {}
+
+    def done(self, before: State, after: State) -> bool:
+        return bool(after["present"])
+
+    def apply(self, before: State) -> None:
+        client = self.clients.write("sesv2", "CreateEmailIdentity", region=self.settings["region"])
+        client.create_email_identity(EmailIdentity=self.called, Tags=self.tags)
+
+
 class LogRetention(Resource):
     """For how many days a log group keeps its logs."""
 
@@ -510,7 +563,8 @@ class DatabaseInstance(Resource):
             logs = {"EnableLogTypes": [name for name in self.LOGS if name not in before["logs"]]}
             client = self.clients.write("rds", "ModifyDBInstance")
             client.modify_db_instance(
-                **common, **({"CloudwatchLogsExportConfiguration": logs} if any(logs.values()) else {}),
+                **common,
+                **({"CloudwatchLogsExportConfiguration": logs} if any(logs.values()) else {}),
                 ApplyImmediately=True,
             )
             return
@@ -546,12 +600,12 @@ class DatabaseTags(Resource):
         if not answer:
             return None
         found = answer["DBInstances"][0]
-        standing = {tag["Key"]: tag["Value"] for tag in found.get("TagList") or []}
+        standing = _flat(found.get("TagList"))
         ours = {tag["Key"]: standing.get(tag["Key"]) for tag in self.tags}
         return {"tags": ours, "context": {"arn": found["DBInstanceArn"]}}
 
     def desired(self) -> Json:
-        return {"tags": {tag["Key"]: tag["Value"] for tag in self.tags}}
+        return {"tags": _flat(self.tags)}
 
     def refusals(self, before: State) -> list[str]:
         return [] if before["present"] else [f"There is no database {self.called}: make it first."]
@@ -840,6 +894,32 @@ class ImageLifecycle(Resource):
         )
 
 
+class ImageReplication(Resource):
+    """Images are copied into the second region. The registry has one configuration: rules of others in it are left."""
+
+    name: ClassVar[str] = "image_replication"
+    spec: ClassVar[Json] = {"region": {"type": "str", "required": True}}
+
+    def read(self) -> Json | None:
+        found = self.clients.read("ecr").describe_registry()["replicationConfiguration"]["rules"]
+        return {"copied": self._rule() in found, "context": {"rules": found}}
+
+    def desired(self) -> Json:
+        return {"copied": True}
+
+    def _rule(self) -> Json:
+        account = self.clients.environment.account_id
+        return {
+            "destinations": [{"region": self.settings["region"], "registryId": account}],
+            "repositoryFilters": [{"filter": f"{self.called}-", "filterType": "PREFIX_MATCH"}],
+        }
+
+    def apply(self, before: State) -> None:
+        self.clients.write("ecr", "PutReplicationConfiguration").put_replication_configuration(
+            replicationConfiguration={"rules": [*before["context"]["rules"], self._rule()]}
+        )
+
+
 class DatabaseParameters(Resource):
     """Parameters of the database that differ from those of its engine."""
 
@@ -1077,6 +1157,43 @@ class WebAclAssociation(Resource):
         )
 
 
+class WebAclLog(Resource):
+    """What a web ACL blocks and counts goes into a log group, without what proves who somebody is."""
+
+    name: ClassVar[str] = "web_acl_log"
+    spec: ClassVar[Json] = {
+        "scope": {"type": "str", "required": True, "choices": ["REGIONAL"]},
+        "log_group_arn": {"type": "str", "required": True},
+    }
+    HIDDEN: ClassVar[tuple[str, ...]] = ("authorization", "cookie")
+
+    def read(self) -> Json | None:
+        client = self.clients.read("wafv2")
+        listed = client.list_web_acls(Scope=self.settings["scope"])["WebACLs"]
+        ours = next((one["ARN"] for one in listed if one["Name"] == self.called), "")
+        if not ours:
+            return None
+        answer = absent(lambda: client.get_logging_configuration(ResourceArn=ours), "WAFNonexistentItemException")
+        found = (answer or {}).get("LoggingConfiguration", {})
+        hidden = [one["SingleHeader"]["Name"] for one in found.get("RedactedFields") or [] if "SingleHeader" in one]
+        return {"to": found.get("LogDestinationConfigs", []), "hidden": sorted(hidden), "context": {"arn": ours}}
+
+    def desired(self) -> Json:
+        return {"to": [self.settings["log_group_arn"]], "hidden": list(self.HIDDEN)}
+
+    def refusals(self, before: State) -> list[str]:
+        return [] if before["present"] else [f"There is no web ACL {self.called}: make it first."]
+
+    def apply(self, before: State) -> None:
+        self.clients.write("wafv2", "PutLoggingConfiguration").put_logging_configuration(
+            LoggingConfiguration={
+                "ResourceArn": before["context"]["arn"],
+                "LogDestinationConfigs": [self.settings["log_group_arn"]],
+                "RedactedFields": [{"SingleHeader": {"Name": name}} for name in self.HIDDEN],
+            }
+        )
+
+
 class RatioAlarm(Resource):
     """The alarm of the error ratio of a load balancer, an expression over three metrics."""
 
@@ -1246,6 +1363,7 @@ def lower(tags: list[dict[str, str]]) -> list[dict[str, str]]:
 KINDS: dict[str, type[Resource]] = {
     kind.name: kind
     for kind in (
+        AddressTags,
         BucketReplication,
         CacheParameterGroup,
         CacheParameters,
@@ -1259,9 +1377,11 @@ KINDS: dict[str, type[Resource]] = {
         EventSubscription,
         FlowLog,
         ImageLifecycle,
+        ImageReplication,
         ImageRepository,
         ImageScanning,
         LogRetention,
+        MailIdentity,
         RatioAlarm,
         ReplicationGroup,
         ScalableTarget,
@@ -1272,5 +1392,6 @@ KINDS: dict[str, type[Resource]] = {
         Topic,
         WebAcl,
         WebAclAssociation,
+        WebAclLog,
     )
 }

@@ -168,9 +168,7 @@ class BucketPolicy(BucketPart):
         return {"policy": self.settings["policy"]}
 
     def apply(self, before: State) -> None:
-        self.writer("PutBucketPolicy").put_bucket_policy(
-            Bucket=self.called, Policy=json.dumps(self.settings["policy"])
-        )
+        self.writer("PutBucketPolicy").put_bucket_policy(Bucket=self.called, Policy=json.dumps(self.settings["policy"]))
 
 
 class BucketTags(BucketPart):
