@@ -1,4 +1,4 @@
-"""What somebody changed by hand is found by readiness, shown by a plan and mended by bootstrap; nothing else is touched.
+"""What somebody changed by hand is found by readiness, shown by a plan, mended by bootstrap, and nothing else with it.
 
 All kinds are changed at once, so that a single plan and a single run are enough: what they did is compared with what
 each kind says of itself, call by call. The witness is the call log of the account.

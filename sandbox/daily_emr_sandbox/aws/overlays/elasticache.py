@@ -38,6 +38,27 @@ def create_replication_group(self: Any) -> Any:
     return _create_replication_group(self)
 
 
+def describe_cache_clusters(self: Any) -> Any:
+    """The members of a replication group are clusters too."""
+    asked = self._get_param("CacheClusterId")
+    for group in self.elasticache_backend.replication_groups.values():
+        if asked in group.member_clusters:
+            named = {"CacheParameterGroupName": group.cache_parameter_group_name}
+            shown = {"CacheClusterId": asked, "CacheClusterStatus": "available"}
+            shown["CacheParameterGroup"] = {**named, "ParameterApplyStatus": "in-sync"}
+            return ActionResult({"CacheClusters": [shown]})
+    return _describe_cache_clusters(self)
+
+
+def _place(group: Any, place: dict[str, Any], region: str) -> None:
+    """Where its members answer, each in a zone of its own."""
+    for node in group.node_groups:
+        node["primary_endpoint"] = node["reader_endpoint"] = place
+        for member, zone in zip(node["node_group_members"], itertools.cycle("abc"), strict=False):
+            member["read_endpoint"] = place
+            member["preferred_availability_zone"] = f"{region}{zone}"
+
+
 def install(aws: AwsServer) -> None:
     """Put the overlay on moto's ElastiCache, for this server. Done again, the newest server counts."""
     place = {"address": aws.settings.cache_address, "port": aws.settings.cache_port}
@@ -49,24 +70,9 @@ def install(aws: AwsServer) -> None:
             if aws.queue_group is not None and group.replication_group_id == aws.settings.queue_group:
                 aws.queue_group.show(group)
                 continue
-            for node in group.node_groups if group.replication_group_id.startswith(ours) else []:
-                node["primary_endpoint"] = node["reader_endpoint"] = place
-                for member, zone in zip(node["node_group_members"], itertools.cycle("abc"), strict=False):
-                    member["read_endpoint"] = place
-                    member["preferred_availability_zone"] = f"{aws.settings.region}{zone}"
+            if group.replication_group_id.startswith(ours):
+                _place(group, place, aws.settings.region)
         return found
-
-    def describe_cache_clusters(self: Any) -> Any:
-        """The members of a replication group are clusters too."""
-        asked = self._get_param("CacheClusterId")
-        for group in self.elasticache_backend.replication_groups.values():
-            for member in group.member_clusters:
-                if member == asked:
-                    shown = {"CacheClusterId": member, "CacheClusterStatus": "available"}
-                    named = {"CacheParameterGroupName": group.cache_parameter_group_name}
-                    shown["CacheParameterGroup"] = {**named, "ParameterApplyStatus": "in-sync"}
-                    return ActionResult({"CacheClusters": [shown]})
-        return _describe_cache_clusters(self)
 
     def modify_replication_group(self: Any) -> Any:
         """Node type and primary of the real pair change in a walk; everything else is moto's."""
