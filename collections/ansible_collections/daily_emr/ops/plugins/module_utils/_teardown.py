@@ -22,7 +22,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._errors import CallF
 # An environment that may be taken down is named here, and not by what an inventory says about itself.
 EPHEMERAL = ("development", "sandbox")
 ROUNDS = 8
-GONE = re.compile(r".*(NotFound|NonExistent|NoSuch|DoesNotExist|ResourceNotFound).*", re.IGNORECASE)
+GONE = re.compile(r".*(NotFound|NonExistent|NoSuch|DoesNotExist|ResourceNotFound|NotActive).*", re.IGNORECASE)
 
 Json = dict[str, Any]
 
