@@ -1,4 +1,4 @@
-"""Resource Groups Tagging: a bucket is shown in its own region alone, what was deleted is not, and what moto leaves out is."""
+"""Resource Groups Tagging: a bucket is shown in its own region alone, and nothing that was deleted."""
 
 from __future__ import annotations
 
