@@ -37,7 +37,7 @@ def _deleted(account: str, region: str) -> set[str]:
     here = f"arn:aws:ec2:{region}:{account}"
     gone = {f"{here}:natgateway/{one.id}" for one in gateways if one.state == "deleted"}
     tasks = ecs_backends[account][region]
-    gone |= {one.physical_resource_id for one in tasks.services.values() if one.status == "INACTIVE"}
+    gone |= {one.physical_resource_id for one in tasks.services.values() if one.status != "ACTIVE"}
     revisions = [one for family in tasks.task_definitions.values() for one in family.values()]
     gone |= {one.arn for one in revisions if one.status == "INACTIVE"}
     groups = elasticache_backends[account][region].replication_groups.values()
@@ -49,7 +49,8 @@ def _left_out(account: str, region: str) -> Iterator[tuple[str, dict[str, str]]]
     images, trails = ecr_backends[account][region], cloudtrail_backends[account][region]
     walls, canaries = wafv2_backends[account][region], synthetics_backends[account][region]
     network = ec2_backends[account][region]
-    for kind, listed in (("elastic-ip", network.addresses), ("vpc-endpoint", network.vpc_end_points.values())):
+    endpoints = [one for one in network.vpc_end_points.values() if one.state != "deleted"]
+    for kind, listed in (("elastic-ip", network.addresses), ("vpc-endpoint", endpoints)):
         for one in listed:
             yield f"arn:aws:ec2:{region}:{account}:{kind}/{one.id}", dict(network.tags.get(one.id, {}))
     for repository in images.repositories.values():
