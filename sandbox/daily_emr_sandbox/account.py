@@ -25,6 +25,7 @@ from .daemon import detach, free_network, owned
 from .settings import Settings
 
 BUILDER = "bootstrap"
+READER, REMOVER = "readiness", "teardown"
 END_S = 20.0
 
 
@@ -49,19 +50,33 @@ def describe(settings: Settings) -> dict[str, Any]:
     }
 
 
+def let_in(aws: AwsServer, role: str, credentials: Path) -> None:
+    """Give the operator who uses these credentials a role, beside the profiles that stand there."""
+    session = aws.principals.assume(f"{aws.settings.prefix}-{role}", session=role)
+    file = configparser.ConfigParser(interpolation=None)
+    file.read(credentials)
+    file["default"] = {
+        "aws_access_key_id": session.access_key_id,
+        "aws_secret_access_key": session.secret_access_key,
+        "aws_session_token": session.session_token,
+    }
+    with os.fdopen(os.open(credentials, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
+        file.write(out)
+
+
 def let_build(aws: AwsServer) -> None:
     """Give the operator of this account the role that may build; who runs runbooks has a profile of its own."""
-    settings = aws.settings
-    role = aws.principals.assume(f"{settings.prefix}-{BUILDER}", session="builder")
-    file = configparser.ConfigParser(interpolation=None)
-    file.read(settings.credentials_file)
-    file["default"] = {
-        "aws_access_key_id": role.access_key_id,
-        "aws_secret_access_key": role.secret_access_key,
-        "aws_session_token": role.session_token,
-    }
-    with settings.credentials_file.open("w") as out:
-        file.write(out)
+    let_in(aws, BUILDER, aws.settings.credentials_file)
+
+
+def let_others_in(aws: AwsServer, name: str, role: str) -> None:
+    """Another folder describes the same account to who acts in another role: DAILY_EMR_SANDBOX=FOLDER/NAME."""
+    folder = aws.settings.state_dir / name
+    folder.mkdir(mode=0o700, exist_ok=True)
+    credentials = folder / "credentials"
+    let_in(aws, role, credentials)
+    description = {**describe(aws.settings), "credentials_file": str(credentials)}
+    (folder / "sandbox.json").write_text(json.dumps(description, indent=2) + "\n")
 
 
 @contextlib.contextmanager
@@ -75,6 +90,8 @@ def running(settings: Settings) -> Any:
     aws.start()
     ecs_api.install()
     let_build(aws)
+    let_others_in(aws, READER, f"runbook-{READER}")
+    let_others_in(aws, REMOVER, REMOVER)
     draft = settings.file.with_suffix(".draft")
     draft.write_text(json.dumps(describe(settings), indent=2) + "\n")
     draft.rename(settings.file)

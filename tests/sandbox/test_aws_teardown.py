@@ -34,7 +34,13 @@ def params(aws: Aws, **more: object) -> dict:
         "time_factor": 1.0,
     }
     pattern = "^daily-emr-sandbox-bootstrap$"
-    return {"environment": environment, "builder_role_pattern": pattern, "confirm": "sandbox", "tags": TAGS} | more
+    return {
+        "environment": environment,
+        "builder_role_pattern": pattern,
+        "confirm": "sandbox",
+        "tags": TAGS,
+        "copy_region": "eu-west-1",
+    } | more
 
 
 def plant(aws: Aws) -> None:

@@ -259,7 +259,7 @@ def test_a_write_is_not_sent_twice_even_where_botocore_would(
 ) -> None:
     """Attempts of a client for writes are one; should somebody raise them, the second request stays here."""
     create = clients._create
-    monkeypatch.setattr(clients, "_create", lambda service, attempts: create(service, max(attempts, 3)))
+    monkeypatch.setattr(clients, "_create", lambda service, attempts, **more: create(service, max(attempts, 3), **more))
     wire.lose_reply("PutParameter")
 
     with pytest.raises(Refused, match="it is never sent twice"):

@@ -27,11 +27,22 @@ def test_the_outermost_goes_first():
     assert left == []
 
 
-def test_keys_and_secrets_are_left_and_named():
-    steps, left = plan([ARN.format("kms", "key/1"), ARN.format("secretsmanager", "secret:daily-emr/x")])
+def test_keys_and_snapshots_of_people_are_left_and_named():
+    steps, left = plan([ARN.format("kms", "key/1"), ARN.format("rds", "snapshot:before-the-weekend")])
     assert steps == []
     assert "a key is never deleted by a program" in left[0]
-    assert "the role secrets" in left[1]
+    assert "a person" in left[1]
+
+
+def test_what_goes_with_its_owner_is_neither_removed_nor_left():
+    arns = [ARN.format("rds", "snapshot:rds:db-2026-11-30"), ARN.format("elasticache", "cluster:queues-001")]
+    assert plan(arns) == ([], [])
+
+
+def test_a_role_goes_before_its_policy():
+    steps, left = plan(["arn:aws:iam::123456789012:policy/p", "arn:aws:iam::123456789012:role/r"])
+    assert [removal.operation for removal, _arn, _found in steps] == ["DeleteRole", "DeletePolicy"]
+    assert left == []
 
 
 def test_a_kind_that_nobody_knows_is_left_and_named():

@@ -221,6 +221,7 @@ BREAKS: dict[str, Break] = {
     "backups.restored": answer("s3:GetObject", FAILED),
     "rehearsals.region_failover": answer("s3:GetObject", LATE),
     "rehearsals.runbooks": answer("s3:GetObject", FAILED),
+    "protection.key_rotation": change("kms:GetKeyRotationStatus", KeyRotationEnabled=False),
     "protection.data_class": change(
         "resourcegroupstaggingapi:GetResources", ResourceTagMappingList=[{"ResourceARN": f"arn:aws:s3:::{DUMPS}"}]
     ),

@@ -349,6 +349,7 @@ def ready() -> Answers:
                 }
             ]
         },
+        "kms:GetKeyRotationStatus": {"KeyRotationEnabled": True},
         "kms:DescribeKey": {"KeyMetadata": {"KeyId": "1", "KeyManager": "CUSTOMER", "KeyState": "Enabled"}},
         "elasticache:DescribeReplicationGroups": lambda params, _region: {
             "ReplicationGroups": [_replication_group(params["ReplicationGroupId"])]

@@ -6,6 +6,7 @@ The group of the queues is the real pair where the sandbox has that part; every 
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 from typing import TYPE_CHECKING, Any
 
 from moto.core.responses import ActionResult
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _create_replication_group = ElastiCacheResponse.create_replication_group
 _describe_replication_groups = ElastiCacheBackend.describe_replication_groups
+_describe_cache_clusters = ElastiCacheResponse.describe_cache_clusters
 _modify_replication_group = ElastiCacheResponse.modify_replication_group
 
 EVENTS_MIN = 60
@@ -31,7 +33,30 @@ def create_replication_group(self: Any) -> Any:
         raise AwsError(
             "InvalidParameterCombination", "AutomaticFailoverEnabled needs at least one replica: NumCacheClusters 2."
         )
+    if not self._get_param("NumNodeGroups"):
+        self.params["ReplicasPerNodeGroup"] = nodes - 1  # moto does not look at NumCacheClusters
     return _create_replication_group(self)
+
+
+def describe_cache_clusters(self: Any) -> Any:
+    """The members of a replication group are clusters too."""
+    asked = self._get_param("CacheClusterId")
+    for group in self.elasticache_backend.replication_groups.values():
+        if asked in group.member_clusters:
+            named = {"CacheParameterGroupName": group.cache_parameter_group_name}
+            shown = {"CacheClusterId": asked, "CacheClusterStatus": "available"}
+            shown["CacheParameterGroup"] = {**named, "ParameterApplyStatus": "in-sync"}
+            return ActionResult({"CacheClusters": [shown]})
+    return _describe_cache_clusters(self)
+
+
+def _place(group: Any, place: dict[str, Any], region: str) -> None:
+    """Where its members answer, each in a zone of its own."""
+    for node in group.node_groups:
+        node["primary_endpoint"] = node["reader_endpoint"] = place
+        for member, zone in zip(node["node_group_members"], itertools.cycle("abc"), strict=False):
+            member["read_endpoint"] = place
+            member["preferred_availability_zone"] = f"{region}{zone}"
 
 
 def install(aws: AwsServer) -> None:
@@ -45,10 +70,8 @@ def install(aws: AwsServer) -> None:
             if aws.queue_group is not None and group.replication_group_id == aws.settings.queue_group:
                 aws.queue_group.show(group)
                 continue
-            for node in group.node_groups if group.replication_group_id.startswith(ours) else []:
-                node["primary_endpoint"] = node["reader_endpoint"] = place
-                for member in node["node_group_members"]:
-                    member["read_endpoint"] = place
+            if group.replication_group_id.startswith(ours):
+                _place(group, place, aws.settings.region)
         return found
 
     def modify_replication_group(self: Any) -> Any:
@@ -82,6 +105,7 @@ def install(aws: AwsServer) -> None:
 
     ElastiCacheResponse.create_replication_group = create_replication_group
     ElastiCacheResponse.modify_replication_group = modify_replication_group
+    ElastiCacheResponse.describe_cache_clusters = describe_cache_clusters
     ElastiCacheResponse.describe_events = describe_events
     ElastiCacheBackend.describe_replication_groups = describe_replication_groups
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 _address = DBInstance.address
 _modify_db_instance = RDSResponse.modify_db_instance
+_init = DBInstance.__init__
+
+CERTIFICATE_DAYS = 365
 
 
 def describe_events(self: Any) -> ActionResult:
@@ -54,10 +57,19 @@ def check_reboot(instance: Any, *, failover: bool) -> None:
 
 def install(aws: AwsServer) -> None:
     """Put the overlay on moto's RDS, for this server. Done again, the newest server counts."""
+    DBInstance.__init__ = init
     _install_state(aws)
     _install_place(aws)
     _install_reboot(aws)
     _install_storage(aws)
+
+
+def init(self: Any, *args: Any, **kwargs: Any) -> None:
+    """moto keeps neither Performance Insights nor the certificate of the server."""
+    _init(self, *args, **kwargs)
+    self.performance_insights_enabled = bool(kwargs.get("enable_performance_insights"))
+    valid_till = _plain(dt.datetime.now(dt.UTC)) + dt.timedelta(days=CERTIFICATE_DAYS)
+    self.certificate_details = {"CAIdentifier": "rds-ca-rsa2048-g1", "ValidTill": valid_till}
 
 
 def _is_real(aws: AwsServer, instance: Any) -> bool:
@@ -136,6 +148,8 @@ def _install_storage(aws: AwsServer) -> None:
     def modify_db_instance(self: Any) -> Any:
         """The storage of the real database is grown in a walk; everything else is moto's."""
         instance = self.backend.describe_db_instances(self.params["DBInstanceIdentifier"])[0]
+        if "EnablePerformanceInsights" in self.params:
+            instance.performance_insights_enabled = bool(self.params["EnablePerformanceInsights"])
         real = aws.database_instance if _is_real(aws, instance) else None
         wanted = self.params.get("AllocatedStorage")
         if real is None or wanted is None or int(wanted) == instance.allocated_storage:

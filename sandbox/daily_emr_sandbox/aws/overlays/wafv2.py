@@ -100,10 +100,19 @@ def install(aws: Any) -> None:
         window = {"StartTime": start, "EndTime": end}
         return ActionResult({"SampledRequests": found[-limit:], "PopulationSize": len(found), "TimeWindow": window})
 
+    def list_resources_for_web_acl(self: Any) -> ActionResult:
+        asked = json.loads(self.body)
+        acl = next((acl for acl in self.wafv2_backend.wacls.values() if acl.arn == asked["WebACLArn"]), None)
+        if acl is None:
+            raise AwsError("WAFNonexistentItemException", "AWS WAF couldn't find the web ACL.", 400)
+        kind = ":loadbalancer/app/" if asked.get("ResourceType") != "API_GATEWAY" else ":/restapis/"
+        return ActionResult({"ResourceArns": [arn for arn in acl.associated_resources if kind in arn]})
+
     FakeRule.to_dict = to_dict
     WAFV2Backend.update_web_acl = update_web_acl
     WAFV2Response.create_web_acl = create_web_acl
     WAFV2Response.get_sampled_requests = get_sampled_requests
+    WAFV2Response.list_resources_for_web_acl = list_resources_for_web_acl
 
 
 def _metrics(acl: Any) -> set[str]:

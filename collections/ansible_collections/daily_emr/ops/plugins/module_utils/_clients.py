@@ -126,9 +126,12 @@ class Clients:
                 self._readers[service, region] = client
             return self._readers[service, region]
 
-    def write(self, service: str, operation: str) -> Any:
-        """A client that lets exactly this operation through, once, and never sends it again by itself."""
-        client = self._create(service, attempts=1)
+    def write(self, service: str, operation: str, region: str = "") -> Any:
+        """A client that lets exactly this operation through, once, and never sends it again by itself.
+
+        region: another one than the environment's, such as that of the copies.
+        """
+        client = self._create(service, attempts=1, region=region)
         gate = _Once(service, operation, self.sent)
         client.meta.events.register_first("provide-client-params.*.*", partial(self._only_declared, gate))
         client.meta.events.register_first("before-send.*.*", gate.sending)

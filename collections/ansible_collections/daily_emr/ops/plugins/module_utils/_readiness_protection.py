@@ -44,6 +44,20 @@ def data_class(look: Look) -> Seen:
     return seen(tagged and not missing and not elsewhere, tagged=tagged, missing=missing, elsewhere=elsewhere)
 
 
+@check(
+    "key_rotation",
+    "Keys that rotate",
+    "the key of the environment rotates by itself, in the data Region and in that of the copies",
+    calls=("kms:DescribeKey", "kms:GetKeyRotationStatus"),
+)
+def key_rotation(look: Look) -> Seen:
+    rotates = {}
+    for region in (look.region, look.names["copy_region"]):
+        key = look.read("kms:DescribeKey", region=region, KeyId=f"alias/{look.names['prefix']}")["KeyMetadata"]["KeyId"]
+        rotates[region] = look.read("kms:GetKeyRotationStatus", region=region, KeyId=key)["KeyRotationEnabled"]
+    return seen(all(rotates.values()), rotates=rotates)
+
+
 def _buckets(look: Look) -> list[str]:
     if not look.names["buckets"]:
         raise Unknown("No bucket is named: put their names into readiness_names.buckets.")

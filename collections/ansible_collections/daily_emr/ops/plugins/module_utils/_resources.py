@@ -108,6 +108,79 @@ class FlowLog(Resource):
         )
 
 
+class AddressTags(Resource):
+    """Tags of the addresses of a NAT gateway, which is made without any."""
+
+    name: ClassVar[str] = "address_tags"
+
+    def read(self) -> Json | None:
+        reader = self.clients.read("ec2")
+        named = [{"Name": "tag:Name", "Values": [self.called]}, {"Name": "state", "Values": ["pending", "available"]}]
+        found = reader.describe_nat_gateways(Filter=named)["NatGateways"]
+        used = [one["AllocationId"] for gateway in found for one in gateway["NatGatewayAddresses"]]
+        if not used:
+            return None
+        listed = reader.describe_addresses(AllocationIds=used)["Addresses"]
+        wanted = self.desired()["tags"].items()
+        bare = [one["AllocationId"] for one in listed if not wanted <= _flat(one.get("Tags")).items()]
+        return {"tags": {} if bare else dict(wanted), "context": {"bare": bare}}
+
+    def desired(self) -> Json:
+        return {"tags": _flat(self.tags)}
+
+    def refusals(self, before: State) -> list[str]:
+        return [] if before["present"] else [f"There is no NAT gateway {self.called}: make it first."]
+
+    def apply(self, before: State) -> None:
+        self.clients.write("ec2", "CreateTags").create_tags(Resources=before["context"]["bare"], Tags=self.tags)
+
+
+def _flat(tags: list[dict[str, str]] | None) -> dict[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in tags or []}
+
+
+class MailIdentity(Resource):
+    """A sender of mail in one region, with tags. Who owns the domain proves it by records of DNS."""
+
+    name: ClassVar[str] = "mail_identity"
+    spec: ClassVar[Json] = {"region": {"type": "str", "required": True}}
+
+    def read(self) -> Json | None:
+        client = self.clients.read("sesv2", self.settings["region"])
+        answer = absent(lambda: client.get_email_identity(EmailIdentity=self.called), "NotFoundException")
+        return {} if answer else None
+
+    def desired(self) -> Json:
+        return {}
+
+    def done(self, before: State, after: State) -> bool:
+        return bool(after["present"])
+
+    def apply(self, before: State) -> None:
+        client = self.clients.write("sesv2", "CreateEmailIdentity", region=self.settings["region"])
+        client.create_email_identity(EmailIdentity=self.called, Tags=self.tags)
+
+
+class LogRetention(Resource):
+    """For how many days a log group keeps its logs."""
+
+    name: ClassVar[str] = "log_retention"
+    spec: ClassVar[Json] = {"days": {"type": "int", "required": True}}
+
+    def read(self) -> Json | None:
+        found = self.clients.read("logs").describe_log_groups(logGroupNamePrefix=self.called)["logGroups"]
+        ours = [group for group in found if group["logGroupName"] == self.called]
+        return {"days": ours[0].get("retentionInDays", 0)} if ours else None
+
+    def desired(self) -> Json:
+        return {"days": self.settings["days"]}
+
+    def apply(self, before: State) -> None:
+        self.clients.write("logs", "PutRetentionPolicy").put_retention_policy(
+            logGroupName=self.called, retentionInDays=self.settings["days"]
+        )
+
+
 class ReplicationGroup(Resource):
     """A replication group of ElastiCache: a primary and replicas in other zones, encrypted."""
 
@@ -389,6 +462,7 @@ class DeliveryStream(Resource):
 class DatabaseInstance(Resource):
     """The database: RDS makes and keeps its master password, so nobody ever holds it."""
 
+    LOGS: ClassVar[list[str]] = ["postgresql", "upgrade"]
     name: ClassVar[str] = "database_instance"
     spec: ClassVar[Json] = {
         "instance_class": {"type": "str", "required": True},
@@ -425,6 +499,9 @@ class DatabaseInstance(Resource):
             "parameter_group": found["DBParameterGroups"][0]["DBParameterGroupName"],
             "security_groups": sorted(group["VpcSecurityGroupId"] for group in found["VpcSecurityGroups"]),
             "iam_login": found.get("IAMDatabaseAuthenticationEnabled", False),
+            "minor_upgrades": found.get("AutoMinorVersionUpgrade"),
+            "insights": found.get("PerformanceInsightsEnabled", False),
+            "logs": sorted(found.get("EnabledCloudwatchLogsExports") or []),
             "encrypted": found["StorageEncrypted"],
             "context": {"status": found["DBInstanceStatus"]},
         }
@@ -441,6 +518,9 @@ class DatabaseInstance(Resource):
             "parameter_group": settings["parameter_group"],
             "security_groups": sorted(settings["security_groups"]),
             "iam_login": True,
+            "minor_upgrades": True,
+            "insights": True,
+            "logs": sorted(self.LOGS),
             "encrypted": True,
         }
 
@@ -475,9 +555,18 @@ class DatabaseInstance(Resource):
             "DBParameterGroupName": wanted["parameter_group"],
             "VpcSecurityGroupIds": wanted["security_groups"],
             "EnableIAMDatabaseAuthentication": True,
+            "EnablePerformanceInsights": True,
+            # In the maintenance window.
+            "AutoMinorVersionUpgrade": True,
         }
         if before["present"]:
-            self.clients.write("rds", "ModifyDBInstance").modify_db_instance(**common, ApplyImmediately=True)
+            logs = {"EnableLogTypes": [name for name in self.LOGS if name not in before["logs"]]}
+            client = self.clients.write("rds", "ModifyDBInstance")
+            client.modify_db_instance(
+                **common,
+                **({"CloudwatchLogsExportConfiguration": logs} if any(logs.values()) else {}),
+                ApplyImmediately=True,
+            )
             return
         self.clients.write("rds", "CreateDBInstance").create_db_instance(
             **common,
@@ -491,11 +580,40 @@ class DatabaseInstance(Resource):
             DBSubnetGroupName=settings["subnet_group"],
             MasterUsername="postgres",
             ManageMasterUserPassword=True,
-            EnableCloudwatchLogsExports=["postgresql", "upgrade"],
-            EnablePerformanceInsights=True,
+            EnableCloudwatchLogsExports=self.LOGS,
             CopyTagsToSnapshot=True,
-            AutoMinorVersionUpgrade=False,
             Tags=self.tags,
+        )
+
+
+class DatabaseTags(Resource):
+    """Tags of the database. One that somebody added is left."""
+
+    name: ClassVar[str] = "database_tags"
+
+    def read(self) -> Json | None:
+        answer = absent(
+            lambda: self.clients.read("rds").describe_db_instances(DBInstanceIdentifier=self.called),
+            "DBInstanceNotFound",
+            "DBInstanceNotFoundFault",
+        )
+        if not answer:
+            return None
+        found = answer["DBInstances"][0]
+        standing = _flat(found.get("TagList"))
+        ours = {tag["Key"]: standing.get(tag["Key"]) for tag in self.tags}
+        return {"tags": ours, "context": {"arn": found["DBInstanceArn"]}}
+
+    def desired(self) -> Json:
+        return {"tags": _flat(self.tags)}
+
+    def refusals(self, before: State) -> list[str]:
+        return [] if before["present"] else [f"There is no database {self.called}: make it first."]
+
+    def apply(self, before: State) -> None:
+        missing = [tag for tag in self.tags if before["tags"].get(tag["Key"]) != tag["Value"]]
+        self.clients.write("rds", "AddTagsToResource").add_tags_to_resource(
+            ResourceName=before["context"]["arn"], Tags=missing
         )
 
 
@@ -776,6 +894,32 @@ class ImageLifecycle(Resource):
         )
 
 
+class ImageReplication(Resource):
+    """Images are copied into the second region. The registry has one configuration: rules of others in it are left."""
+
+    name: ClassVar[str] = "image_replication"
+    spec: ClassVar[Json] = {"region": {"type": "str", "required": True}}
+
+    def read(self) -> Json | None:
+        found = self.clients.read("ecr").describe_registry()["replicationConfiguration"]["rules"]
+        return {"copied": self._rule() in found, "context": {"rules": found}}
+
+    def desired(self) -> Json:
+        return {"copied": True}
+
+    def _rule(self) -> Json:
+        account = self.clients.environment.account_id
+        return {
+            "destinations": [{"region": self.settings["region"], "registryId": account}],
+            "repositoryFilters": [{"filter": f"{self.called}-", "filterType": "PREFIX_MATCH"}],
+        }
+
+    def apply(self, before: State) -> None:
+        self.clients.write("ecr", "PutReplicationConfiguration").put_replication_configuration(
+            replicationConfiguration={"rules": [*before["context"]["rules"], self._rule()]}
+        )
+
+
 class DatabaseParameters(Resource):
     """Parameters of the database that differ from those of its engine."""
 
@@ -1013,6 +1157,43 @@ class WebAclAssociation(Resource):
         )
 
 
+class WebAclLog(Resource):
+    """What a web ACL blocks and counts goes into a log group, without what proves who somebody is."""
+
+    name: ClassVar[str] = "web_acl_log"
+    spec: ClassVar[Json] = {
+        "scope": {"type": "str", "required": True, "choices": ["REGIONAL"]},
+        "log_group_arn": {"type": "str", "required": True},
+    }
+    HIDDEN: ClassVar[tuple[str, ...]] = ("authorization", "cookie")
+
+    def read(self) -> Json | None:
+        client = self.clients.read("wafv2")
+        listed = client.list_web_acls(Scope=self.settings["scope"])["WebACLs"]
+        ours = next((one["ARN"] for one in listed if one["Name"] == self.called), "")
+        if not ours:
+            return None
+        answer = absent(lambda: client.get_logging_configuration(ResourceArn=ours), "WAFNonexistentItemException")
+        found = (answer or {}).get("LoggingConfiguration", {})
+        hidden = [one["SingleHeader"]["Name"] for one in found.get("RedactedFields") or [] if "SingleHeader" in one]
+        return {"to": found.get("LogDestinationConfigs", []), "hidden": sorted(hidden), "context": {"arn": ours}}
+
+    def desired(self) -> Json:
+        return {"to": [self.settings["log_group_arn"]], "hidden": list(self.HIDDEN)}
+
+    def refusals(self, before: State) -> list[str]:
+        return [] if before["present"] else [f"There is no web ACL {self.called}: make it first."]
+
+    def apply(self, before: State) -> None:
+        self.clients.write("wafv2", "PutLoggingConfiguration").put_logging_configuration(
+            LoggingConfiguration={
+                "ResourceArn": before["context"]["arn"],
+                "LogDestinationConfigs": [self.settings["log_group_arn"]],
+                "RedactedFields": [{"SingleHeader": {"Name": name}} for name in self.HIDDEN],
+            }
+        )
+
+
 class RatioAlarm(Resource):
     """The alarm of the error ratio of a load balancer, an expression over three metrics."""
 
@@ -1182,6 +1363,7 @@ def lower(tags: list[dict[str, str]]) -> list[dict[str, str]]:
 KINDS: dict[str, type[Resource]] = {
     kind.name: kind
     for kind in (
+        AddressTags,
         BucketReplication,
         CacheParameterGroup,
         CacheParameters,
@@ -1190,12 +1372,16 @@ KINDS: dict[str, type[Resource]] = {
         ContainerService,
         DatabaseInstance,
         DatabaseParameters,
+        DatabaseTags,
         DeliveryStream,
         EventSubscription,
         FlowLog,
         ImageLifecycle,
+        ImageReplication,
         ImageRepository,
         ImageScanning,
+        LogRetention,
+        MailIdentity,
         RatioAlarm,
         ReplicationGroup,
         ScalableTarget,
@@ -1206,5 +1392,6 @@ KINDS: dict[str, type[Resource]] = {
         Topic,
         WebAcl,
         WebAclAssociation,
+        WebAclLog,
     )
 }

@@ -23,20 +23,35 @@ options:
     type: str
     required: true
     choices:
+      - address_tags
+      - bucket
+      - bucket_access
+      - bucket_encryption
+      - bucket_lock
+      - bucket_ownership
+      - bucket_policy
       - bucket_replication
+      - bucket_tags
+      - bucket_versions
       - cache_parameter_group
       - cache_parameters
       - cache_subnets
+      - canary
+      - canary_run
       - cluster
       - container_service
       - database_instance
       - database_parameters
+      - database_tags
       - delivery_stream
       - event_subscription
       - flow_log
       - image_lifecycle
+      - image_replication
       - image_repository
       - image_scanning
+      - log_retention
+      - mail_identity
       - ratio_alarm
       - replication_group
       - scalable_target
@@ -47,12 +62,13 @@ options:
       - topic
       - web_acl
       - web_acl_association
+      - web_acl_log
   name:
     description: The name that it has, or the name of what it is a part of.
     type: str
     required: true
   settings:
-    description: How it should be; which settings a kind has stands in C(module_utils/_resources.py).
+    description: How it should be; which settings a kind has stands in C(module_utils/_resources*.py).
     type: dict
     default: {}
   tags:
@@ -112,7 +128,11 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._modules import (
     Params,
     run_module,
 )
-from ansible_collections.daily_emr.ops.plugins.module_utils._resources import KINDS
+from ansible_collections.daily_emr.ops.plugins.module_utils._resources import KINDS as OTHER_KINDS
+from ansible_collections.daily_emr.ops.plugins.module_utils._resources_buckets import BUCKET_KINDS
+from ansible_collections.daily_emr.ops.plugins.module_utils._resources_canary import CANARY_KINDS
+
+KINDS = OTHER_KINDS | BUCKET_KINDS | CANARY_KINDS
 
 SPEC: dict[str, Any] = {
     "builder_role_pattern": {"type": "str", "required": True},

@@ -10,7 +10,7 @@ version_added: 0.1.0
 description:
   - Removes what carries the tags of the environment, and nothing else; names are never looked at.
   - Refuses staging and production, and a confirmation that is not the name of the environment, before any call.
-  - Leaves keys, secrets and buckets that are not empty, and says so. What AWS still takes down is left for another run.
+  - Leaves keys of KMS and buckets that are not empty, and says so. What AWS still takes down is left for another run.
 author:
   - Daily EMR operations (@daily-emr)
 options:
@@ -20,6 +20,10 @@ options:
     required: true
   confirm:
     description: The name of the environment, typed by who wants it gone.
+    type: str
+    required: true
+  copy_region:
+    description: The second region, where copies are.
     type: str
     required: true
   tags:
@@ -43,6 +47,7 @@ EXAMPLES = r"""
     environment: "{{ emr_environment }}"
     builder_role_pattern: "{{ emr_teardown_role_pattern }}"
     confirm: development
+    copy_region: "{{ emr_copy_region }}"
     tags: "{{ emr_tags }}"
 """
 
@@ -78,6 +83,7 @@ SPEC: dict[str, Any] = {
     "builder_role_pattern": {"type": "str", "required": True},
     "confirm": {"type": "str", "required": True},
     "tags": {"type": "dict", "required": True},
+    "copy_region": {"type": "str", "required": True},
 }
 
 
@@ -88,9 +94,9 @@ def run(params: Params, context: Context) -> dict[str, Any]:
     if reasons:
         raise Refused(*reasons)
     clients = builder_clients(builder_environment(params["environment"], params["builder_role_pattern"]))
-    clients.prove()
+    identity = clients.prove()
     tags = {str(key): str(value) for key, value in params["tags"].items()}
-    return take_down(clients, tags, check_mode=context.check_mode)
+    return take_down(clients, tags, params["copy_region"], identity.role, check_mode=context.check_mode)
 
 
 ENTRY = Entry({**SPEC, **COMMON_SPEC}, run)
