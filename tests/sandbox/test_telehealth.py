@@ -132,8 +132,10 @@ def started(settings: Settings, loop: LoopThread) -> Iterator[Clinic]:
         aws, database, flags = AwsServer(settings), DatabasePair(settings, loop), LaunchDarkly(settings, loop)
         part = Telehealth(settings, loop, aws, database, flags)
         try:
-            for each in (aws, database, flags, part):
+            for each in (aws, database, flags):
                 each.start()
+            seed_telehealth(settings, aws, {"app": "daily-emr"})
+            part.start()
             yield Clinic(settings, Aws(settings, aws), flags, part, loop)
         finally:
             for each in (part, flags, database, aws):
