@@ -73,9 +73,7 @@ class Node:
             return
         options = {"listen_addresses": self.address, "port": str(self.port), "cluster_name": self.name}
         settings = [
-            part
-            for key, value in (self.parameters | options | parameters).items()
-            for part in ("-c", f"{key}={value}")
+            part for key, value in (self.parameters | options | parameters).items() for part in ("-c", f"{key}={value}")
         ]
         # SIGQUIT is PostgreSQL's immediate shutdown: unlike SIGKILL it leaves no shared memory segment behind.
         self._process = children.start([binary("postgres"), "-D", self.data, *settings], self._log, signal.SIGQUIT)

@@ -22,6 +22,7 @@ from daily_emr_sandbox.settings import Settings
 from daily_emr_sandbox.telehealth import desk, sessions
 from daily_emr_sandbox.telehealth.ice import IceError, Path, bind
 from daily_emr_sandbox.telehealth.part import Telehealth
+from daily_emr_sandbox.telehealth.seed import seed_telehealth
 
 from .aws_only import Aws
 

@@ -99,7 +99,11 @@ def asked(before: int) -> list[dict[str, Any]]:
 
 def names(call: dict[str, Any]) -> set[str]:
     """Names of our convention in what a call is about, without a revision and what AWS adds to an ARN."""
-    return set(re.findall(rf"(?<![\w-])/?daily-emr[-/]{ENVIRONMENT}[\w/-]*?(?=$|[:/][0-9a-f-]{{1,36}})", call["resource"] or ""))
+    return set(
+        re.findall(
+            rf"(?<![\w-])/?daily-emr[-/]{ENVIRONMENT}[\w/-]*?(?=$|[:/][0-9a-f-]{{1,36}})", call["resource"] or ""
+        )
+    )
 
 
 def observations(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
