@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import json
 import os
 import re
@@ -31,13 +32,13 @@ TOO_YOUNG = {"burning_slow"}
 AT_ONCE = 3
 
 
-def diagnose(runbook: str) -> subprocess.CompletedProcess[str]:
+def diagnose(runbook: str, state: Path = STATE) -> subprocess.CompletedProcess[str]:
     """Plan a runbook, with the inventory of the environment and the values of the test."""
     inventories = [f"--inventory={PROJECT}/inventories/{ENVIRONMENT}", f"--inventory={SCENARIO}/inventory"]
     return subprocess.run(
         ["ansible-playbook", *inventories, f"{PROJECT}/runbooks/{runbook}.yml", "--check"],
         capture_output=True, text=True, check=False, cwd=PROJECT,
-        env={**os.environ, "DAILY_EMR_RUNS": str(STATE.parent / "runs" / runbook)},
+        env={**os.environ, "DAILY_EMR_SANDBOX": str(state), "DAILY_EMR_RUNS": str(STATE.parent / "runs" / runbook)},
     )  # fmt: skip
 
 
@@ -90,6 +91,22 @@ def test_what_runbooks_ask_for_has_the_names_that_bootstrap_gave(before, diagnos
     made = {name for call in calls(STATE) if call["mutating"] and call["seq"] <= before for name in names(call)}
     assert len(wanted) > len(COMPONENTS)
     assert wanted - made == set()
+
+
+def test_the_guards_of_the_inventory_refuse_another_account(tmp_path, diagnoses):
+    del diagnoses
+    facts = json.loads((STATE / "sandbox.json").read_text())
+    keys = configparser.ConfigParser(interpolation=None)
+    keys.read(facts["credentials_file"])
+    keys["default"] = keys["other_account"]
+    with (tmp_path / "credentials").open("w") as file:
+        keys.write(file)
+    (tmp_path / "sandbox.json").write_text(json.dumps({**facts, "credentials_file": str(tmp_path / "credentials")}))
+
+    done = diagnose("telehealth_degradation", tmp_path)
+
+    assert done.returncode != 0
+    assert f"but environment sandbox is account {facts['account_id']}" in " ".join(done.stdout.split())
 
 
 def asked(before: int) -> list[dict[str, Any]]:
