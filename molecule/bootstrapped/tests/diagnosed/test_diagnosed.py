@@ -30,6 +30,7 @@ COMPONENTS = {
 TOO_YOUNG = {"burning_slow"}
 """What an environment that was built minutes ago cannot say yet: it speaks of days."""
 AT_ONCE = 3
+NAME = re.compile(rf"daily-emr[-/]{ENVIRONMENT}[\w/-]*?(?=$|:\d+$|/[0-9a-f]{{8}})")
 
 
 def diagnose(runbook: str, state: Path = STATE) -> subprocess.CompletedProcess[str]:
@@ -38,7 +39,7 @@ def diagnose(runbook: str, state: Path = STATE) -> subprocess.CompletedProcess[s
     return subprocess.run(
         ["ansible-playbook", *inventories, f"{PROJECT}/runbooks/{runbook}.yml", "--check"],
         capture_output=True, text=True, check=False, cwd=PROJECT,
-        env={**os.environ, "DAILY_EMR_SANDBOX": str(state), "DAILY_EMR_RUNS": str(STATE.parent / "runs" / runbook)},
+        env={**os.environ, "DAILY_EMR_SANDBOX": str(state), "DAILY_EMR_RUNS": str(state.parent / "runs" / runbook)},
     )  # fmt: skip
 
 
@@ -115,12 +116,8 @@ def asked(before: int) -> list[dict[str, Any]]:
 
 
 def names(call: dict[str, Any]) -> set[str]:
-    """Names of our convention in what a call is about, without a revision and what AWS adds to an ARN."""
-    return set(
-        re.findall(
-            rf"(?<![\w-])/?daily-emr[-/]{ENVIRONMENT}[\w/-]*?(?=$|[:/][0-9a-f-]{{1,36}})", call["resource"] or ""
-        )
-    )
+    """The name of our convention in what a call is about, without a revision and what AWS adds to it."""
+    return set(NAME.findall(call["resource"] or ""))
 
 
 def observations(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
