@@ -1,7 +1,10 @@
-"""An empty AWS account, and nothing else: `python -m daily_emr_sandbox.account up|down|calls FOLDER`.
+"""An empty AWS account, and nothing else: `python -m daily_emr_sandbox.account up|inhabit|down|calls FOLDER`.
 
 The control plane of the sandbox without the environment in it, for what builds one. It writes the same sandbox.json
 and credentials as a whole sandbox, so that the inventory of the sandbox describes it; its operator may build.
+
+When the environment is built, `inhabit` lets the real parts of a sandbox move into it: database, queues, application,
+payer and providers take the places that bootstrap made for them, by name. From then on its operator runs runbooks.
 """
 
 from __future__ import annotations
@@ -12,21 +15,26 @@ import contextlib
 import json
 import logging
 import os
+import queue
 import signal
 import sys
-import threading
 import time
+import urllib.error
 import urllib.request
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 from .aws.server import AwsServer
 from .daemon import detach, free_network, owned
-from .settings import Settings
+from .settings import ACCOUNT_ID, DEFAULT_TIME_FACTOR, TASK_PORT, Settings
 
 BUILDER = "bootstrap"
 READER, REMOVER = "readiness", "teardown"
 END_S = 20.0
+INHABITED_S = 180.0
+Wish = Future[None] | None
+"""To be inhabited; None: to end."""
 
 
 def describe(settings: Settings) -> dict[str, Any]:
@@ -43,7 +51,7 @@ def describe(settings: Settings) -> dict[str, Any]:
         "edge_url": settings.edge_url,
         "balancer_url": settings.balancer_url,
         "launchdarkly_url": settings.launchdarkly_url,
-        "task_port": 8080,
+        "task_port": TASK_PORT,
         "database": {"passfile": str(settings.database_passfile)},
         "queues": {"passfile": str(settings.queue_passfile)},
         "parts": [],
@@ -102,17 +110,48 @@ def running(settings: Settings) -> Any:
         aws.stop()
 
 
-def serve(state: Path, report: int) -> None:
-    end = threading.Event()
+def inhabit(aws: AwsServer, settings: Settings) -> Any:
+    """Let the parts of a sandbox move in; returns the started world, when everything in it is healthy."""
+    from .world import World
+
+    aws.database_status = aws.look_at_database
+    world = World(settings, aws)
+    world.start()
+    aws.principals.write_file()
+    world.publish()
+    return world
+
+
+def serve(state: Path, report: int, options: argparse.Namespace) -> None:
+    wishes: queue.SimpleQueue[Wish] = queue.SimpleQueue()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: end.set())
-    with owned(state), free_network() as network, running(Settings(state, network, state.name, parts=frozenset())):
-        os.write(report, b"ready")
-        os.close(report)
-        end.wait()
+        signal.signal(number, lambda *_: wishes.put(None))
+
+    def ask() -> None:
+        wish: Future[None] = Future()
+        wishes.put(wish)
+        wish.result(INHABITED_S)
+
+    with owned(state), free_network() as network, contextlib.ExitStack() as inhabited:
+        settings = Settings(
+            state, network, state.name, options.time_factor, account_id=options.account, environment=options.environment
+        )
+        with running(settings) as aws:
+            aws.register("POST", "/inhabit", ask)
+            os.write(report, b"ready")
+            os.close(report)
+            # In the main thread, which lives as long as the parts do.
+            while (wish := wishes.get()) is not None:
+                try:
+                    inhabited.callback(inhabit(aws, settings).stop)
+                    wish.set_result(None)
+                except Exception as error:
+                    logging.exception("nobody could move in")
+                    wish.set_exception(error)
+            inhabited.close()
 
 
-def up(state: Path) -> None:
+def up(state: Path, options: argparse.Namespace) -> None:
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     reader, writer = os.pipe()
     if os.fork():
@@ -127,7 +166,8 @@ def up(state: Path) -> None:
     for number in (1, 2):
         os.dup2(log, number)
     logging.basicConfig(level=logging.INFO)
-    serve(state, writer)
+    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)  # its lines hold whole paths and queries
+    serve(state, writer, options)
     os._exit(0)
 
 
@@ -149,16 +189,32 @@ def calls(state: Path, since: int = 0) -> list[dict[str, Any]]:
         return list(json.load(answer)["calls"])
 
 
+def ask_to_inhabit(state: Path) -> None:
+    """Let the parts of a sandbox move into the environment that was built in the account of this folder."""
+    url = json.loads((state / "sandbox.json").read_text())["control_url"]
+    request = urllib.request.Request(f"{url}/inhabit", method="POST")  # noqa: S310  # our own address
+    try:
+        urllib.request.urlopen(request, timeout=INHABITED_S).close()  # noqa: S310
+    except urllib.error.HTTPError as error:
+        with error:
+            sys.exit(f"Nobody could move in: {json.load(error)['error']} The log is {state / 'account.log'}.")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("verb", choices=("up", "down", "calls"))
+    parser.add_argument("verb", choices=("up", "inhabit", "down", "calls"))
     parser.add_argument("state", type=Path)
+    parser.add_argument("--environment", default="sandbox", help="whose names the account is for")
+    parser.add_argument("--account", default=ACCOUNT_ID, help="number of the account")
+    parser.add_argument("--time-factor", type=float, default=DEFAULT_TIME_FACTOR)
     arguments = parser.parse_args()
     state = arguments.state.absolute()
     if arguments.verb == "calls":
         print(json.dumps(calls(state)))  # noqa: T201
+    elif arguments.verb == "up":
+        up(state, arguments)
     else:
-        (up if arguments.verb == "up" else down)(state)
+        (ask_to_inhabit if arguments.verb == "inhabit" else down)(state)
 
 
 if __name__ == "__main__":

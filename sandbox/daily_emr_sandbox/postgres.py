@@ -69,6 +69,11 @@ class DatabasePair:
         wait_until(self._synchronous, "the standby is synchronous")
         self._loop.run(self._open())
 
+    def limit(self, connections: int) -> None:
+        """How many connections the servers allow from their next start on, instead of the usual."""
+        for node in (self.primary, self.standby):
+            node.parameters["max_connections"] = str(connections)
+
     def stop(self) -> None:
         """End everything. The standby goes first: a primary that stops waits for it."""
         self._loop.run(self._close())

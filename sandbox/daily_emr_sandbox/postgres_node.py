@@ -58,7 +58,7 @@ class Node:
     def __init__(self, name: str, data: Path, address: str, port: int, log: Path, **parameters: str) -> None:
         self.name, self.data, self.address, self.port = name, data, address, port
         self._log = log
-        self._parameters = PARAMETERS | parameters
+        self.parameters = PARAMETERS | parameters
         self._process: subprocess.Popen[bytes] | None = None
         self.delay_s = 0.0
         """What the host adds to every statement: above 0 it is sick."""
@@ -73,9 +73,7 @@ class Node:
             return
         options = {"listen_addresses": self.address, "port": str(self.port), "cluster_name": self.name}
         settings = [
-            part
-            for key, value in (self._parameters | options | parameters).items()
-            for part in ("-c", f"{key}={value}")
+            part for key, value in (self.parameters | options | parameters).items() for part in ("-c", f"{key}={value}")
         ]
         # SIGQUIT is PostgreSQL's immediate shutdown: unlike SIGKILL it leaves no shared memory segment behind.
         self._process = children.start([binary("postgres"), "-D", self.data, *settings], self._log, signal.SIGQUIT)
@@ -124,7 +122,7 @@ class Node:
         options = ["--source-server", source, "--no-sync"]
         children.run([binary("pg_rewind"), "-D", self.data, *options], self._log)
         self._as_standby()
-        self._parameters |= {"primary_conninfo": source}
+        self.parameters |= {"primary_conninfo": source}
         self.start()
         with self.connect("postgres") as session:
             # Its own, from when it was primary: it would keep write-ahead log for nobody.

@@ -19,6 +19,7 @@ from .queues.seed import QueueSeed
 from .seed_dumps import seed_dumps
 from .seed_watch import seed_alarms, seed_web_acl
 from .settings import TASK_PORT
+from .telehealth.seed import seed_telehealth
 
 if TYPE_CHECKING:
     from .aws.server import AwsServer
@@ -53,6 +54,39 @@ def seed(settings: Settings, aws: AwsServer) -> None:
     Seed(settings, aws).build()
 
 
+def push_image(aws: AwsServer, repository: str, release: str) -> str:
+    """Put the image of a release into a repository that exists; its digest."""
+    config = {
+        "mediaType": "application/vnd.docker.container.image.v1+json",
+        "size": 7023,
+        "digest": f"sha256:{hashlib.sha256(f'{repository} {release}'.encode()).hexdigest()}",
+    }
+    manifest = json.dumps({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": []})
+    pushed = aws.boto("ecr").put_image(repositoryName=repository, imageManifest=manifest, imageTag=release)
+    digest: str = pushed["image"]["imageId"]["imageDigest"]
+    return digest
+
+
+def write_the_past(settings: Settings, aws: AwsServer) -> None:
+    """Images, secrets and changes are as old as they would be; building the environment is no recent change."""
+    now = dt.datetime.now(dt.UTC)
+    with aws.mutex:
+        images = {image.image_tag: image for image in aws.backend("ecr").repositories[settings.web].images}
+        for release in RELEASES:
+            images[release.name].image_pushed_at = int(now.timestamp() - release.ago_s)
+        written = now.timestamp() - SECRETS_AGE_S
+        for secret in aws.backend("secretsmanager").secrets.values():
+            secret.created_date = secret.last_changed_date = written
+            for version in secret.versions.values():
+                version["createdate"] = written
+    aws.trail.clear()
+    for release in RELEASES:
+        aws.trail.add(
+            "UpdateService", source="ecs.amazonaws.com", username="release-manager",
+            resources=[("AWS::ECS::Service", settings.web)], at=now - dt.timedelta(seconds=release.ago_s),
+        )  # fmt: skip
+
+
 class Seed:
     """One building of the environment."""
 
@@ -72,12 +106,14 @@ class Seed:
         if self._queues:
             network = self._network_of_tasks(subnets, group)
             QueueSeed(settings, self._aws, self._tags).build(network, arns["DATABASE_URL"])
+        if "telehealth" in settings.parts:
+            seed_telehealth(settings, self._aws, self._tags)
         self._scaling()
         self._runbooks()
         seed_web_acl(settings, self._aws, balancer, self._tag_list())
         seed_dumps(settings, self._aws, self._tag_list())
         seed_alarms(settings, self._aws, balancer, targets, MINIMUM)
-        self._write_the_past()
+        write_the_past(settings, self._aws)
 
     def _tag_list(self, key: str = "Key", value: str = "Value", **more: str) -> list[dict[str, str]]:
         """Tags in the spelling of a service."""
@@ -189,14 +225,7 @@ class Seed:
             logs = self._aws.boto("logs")
             logs.create_log_group(logGroupName=settings.web_logs, tags=self._tags)
             logs.put_retention_policy(logGroupName=settings.web_logs, retentionInDays=LOGS_KEPT_DAYS)
-        config = {
-            "mediaType": "application/vnd.docker.container.image.v1+json",
-            "size": 7023,
-            "digest": f"sha256:{hashlib.sha256(release.name.encode()).hexdigest()}",
-        }
-        manifest = json.dumps({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": []})
-        pushed = ecr.put_image(repositoryName=web, imageManifest=manifest, imageTag=release.name)
-        digest = pushed["image"]["imageId"]["imageDigest"]
+        digest = push_image(self._aws, web, release.name)
         role = f"arn:aws:iam::{settings.account_id}:role/{web}"
         registered = ecs.register_task_definition(
             family=web, networkMode="awsvpc", requiresCompatibilities=["FARGATE"], cpu="256", memory="512",
@@ -288,23 +317,3 @@ class Seed:
             Name=f"/daily-emr/{settings.environment}/fingerprint", Type="String", Value=json.dumps(fingerprint),
             Tags=self._tag_list(),
         )  # fmt: skip
-
-    def _write_the_past(self) -> None:
-        """Images, secrets and changes are as old as they would be; building the sandbox is no recent change."""
-        settings, now = self._settings, dt.datetime.now(dt.UTC)
-        with self._aws.mutex:
-            repositories = self._aws.backend("ecr").repositories
-            images = {image.image_tag: image for image in repositories[settings.web].images}
-            for release in RELEASES:
-                images[release.name].image_pushed_at = int(now.timestamp() - release.ago_s)
-            written = now.timestamp() - SECRETS_AGE_S
-            for secret in self._aws.backend("secretsmanager").secrets.values():
-                secret.created_date = secret.last_changed_date = written
-                for version in secret.versions.values():
-                    version["createdate"] = written
-        self._aws.trail.clear()
-        for release in RELEASES:
-            self._aws.trail.add(
-                "UpdateService", source="ecs.amazonaws.com", username="release-manager",
-                resources=[("AWS::ECS::Service", settings.web)], at=now - dt.timedelta(seconds=release.ago_s),
-            )  # fmt: skip

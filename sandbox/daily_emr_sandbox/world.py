@@ -20,6 +20,7 @@ from .database_instance import DatabaseInstance
 from .database_metrics import DatabaseMetrics
 from .launchdarkly import LaunchDarkly
 from .loop import LoopThread, wait_until
+from .move_in import allowed_connections, move_in
 from .network.balancer import Balancer
 from .network.edge import Edge
 from .postgres import DatabasePair
@@ -52,14 +53,22 @@ class World:
     it had started.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, aws: AwsServer | None = None) -> None:
+        """Put the parts together.
+
+        Args:
+            settings: names, addresses and folders.
+            aws: a running AWS in which the environment was built by somebody else; without one it starts empty, and
+                the environment is seeded.
+        """
         self.settings = settings
         self.loop = LoopThread()
         self.database = DatabasePair(settings, self.loop)
         self.cache = Cache(settings, self.loop)
         self.launchdarkly = LaunchDarkly(settings, self.loop)
         self.claims = Claims(settings, self.loop)
-        self.aws = AwsServer(settings)
+        self.aws = aws or AwsServer(settings)
+        self._built = aws is not None
         self.scheduler = EcsScheduler(settings, self.aws)
         self.scheduler.environment_of_zone = self._environment_of_zone
         self.scheduler.usage.database = lambda: self.database.primary.pid
@@ -95,11 +104,16 @@ class World:
 
         run(self.loop)
         run(self.claims)
+        if self._built:
+            self.database.limit(allowed_connections(self.settings, self.aws))
         with ThreadPoolExecutor(1) as beside:
             started.callback(self.database.stop)
             database = beside.submit(self.database.start)
-            run(self.aws)
-            seed(self.settings, self.aws)
+            if self._built:
+                move_in(self.settings, self.aws)
+            else:
+                run(self.aws)
+                seed(self.settings, self.aws)
             database.result()
         self._take_secrets(started)
         run(self.instance)

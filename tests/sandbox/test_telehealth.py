@@ -22,6 +22,7 @@ from daily_emr_sandbox.settings import Settings
 from daily_emr_sandbox.telehealth import desk, sessions
 from daily_emr_sandbox.telehealth.ice import IceError, Path, bind
 from daily_emr_sandbox.telehealth.part import Telehealth
+from daily_emr_sandbox.telehealth.seed import seed_telehealth
 
 from .aws_only import Aws
 
@@ -136,8 +137,10 @@ def started(settings: Settings, loop: LoopThread) -> Iterator[Clinic]:
         aws, database, flags = AwsServer(settings), DatabasePair(settings, loop), LaunchDarkly(settings, loop)
         part = Telehealth(settings, loop, aws, database, flags)
         try:
-            for each in (aws, database, flags, part):
+            for each in (aws, database, flags):
                 each.start()
+            seed_telehealth(settings, aws, {"app": "daily-emr"})
+            part.start()
             yield Clinic(settings, Aws(settings, aws), flags, part, loop)
         finally:
             for each in (part, flags, database, aws):

@@ -83,7 +83,7 @@ class AwsServer:
         self.trail = Trail(settings)
         self.shifts = ZonalShifts(self)
         self.sampled_requests: Samples = lambda *_: []
-        self.database_status: Callable[[], str] = self._look_at_database
+        self.database_status: Callable[[], str] = self.look_at_database
         self.database_instance: DatabaseInstance | None = None
         self.queue_group: QueueGroup | None = None
         self.move_tasks: MoveTasks
@@ -178,7 +178,7 @@ class AwsServer:
     def _mark(self, params: dict[str, Any], **_event: Any) -> None:
         params["headers"]["X-Daily-Emr-Sandbox"] = self.token
 
-    def _look_at_database(self) -> str:
+    def look_at_database(self) -> str:
         """What RDS says of an instance whose endpoint accepts connections, or not."""
         try:
             place = (self.settings.database_address, self.settings.database_port)

@@ -38,6 +38,19 @@ WORKERS = {"notifications": Workers(2), "claims": Workers(2), "exports": Workers
 MAXIMUM = 6
 
 
+def released_variables(settings: Settings, queue: str) -> dict[str, str]:
+    """What the release of the workers of a queue brings as variables."""
+    workers, lock_ms = WORKERS[queue], str(round(max(LEAST_LOCK_S, settings.scaled(LOCK_S)) * 1000))
+    return {
+        "RELEASE": RELEASE,
+        "QUEUE_USER": WORKER,
+        "CONCURRENCY": str(workers.concurrency),
+        "POOL_SIZE": str(workers.pool_size),
+        "LOCK_MS": lock_ms,
+        "STALLED_MS": str(int(lock_ms) // 2),
+    } | ({"BULLMQ": BULLMQ[queue]} if queue in BULLMQ else {})
+
+
 class QueueSeed:
     """One building of it. Tags in the spelling of a service come from the seed of the environment."""
 
@@ -113,17 +126,7 @@ class QueueSeed:
         logs, group = self._aws.boto("logs"), f"/ecs/{name}"
         logs.create_log_group(logGroupName=group, tags=self._tags)
         logs.put_retention_policy(logGroupName=group, retentionInDays=LOGS_KEPT_DAYS)
-        lock_ms = str(round(max(LEAST_LOCK_S, settings.scaled(LOCK_S)) * 1000))
-        variables = {
-            "RELEASE": RELEASE,
-            "QUEUE": queue,
-            "QUEUE_PREFIX": "bull",
-            "QUEUE_USER": WORKER,
-            "CONCURRENCY": str(workers.concurrency),
-            "POOL_SIZE": str(workers.pool_size),
-            "LOCK_MS": lock_ms,
-            "STALLED_MS": str(int(lock_ms) // 2),
-        } | ({"BULLMQ": BULLMQ[queue]} if queue in BULLMQ else {})
+        variables = {"QUEUE": queue, "QUEUE_PREFIX": "bull", **released_variables(settings, queue)}
         role = f"arn:aws:iam::{settings.account_id}:role/{name}"
         definition = ecs.register_task_definition(
             family=name, networkMode="awsvpc", requiresCompatibilities=["FARGATE"], cpu="256", memory="512",

@@ -25,7 +25,6 @@ NAMESPACE = "DailyEMR/Telehealth"
 BY_PHONE = "telehealth-bookings-by-phone"
 LOOK_S = 1.0
 STREAM = "telehealth/application"
-LOGS_KEPT_DAYS = 30
 CLINIC_PHONES = tuple(f"+25470000000{number}" for number in range(1, 5))
 """Of the desks of the clinics; nobody has these numbers."""
 SMS_USD, SPENT_USD, SPEND_LIMIT_USD = 0.04, 3.0, 100
@@ -54,15 +53,12 @@ class Desk(Rounds):
         self._runner: web.AppRunner | None = None
 
     def prepare(self, keys: dict[str, str]) -> None:
-        """Make in AWS what the application has: the secrets, the log group, the topic that clinics listen to."""
-        settings, tags = self._settings, {"app": "daily-emr", "Environment": self._settings.environment}
-        listed = [{"Key": key, "Value": value} for key, value in tags.items()]
-        secrets, logs, sns = (self._aws.boto(name) for name in ("secretsmanager", "logs", "sns"))
+        """Give the secrets their values, let clinics listen to the topic, and make the tables."""
+        settings = self._settings
+        secrets, sns = (self._aws.boto(name) for name in ("secretsmanager", "sns"))
         for provider, key in keys.items():
-            secrets.create_secret(Name=settings.telehealth_secret(provider), SecretString=key, Tags=listed)
-        logs.create_log_group(logGroupName=settings.telehealth_logs, tags=tags)
-        logs.put_retention_policy(logGroupName=settings.telehealth_logs, retentionInDays=LOGS_KEPT_DAYS)
-        topic = sns.create_topic(Name=settings.telehealth_topic, Tags=listed)["TopicArn"]
+            secrets.put_secret_value(SecretId=settings.telehealth_secret(provider), SecretString=key)
+        topic = f"arn:aws:sns:{settings.region}:{settings.account_id}:{settings.telehealth_topic}"
         for phone in CLINIC_PHONES:
             sns.subscribe(TopicArn=topic, Protocol="sms", Endpoint=phone)
         sns.set_sms_attributes(attributes={"MonthlySpendLimit": str(SPEND_LIMIT_USD)})

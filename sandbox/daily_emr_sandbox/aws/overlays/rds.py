@@ -102,6 +102,12 @@ def _install_place(aws: AwsServer) -> None:
     def address(self: Any) -> str:
         return aws.settings.database_address if _is_real(aws, self) else _address.fget(self)
 
+    def port(self: Any) -> int:
+        return aws.settings.database_port if _is_real(aws, self) else int(self.__dict__["port"])
+
+    def set_port(self: Any, value: Any) -> None:
+        self.__dict__["port"] = value
+
     def zone(self: Any) -> str:
         real = walker(self)
         return real.zone if real else str(self.__dict__["availability_zone"])
@@ -120,6 +126,7 @@ def _install_place(aws: AwsServer) -> None:
         return zones[0] if zones else None
 
     DBInstance.address = property(address)
+    DBInstance.port = property(port, set_port)
     DBInstance.availability_zone = property(zone, set_zone)
     DBInstance.secondary_availability_zone = property(secondary_availability_zone)
 

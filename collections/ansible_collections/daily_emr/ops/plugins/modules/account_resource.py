@@ -24,6 +24,7 @@ options:
     required: true
     choices:
       - address_tags
+      - balancer_zonal_shift
       - bucket
       - bucket_access
       - bucket_encryption
@@ -129,10 +130,11 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._modules import (
     run_module,
 )
 from ansible_collections.daily_emr.ops.plugins.module_utils._resources import KINDS as OTHER_KINDS
+from ansible_collections.daily_emr.ops.plugins.module_utils._resources_balancer import BALANCER_KINDS
 from ansible_collections.daily_emr.ops.plugins.module_utils._resources_buckets import BUCKET_KINDS
 from ansible_collections.daily_emr.ops.plugins.module_utils._resources_canary import CANARY_KINDS
 
-KINDS = OTHER_KINDS | BUCKET_KINDS | CANARY_KINDS
+KINDS = OTHER_KINDS | BUCKET_KINDS | CANARY_KINDS | BALANCER_KINDS
 
 SPEC: dict[str, Any] = {
     "builder_role_pattern": {"type": "str", "required": True},
