@@ -31,7 +31,7 @@ def playbook(name: str, *arguments: str, state: Path = STATE) -> str:
     """What a playbook printed; it has to end well."""
     done = subprocess.run(
         ["ansible-playbook", "-i", "inventories/sandbox", f"playbooks/{name}.yml", *arguments],
-        cwd=ROOT, env={**os.environ, "DAILY_EMR_SANDBOX": str(state), "ANSIBLE_NOCOLOR": "1"},
+        cwd=ROOT, env={**os.environ, "DAILY_EMR_SANDBOX": str(state), "ANSIBLE_FORCE_COLOR": "0"},
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
