@@ -23,9 +23,7 @@ class RegionSeed(Seed):
         arns = self._secrets()
         definitions = [self._release(release, arns) for release in RELEASES]
         self._service(definitions, subnets, group, targets)
-        self._aws.boto("ecs").update_service(
-            cluster=self._settings.prefix, service=self._settings.web, desiredCount=0
-        )
+        self._aws.boto("ecs").update_service(cluster=self._settings.prefix, service=self._settings.web, desiredCount=0)
         self._scaling()
         self._table()
         self._alarms()
@@ -92,5 +90,3 @@ class RegionSeed(Seed):
                 AlarmName=f"{prefix}-{name}", Namespace=namespace, MetricName=metric,
                 ComparisonOperator="GreaterThanOrEqualToThreshold", TreatMissingData="ignore", **common,
             )  # fmt: skip
-
-
