@@ -26,10 +26,7 @@ class RegionGone(Fault):
         self.wait(self._seen_from_outside, "the canary of the second region rings")
 
     def mend(self) -> None:
-        self.world.aws.faults.dark = frozenset()
-        self.world.balancer.dark = False
-        if not self.world.database.primary.running:
-            self.world.database.start_primary()
+        self._region.first_returns()
 
     def _seen_from_outside(self) -> bool:
         return self.read_status() == GONE_ANSWERS and self._region.canary_rings

@@ -74,6 +74,7 @@ class Region(Rounds):
         self._name_approvers()
         world.aws.register("GET", "/region", self._seen)
         world.aws.register("POST", "/region/fall_behind", self.replica.fall_behind)
+        world.aws.register("POST", "/region/return", self.first_returns)
         super().start()
 
     def _start_application(self) -> None:
@@ -174,6 +175,14 @@ class Region(Rounds):
     def canary_rings(self) -> bool:
         """Whether the canary of this region says that the first one does not answer."""
         return self._failed_looks >= CANARY_FAILS
+
+    def first_returns(self) -> None:
+        """The first region is there again, as it was left: its database takes writes, its application runs."""
+        world = self._world
+        world.aws.faults.dark = frozenset()
+        world.balancer.dark = False
+        if not world.database.primary.running:
+            world.database.start_primary()
 
     def _seen(self) -> dict[str, Any]:
         return {"serves": self.serves, "follows": self.replica.follows, "status": self.replica.status}

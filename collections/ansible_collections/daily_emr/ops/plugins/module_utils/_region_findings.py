@@ -19,29 +19,36 @@ SECOND = "second"
 Rule = tuple[str, bool | None, str, str, str]
 
 
-def observe(context: Json, component: str, declared: str, max_loss_s: int, at: str) -> list[Json]:
-    """The observations of one look, in the order in which a person would ask."""
+CIRCUMSTANCES = ("declared", "stand_down")
+
+
+def observe(context: Json, component: str, asked: Json, at: str) -> list[Json]:
+    """The observations of one look, in the order in which a person would ask.
+
+    asked: declared, stand_down and max_loss_s, as the module has them.
+    """
     return [
         {
             "name": name,
             "status": "unknown" if finding is None else "finding" if finding else "ok",
-            "symptom": name != "declared",
+            "symptom": name not in CIRCUMSTANCES,
             "subject": component,
             "expected": expected,
             "seen": seen,
             "at": at,
             "call": call,
         }
-        for name, finding, seen, expected, call in _rules(context, declared, max_loss_s)
+        for name, finding, seen, expected, call in _rules(context, asked)
     ]
 
 
-def _rules(context: Json, declared: str, max_loss_s: int) -> list[Rule]:
+def _rules(context: Json, asked: Json) -> list[Rule]:
     first, replica, lost = judge_first(context), context.get("replica"), loss(context)
     first_is = f"the first region is {first or 'unknown'}; {_control(context)}"
     unknown = first is None
     begun = _begun(context)
-    behind = None if lost["seconds"] is None else lost["seconds"] > max_loss_s
+    behind = None if lost["seconds"] is None else lost["seconds"] > asked["max_loss_s"]
+    fenced = None if unknown or replica is None else first is First.FENCED and not begun
     return [
         (
             "failover_begun",
@@ -52,10 +59,31 @@ def _rules(context: Json, declared: str, max_loss_s: int) -> list[Rule]:
         ),
         (
             "declared",
-            bool(declared),
-            "the incident commander has declared it" if declared else "nobody has declared it",
+            bool(asked["declared"]),
+            "the incident commander has declared it" if asked["declared"] else "nobody has declared it",
             "nobody has to leave the first region",
             "region_failover_declared",
+        ),
+        (
+            "stand_down",
+            fenced and asked["stand_down"],
+            "the failover is called off" if asked["stand_down"] else "nobody has called it off",
+            "a failover goes on",
+            "region_failover_stand_down",
+        ),
+        (
+            "first_region_fenced",
+            fenced,
+            first_is,
+            "the application may write where users are",
+            "pg_roles",
+        ),
+        (
+            "first_region_open",
+            None if unknown or replica is None else begun and first in (First.WRITABLE, First.ANSWERING),
+            first_is,
+            "one side alone takes writes",
+            "database, application",
         ),
         (
             "first_region_down",
@@ -89,7 +117,7 @@ def _rules(context: Json, declared: str, max_loss_s: int) -> list[Rule]:
             "replica_behind",
             False if begun else behind,
             spoken_loss(lost),
-            f"at most {max_loss_s} s",
+            f"at most {asked['max_loss_s']} s",
             "pg_last_xact_replay_timestamp",
         ),
     ]

@@ -19,6 +19,10 @@ options:
     description: Why the failover is declared though the first region answers, as the incident commander says it.
     type: str
     default: ""
+  stand_down:
+    description: Whether a failover that has fenced the first region, and promoted nothing, is called off.
+    type: bool
+    default: false
   max_loss_s:
     description: Seconds of acknowledged writes that may be lost at most.
     type: int
@@ -122,7 +126,7 @@ def read_health(params: Params, clients: Clients, progress: Progress) -> dict[st
     sentence = tell(context)
     progress(sentence)
     return {
-        "observations": observe(context, recovery["component"], params["declared"], params["max_loss_s"], at),
+        "observations": observe(context, recovery["component"], params, at),
         "subjects": subjects(context),
         "healthy": healthy(context, params["declared"]),
         "sentence": sentence,
@@ -135,6 +139,7 @@ ENTRY = read_entry(
         "recovery": RECOVERY_OPTION,
         "database": DATABASE_OPTION,
         "declared": {"type": "str", "default": ""},
+        "stand_down": {"type": "bool", "default": False},
         "max_loss_s": {"type": "int", "required": True},
     },
     read_health,

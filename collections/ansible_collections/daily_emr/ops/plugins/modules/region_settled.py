@@ -149,12 +149,13 @@ def wait(params: Params, clients: Clients, progress: Progress) -> dict[str, Any]
         passed = monotonic() - started
         found = loss(context)
         if not reasons:
-            sentence = spoken_loss(found) if params["until"] == "caught_up" else f"Promoted after {passed:.0f} s."
-            progress(sentence)
             fenced = judge_first(context) is First.FENCED
-            words = sentence if fenced or params["until"] == "promoted" else f"Unfenced. {sentence}"
+            sentence = f"Promoted after {passed:.0f} s."
+            if params["until"] == "caught_up":
+                sentence = spoken_loss(found) if fenced else f"Unfenced. {spoken_loss(found)}"
+            progress(sentence)
             return {
-                "settled": True, "fenced": fenced, "loss": found, "sentence": words, "seconds": round(passed, 1),
+                "settled": True, "fenced": fenced, "loss": found, "sentence": sentence, "seconds": round(passed, 1),
             }  # fmt: skip
         now = "; ".join(reasons)
         progress(f"{passed:.0f} s: {now}." if now != last else "")

@@ -14,6 +14,11 @@ description:
 author:
   - Daily EMR operations (@daily-emr)
 options:
+  side:
+    description: The region that is to serve. V(first) is for a failover that was called off.
+    type: str
+    choices: [first, second]
+    default: second
   passes:
     description: Consecutive good looks.
     type: int
@@ -92,7 +97,9 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._modules import run_
 from ansible_collections.daily_emr.ops.plugins.module_utils._postgres import DATABASE_OPTION
 from ansible_collections.daily_emr.ops.plugins.module_utils._region import (
     RECOVERY_OPTION,
+    First,
     in_the_way,
+    judge_first,
     promoted,
     take_sides,
 )
@@ -106,16 +113,19 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._verification import
 if TYPE_CHECKING:
     from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clients
     from ansible_collections.daily_emr.ops.plugins.module_utils._modules import Params, Progress
+    from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Json
 
 monotonic = time.monotonic
 sleep = time.sleep
 PROBE_S = 5.0
+FIRST = "first"
+UNFENCED = "the first one is UNFENCED: run this again as soon as it answers, before users or jobs reach it"
 
 
 def look(params: Params, clients: Clients) -> Look:
-    """Look at everything once, with a write in the second region that is read where users go."""
-    recovery = params["recovery"]
-    probes = {"balancer_url": recovery["second_url"], "edge_url": recovery["edge_url"], "host": recovery["host"]}
+    """Look at everything once, with a write in that region that is read where users go."""
+    recovery, side = params["recovery"], params["side"]
+    probes = {"balancer_url": recovery[f"{side}_url"], "edge_url": recovery["edge_url"], "host": recovery["host"]}
     found = gather(
         failed_write=lambda: write_and_read({"probes": probes}, PROBE_S),
         sides=lambda: take_sides(clients, recovery, params["database"]),
@@ -123,19 +133,35 @@ def look(params: Params, clients: Clients) -> Look:
     context = found["sides"].context()
     bad = [found["failed_write"]] if found["failed_write"] else []
     unread = [f"{name}: {why}" for name, why in context["unread"].items() if name in ("replica", "position")]
-    if not unread and not promoted(context):
-        bad.append("the database of the second region takes no writes")
-    return Look([*bad, *in_the_way(context)], unread)
+    return Look([*bad, *([] if unread else two_sides(context, side))], unread)
+
+
+def two_sides(context: Json, side: str) -> list[str]:
+    """Why this side does not take writes, or is not the only one; pure."""
+    if side == FIRST:
+        return [] if context["position"].get("in_recovery") else ["the second region's database does not follow"]
+    closed = [] if promoted(context) else ["the database of the second region takes no writes"]
+    return [*closed, *in_the_way(context)]
 
 
 def verify(params: Params, clients: Clients, progress: Progress) -> dict[str, Any]:
     """Look until it was good often enough in a row, or until it cannot be any more before time is up."""
-    proof = "a write in the second region that users can read"
+    proof = f"a write in the {params['side']} region that users can read"
     found = until_verified(params, clients, progress, look=look, clock=Clock(monotonic, sleep), proof=proof)
-    return {**found, "reached": "the second region serves"}
+    reached = f"the {params['side']} region serves"
+    if params["side"] != FIRST:
+        first = judge_first(take_sides(clients, params["recovery"], params["database"]).context())
+        fenced = "the first one is fenced" if first is First.FENCED else UNFENCED
+        reached = f"{reached}; {fenced}"
+    return {**found, "reached": reached}
 
 
-ENTRY = verified_entry({"recovery": RECOVERY_OPTION, "database": DATABASE_OPTION}, verify)
+SPEC = {
+    "recovery": RECOVERY_OPTION,
+    "database": DATABASE_OPTION,
+    "side": {"type": "str", "choices": [FIRST, "second"], "default": "second"},
+}
+ENTRY = verified_entry(SPEC, verify)
 
 
 def main() -> None:
