@@ -138,15 +138,15 @@ REFUSED = {
         lambda box, incident: approve(box, incident, max_loss_s=0), {"max_loss_s": 0}, "Accepted are 0 s"
     ),
     "nobody knows whether it was asked for": (announced, {}, "its end is not known"),
-    "a plan's leave": (lambda box, incident: approve(box, incident), {"approved": False}, "are for a plan"),
+    "a plan's leave": (approve, {"approved": False}, "are for a plan"),
 }  # fmt: skip
 
 
+@pytest.mark.usefixtures("forgotten")
 @pytest.mark.parametrize("reason", REFUSED)
 def test_a_promotion_that_must_not_be_is_refused_and_nothing_is_changed(
     gone: Sandbox,
     run: RegionRunner,
-    forgotten: None,
     reason: str,
 ) -> None:
     prepare, args, words = REFUSED[reason]
@@ -165,7 +165,8 @@ def test_the_same_promotion_would_be_done_when_it_is_approved(gone: Sandbox, run
     assert "UNFENCED" in " ".join(result["prediction"])
 
 
-def test_who_looked_at_a_promotion_in_doubt_goes_on(gone: Sandbox, run: RegionRunner, forgotten: None) -> None:  # noqa: ARG001
+@pytest.mark.usefixtures("forgotten")
+def test_who_looked_at_a_promotion_in_doubt_goes_on(gone: Sandbox, run: RegionRunner) -> None:
     announced(gone, run.incident["id"])
     result = run("database_promotion", check=True, max_loss_s=300, looked_at="run-dead")
     assert result["outcome"] == "planned", result["msg"]

@@ -16,6 +16,8 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes
 
 AVAILABLE = "available"
 SECOND = "second"
+# Last words of a promotion that was, or may have been, asked for.
+UNDER_WAY = ("", "ok", "unknown")
 Rule = tuple[str, bool | None, str, str, str]
 
 
@@ -46,13 +48,13 @@ def _rules(context: Json, asked: Json) -> list[Rule]:
     first, replica, lost = judge_first(context), context.get("replica"), loss(context)
     first_is = f"the first region is {first or 'unknown'}; {_control(context)}"
     unknown = first is None
-    begun = _begun(context)
+    going = begun(context, asked)
     behind = None if lost["seconds"] is None else lost["seconds"] > asked["max_loss_s"]
-    fenced = None if unknown or replica is None else first is First.FENCED and not begun
+    fenced = None if unknown or replica is None else first is First.FENCED and not going
     return [
         (
             "failover_begun",
-            None if replica is None else begun and not serves(context),
+            None if replica is None else going and not serves(context),
             f"{_replica(context)}, users go to the {context.get('traffic', 'unknown')} region",
             "a replica that follows, or a second region that serves",
             "rds:DescribeDBInstances",
@@ -80,7 +82,7 @@ def _rules(context: Json, asked: Json) -> list[Rule]:
         ),
         (
             "first_region_open",
-            None if unknown or replica is None else begun and first in (First.WRITABLE, First.ANSWERING),
+            None if unknown or replica is None else going and first in (First.WRITABLE, First.ANSWERING),
             first_is,
             "one side alone takes writes",
             "database, application",
@@ -108,14 +110,14 @@ def _rules(context: Json, asked: Json) -> list[Rule]:
         ),
         (
             "replica_unusable",
-            None if replica is None else not begun and not _usable(context),
+            None if replica is None else not going and not _usable(context),
             _replica(context),
             "an available replica that tells its position",
             "rds:DescribeDBInstances, pg_last_wal_replay_lsn",
         ),
         (
             "replica_behind",
-            False if begun else behind,
+            False if going else behind,
             spoken_loss(lost),
             f"at most {asked['max_loss_s']} s",
             "pg_last_xact_replay_timestamp",
@@ -123,11 +125,12 @@ def _rules(context: Json, asked: Json) -> list[Rule]:
     ]
 
 
-def subjects(context: Json) -> Json:
+def subjects(context: Json, asked: Json) -> Json:
     """What the steps go by."""
     first = judge_first(context)
     return {
         "first": None if first is None else str(first),
+        "begun": begun(context, asked),
         "loss": loss(context),
         "users_go_to": context.get("traffic"),
     }
@@ -140,13 +143,13 @@ def serves(context: Json) -> bool:
     return bool(here and second.get("serves") and edge.get("serves"))
 
 
-def healthy(context: Json, declared: str) -> bool | None:
+def healthy(context: Json, asked: Json) -> bool | None:
     """Whether there is nothing to do; None when it cannot be told."""
     first, edge = judge_first(context), context.get("edge")
     if serves(context):
         # A first region that came back open is somebody's business, though users are served.
         return None if first is None else first in (First.FENCED, First.DEAD)
-    if declared or _begun(context):
+    if asked["declared"] or begun(context, asked):
         return False
     if edge is None or first is None or context.get("replica") is None:
         return None
@@ -161,10 +164,18 @@ def tell(context: Json) -> str:
     return f"{state}; {_replica(context)}. Users are sent to the {users} region. {spoken_loss(loss(context))}"
 
 
-def _begun(context: Json) -> bool:
-    """Whether the replica is one no more."""
-    replica = context.get("replica")
-    return replica is not None and (not replica["source"] or replica["status"] == "modifying")
+def begun(context: Json, asked: Json) -> bool:
+    """Whether the replica is promoted, or about to be, by a failover: then going on is the only way.
+
+    A replica that somebody modifies, or promoted for a reason of theirs while the first region serves, is none.
+    """
+    replica, word = context.get("replica"), context.get("announced")
+    if replica is None:
+        return False
+    ours = word is not None and word.incident == (asked.get("incident") or {}).get("id")
+    if replica["source"]:
+        return bool(ours and word.outcome in UNDER_WAY and replica["status"] != AVAILABLE)
+    return bool(ours or asked["declared"] or judge_first(context) is not First.WRITABLE)
 
 
 def _usable(context: Json) -> bool:

@@ -64,6 +64,10 @@ subjects:
       description: What the first region is, V(writable), V(fenced), V(dead), V(answering) or V(unclear).
       type: str
       sample: dead
+    begun:
+      description: Whether the replica is promoted, or about to be, by a failover.
+      type: bool
+      sample: false
     loss:
       description: What a promotion now would lose, as C(seconds) and C(lost_since).
       type: dict
@@ -92,6 +96,7 @@ read_at:
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from ansible_collections.daily_emr.ops.plugins.module_utils._lease import LeaseStore
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import read_entry, run_module
 from ansible_collections.daily_emr.ops.plugins.module_utils._postgres import DATABASE_OPTION
 from ansible_collections.daily_emr.ops.plugins.module_utils._region import (
@@ -121,14 +126,17 @@ def read_health(params: Params, clients: Clients, progress: Progress) -> dict[st
         second_application=lambda: read_application(recovery["second_url"], recovery["host"]),
         edge=lambda: read_application(recovery["edge_url"], recovery["host"]),
         traffic=lambda: read_traffic(clients, recovery),
+        announced=lambda: LeaseStore(clients, clients.environment.table).last_word(
+            "database_promotion", f"database/{database['instance']}"
+        ),
     )
     context = readings.context()
     sentence = tell(context)
     progress(sentence)
     return {
         "observations": observe(context, recovery["component"], params, at),
-        "subjects": subjects(context),
-        "healthy": healthy(context, params["declared"]),
+        "subjects": subjects(context, params),
+        "healthy": healthy(context, params),
         "sentence": sentence,
         "read_at": at,
     }
