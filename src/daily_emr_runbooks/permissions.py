@@ -54,6 +54,10 @@ ACTIONS = {
 CALLS = ("write", "_write", "read", "_create")
 GLOBAL = ("iam", "sts", "cloudfront", "route53")
 TABLE = "dynamodb"
+FIRST, SECOND = "{{ runbook_support_region }}", "{{ runbook_support_copy_region }}"
+# The one playbook that is no runbook and acts under a lease: in the second region, because the first may be gone.
+RECOVERY = "region_failover"
+METRIC = "cloudwatch:PutMetricData"
 # incident_domain, "IAM split": never, by nobody of ours.
 DENIED = [
     "cloudtrail:DeleteTrail",
@@ -177,6 +181,10 @@ def policies(root: Path) -> dict[str, dict[str, Any]]:
     for runbook, writes in acts.items():
         tagged = {one for one in writes if not one.startswith(TABLE)}
         made[f"act-{runbook}"] = _document(_acting(tagged), _on_table(table), _denied())
+    more, writes = _both(root, modules_of(root, RECOVERY))
+    reads |= more
+    made["diagnose"] = _document(_reading(reads), _denied())
+    made[f"act-{RECOVERY}"] = _document(_recovering(writes | own_writes), _on_table(table, SECOND), _denied())
     pass_roles = {
         "Effect": "Allow",
         "Action": "iam:PassRole",
@@ -241,19 +249,34 @@ def _building(actions: set[str]) -> list[dict[str, Any]]:
     return _reading(actions.difference(*named.values())) + made
 
 
-def _acting(actions: set[str]) -> list[dict[str, Any]]:
+def _acting(actions: set[str], region: str = FIRST) -> list[dict[str, Any]]:
     """Only on what carries the tags of the environment, in its region."""
     if not actions:
         return []
     tags = {"aws:ResourceTag/app": "daily-emr", "aws:ResourceTag/Environment": "{{ runbook_support_environment }}"}
-    where = {"aws:RequestedRegion": "{{ runbook_support_region }}", **tags}
+    where = {"aws:RequestedRegion": region, **tags}
     return [{"Effect": "Allow", "Action": sorted(actions), "Resource": "*", "Condition": {"StringEquals": where}}]
 
 
-def _on_table(actions: set[str]) -> list[dict[str, Any]]:
-    arn = (
-        "arn:aws:dynamodb:{{ runbook_support_region }}:{{ runbook_support_account }}:table/{{ runbook_support_table }}"
-    )
+def _recovering(actions: set[str]) -> list[dict[str, Any]]:
+    """What a failover may do, in the second region alone. A metric has no tags, and is bounded by its namespace."""
+    tagged = {one for one in actions if not one.startswith(TABLE) and one != METRIC}
+    namespace = {"aws:RequestedRegion": SECOND, "cloudwatch:namespace": "DailyEMR/Region"}
+    of_tasks = "daily-emr/{{ runbook_support_environment }}"
+    secrets = f"arn:aws:secretsmanager:{SECOND}:{{{{ runbook_support_account }}}}:secret:{of_tasks}"
+    return [
+        *_acting(tagged, SECOND),
+        {"Effect": "Allow", "Action": [METRIC], "Resource": "*", "Condition": {"StringEquals": namespace}},
+        {
+            "Effect": "Allow",
+            "Action": [SECRET],
+            "Resource": [f"{secrets}/DATABASE_URL-*", f"{secrets}/recovery/DATABASE_URL-*"],
+        },
+    ]
+
+
+def _on_table(actions: set[str], region: str = FIRST) -> list[dict[str, Any]]:
+    arn = f"arn:aws:dynamodb:{region}:{{{{ runbook_support_account }}}}:table/{{{{ runbook_support_table }}}}"
     return [{"Effect": "Allow", "Action": sorted({*actions, "dynamodb:GetItem", "dynamodb:Query"}), "Resource": arn}]
 
 

@@ -63,7 +63,7 @@ class Region(Rounds):
             parts=frozenset(),
         )
         self.settings.logs_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.aws: Any = AwsRegion(world.aws, COPY_REGION)
+        self.aws = AwsRegion.of(world.aws, COPY_REGION)
         self.replica = Replica(self.settings, world.loop, world.database)
         self._opened.callback(self.replica.stop)
         self.replica.start()
@@ -98,7 +98,7 @@ class Region(Rounds):
     def _database_path(self) -> str:
         """Host and port of the secret that the tasks of this region get. Held mutex."""
         found = self.aws.backend("secretsmanager").get_secret_value(self.settings.recovery_secret, None, "AWSCURRENT")
-        return urlsplit(found["SecretString"]).netloc.rpartition("@")[2]
+        return str(urlsplit(found["SecretString"]).netloc.rpartition("@")[2])
 
     def _name_approvers(self) -> None:
         """Sessions of two people who are not on call, each in a sandbox.json of their own."""
@@ -203,7 +203,7 @@ class Region(Rounds):
         """DNS follows the newest value of the switch, some time later."""
         with self._world.aws.mutex:
             data = store_of(self.aws.backend("cloudwatch"))._data.get(key_of(*TRAFFIC_METRIC, None))
-            wanted = bool(data) and data[-1].total >= 1
+            wanted = bool(data and data[-1].total >= 1)
         self._set(TRAFFIC_ALARM, ringing=wanted)
         edge = self._world.edge
         if wanted == self.serves:

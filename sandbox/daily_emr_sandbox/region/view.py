@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from ..aws.server import AwsServer
@@ -13,6 +13,11 @@ class AwsRegion:
 
     def __init__(self, aws: AwsServer, region: str) -> None:
         self._aws, self._region = aws, region
+
+    @classmethod
+    def of(cls, aws: AwsServer, region: str) -> AwsServer:
+        """The view as what it stands for."""
+        return cast("AwsServer", cls(aws, region))
 
     def backend(self, service: str, region: str = "") -> Any:
         return self._aws.backend(service, region or self._region)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from daily_emr_runbooks.permissions import DENIED, READ, action, declared, policies, runbooks
+from daily_emr_runbooks.permissions import DENIED, READ, RECOVERY, action, declared, policies, runbooks
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -38,7 +38,7 @@ def test_who_diagnoses_changes_nothing_and_reads_no_secret(made):
 
 
 def test_each_runbook_has_a_policy_of_its_own(made):
-    assert {name for name in made if name.startswith("act-")} == {f"act-{name}" for name in runbooks(ROOT)}
+    assert {name for name in made if name.startswith("act-")} == {f"act-{name}" for name in [*runbooks(ROOT), RECOVERY]}
 
 
 def test_a_runbook_acts_only_on_what_is_tagged_in_its_region_and_on_its_table(made):
@@ -48,8 +48,13 @@ def test_a_runbook_acts_only_on_what_is_tagged_in_its_region_and_on_its_table(ma
         for statement in allowed(document):
             if statement["Resource"] == "*":
                 where = statement["Condition"]["StringEquals"]
+                if "cloudwatch:namespace" in where:  # a metric has no tags
+                    assert statement["Action"] == ["cloudwatch:PutMetricData"]
+                    continue
                 assert where["aws:ResourceTag/app"] == "daily-emr"
                 assert "aws:RequestedRegion" in where
+            elif statement["Action"] == ["secretsmanager:GetSecretValue"]:
+                assert all("/DATABASE_URL-" in one for one in statement["Resource"])
             else:
                 assert ":table/" in statement["Resource"]
 
@@ -77,3 +82,10 @@ def test_every_policy_fits_what_iam_takes(made):
 def test_a_call_whose_action_has_another_name_is_translated():
     assert action("elbv2", "ModifyListener") == ["elasticloadbalancing:ModifyListener"]
     assert action("s3", "HeadBucket") == ["s3:ListBucket"]
+
+
+def test_only_the_failover_of_a_region_promotes_and_only_in_the_second_region(made):
+    may = [name for name, document in made.items() if "rds:PromoteReadReplica" in str(allowed(document))]
+    assert may == ["act-region_failover"]
+    for statement in allowed(made["act-region_failover"]):
+        assert "{{ runbook_support_region }}" not in str(statement)

@@ -174,7 +174,7 @@ def begun(context: Json, asked: Json) -> bool:
         return False
     ours = word is not None and word.incident == (asked.get("incident") or {}).get("id")
     if replica["source"]:
-        return bool(ours and word.outcome in UNDER_WAY and replica["status"] != AVAILABLE)
+        return bool(ours and word and word.outcome in UNDER_WAY and replica["status"] != AVAILABLE)
     return bool(ours or asked["declared"] or judge_first(context) is not First.WRITABLE)
 
 

@@ -236,7 +236,7 @@ class Promotion(RegionChange):
 
     def done(self, before: Json, after: Json) -> bool:
         """The call is done when RDS has begun."""
-        return after["source"] == "" or after["context"]["replica"]["status"] != AVAILABLE
+        return bool(after["source"] == "" or after["context"]["replica"]["status"] != AVAILABLE)
 
 
 PROMOTING = change_entry(Promotion)
