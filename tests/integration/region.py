@@ -95,7 +95,9 @@ class RegionRunner:
         }
 
     def release(self) -> None:
-        self._store.release(self.lease)
+        """Give the lease back; nothing happens when it was given back before."""
+        if self._store.peek(COMPONENT).run == self.lease.run and self._store.peek(COMPONENT).held:
+            self._store.release(self.lease)
 
     def __call__(self, module: str, *, check: bool = False, **args: Any) -> Json:
         return call(module, self.options | args, check=check)

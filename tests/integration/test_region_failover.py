@@ -4,6 +4,7 @@ killed goes on where it was.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.daily_emr.ops.plugins.module_utils._approvals import digest_of, key_of
+from ansible_collections.daily_emr.ops.plugins.module_utils._readiness import Report
 from daily_emr_sandbox.client import Sandbox
 from daily_emr_sandbox.loop import wait_until
 
@@ -34,6 +36,7 @@ from tests.integration.region import (
 pytestmark = pytest.mark.xdist_group("region")
 
 LOGIN = "SELECT rolcanlogin FROM pg_roles WHERE rolname = 'emr_application'"
+DUMPS = "daily-emr-sandbox-dumps-123456789012"
 ORDER = ["PromoteReadReplica", "PutSecretValue", "UpdateService", "PutMetricData"]
 SERVICE = {
     "PromoteReadReplica": "rds",
@@ -236,6 +239,73 @@ def test_a_plan_names_what_cannot_be_taken_back_and_changes_nothing(sandbox: San
     for words in ("IRREVERSIBLE", "RPO: ", "RTO: ", "Needs 2 approvals"):
         assert words in told
     assert witness.mutating() == []
+
+
+def test_a_failover_that_cannot_go_on_lets_the_first_region_write_again(sandbox: Sandbox, tmp_path: Path) -> None:
+    sandbox.mend()
+    sandbox._call("POST", "/region/fall_behind")
+    approve(sandbox, "INC-BEHIND")
+    operator = Failover(sandbox, tmp_path, "INC-BEHIND", declared="drill")
+    operator.inputs["catch_up_timeout_s"] = 60
+    witness = Witness(sandbox)
+    done = operator.playbook()
+    assert done.returncode != 0
+    assert "bytes are not replayed" in done.output
+    steps = [step["target"].split("/")[2] for step in done.record()["steps"] if step["step"] == "region_fence"]
+    assert steps == ["denied", "ended", "allowed"]
+    assert operations(witness) == []
+    written = sandbox.ledger()["acknowledged"]
+    wait_until(lambda: sandbox.ledger()["acknowledged"] > written, "users write again", PATIENT_S)
+
+
+def test_a_failover_that_was_left_half_way_is_called_off(sandbox: Sandbox, run: RegionRunner, tmp_path: Path) -> None:
+    sandbox.mend()
+    for state in ("denied", "ended"):
+        fenced = run("region_fence", side="first", state=state)
+        assert fenced["outcome"] == "ok", fenced["msg"]
+    run.release()
+    left = Failover(sandbox, tmp_path, "INC-LEFT").playbook()
+    assert left.record()["decision"]["cause"] == "failover_unfinished", left.output
+    operator = Failover(sandbox, tmp_path, "INC-LEFT")
+    operator.inputs["stand_down"] = "true"
+    witness = Witness(sandbox)
+    done = operator.playbook()
+    assert (done.returncode, done.record()["outcome"]) == (0, "succeeded"), done.output
+    assert "the first region serves" in done.record()["sentence"]
+    assert operations(witness) == []
+
+
+def test_a_rehearsal_leaves_evidence_that_readiness_counts_and_one_that_did_nothing_does_not(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    sandbox.mend()
+    approve(sandbox, "INC-REHEARSED")
+    operator = Failover(sandbox, tmp_path, "")
+    asked = {
+        "rehearsal_hypothesis": "Users are served by the second region, and nothing is lost",
+        "rehearsal_participants": ["incident commander: somebody"],
+        "rehearsal_incident": "INC-REHEARSED",
+        "rehearsal_inputs": {"region_failover_declared": "rehearsal", "region_failover_verify_passes": 2},
+    }
+    command = ("ansible-playbook", "-i", "inventories/sandbox", "playbooks/rehearsal.yml", "-e")
+    done = operator.start(*command, json.dumps(asked))
+    assert done.returncode == 0, done.output
+    (page,) = tmp_path.glob("*/*/rehearsal.md")
+    for words in ("succeeded", "somebody", "time to recover", "next due", asked["rehearsal_hypothesis"]):
+        assert words in page.read_text()
+    s3 = sandbox.boto("s3")
+    (key,) = [found["Key"] for found in s3.list_objects_v2(Bucket=DUMPS, Prefix="rehearsals/")["Contents"]]
+    evidence = json.load(s3.get_object(Bucket=DUMPS, Key=key)["Body"])
+    assert Report.of(evidence, key).ok
+    assert evidence["rto_s"] > 0
+    assert evidence["rpo_s"] == 0
+    assert evidence["predicted"]
+    due = datetime.fromisoformat(evidence["next_due"]) - datetime.fromisoformat(evidence["finished_at"][:10])
+    assert due == timedelta(days=90)
+
+    again = operator.start(*command, json.dumps(asked))
+    assert again.returncode != 0, "the second region serves already: nothing was rehearsed"
+    assert "did not succeed" in " ".join(again.output.split())
 
 
 class Killed:
