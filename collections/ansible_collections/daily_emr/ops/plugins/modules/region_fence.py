@@ -97,7 +97,9 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._region import (
 )
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Json, given
 
-SECOND, ALLOWED, ENDED = "second", "allowed", "ended"
+SECOND = "second"
+ALLOWED = "allowed"
+ENDED = "ended"
 CLOSE = "SELECT ops.fence_application(%(role)s, %(closed)s) AS done"
 END = "SELECT count(pg_terminate_backend(pid)) AS done FROM pg_stat_activity WHERE usename = %(role)s"
 
