@@ -20,7 +20,7 @@ SANDBOXES ?= 2
 # test is tried a second time, and bin/test names it in its last lines: it is a weakness of the test that has to be mended.
 TRY_AGAIN := --reruns 1 -r R
 # The scenarios of playbooks that are no incident: nothing in them judges a latency.
-ENVIRONMENTS := backup bootstrap bootstrapped readiness secrets teardown
+ENVIRONMENTS := backup bootstrap bootstrapped readiness region_failover secrets teardown
 SCENARIOS := $(filter-out default $(ENVIRONMENTS),$(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
 
 .PHONY: help drill test setup lint sanity unit prometheus age sandbox integration molecule environments e2e other-end bench docs lock clean

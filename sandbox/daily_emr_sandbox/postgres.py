@@ -141,6 +141,19 @@ class DatabasePair:
         self._apart_at = self._apart_at or time.monotonic()
         self.primary.crash()
 
+    def stop_region(self) -> None:
+        """Both hosts are gone at once, and the endpoint with them."""
+        self._loop.run(self._close())
+        self.primary.crash()
+        self.standby.stop()
+
+    def close_endpoint(self) -> None:
+        """Nobody outside reaches the endpoint; tasks go on by the paths of their zones."""
+        self._loop.run(self._endpoint.close())
+
+    def open_endpoint(self) -> None:
+        self._loop.run(self._endpoint.open())
+
     def promote_standby(self) -> None:
         """The standby takes the place of the lost primary behind the same endpoint."""
         if self.primary.running:

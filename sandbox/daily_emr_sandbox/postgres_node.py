@@ -103,7 +103,7 @@ class Node:
         """Whether a commit waits for the standby."""
         with self.connect("postgres") as session:
             session.execute(
-                "ALTER SYSTEM SET synchronous_standby_names = '*'"
+                "ALTER SYSTEM SET synchronous_standby_names = 'primary, standby'"  # not the replica of another region
                 if on
                 else "ALTER SYSTEM RESET synchronous_standby_names"
             )

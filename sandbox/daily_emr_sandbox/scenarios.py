@@ -34,6 +34,7 @@ from .faults.queues import (
     WorkersDatabaseBound,
     WorkersDead,
 )
+from .faults.region import RegionGone, RegionSplit, ReplicaBehind
 from .faults.releases import BadReleaseCrash, BadReleaseErrors, RollbackImageDeleted
 from .faults.sessions import IdleInTransaction, LockStorm
 from .faults.sha import (
@@ -83,6 +84,9 @@ if TYPE_CHECKING:
 
 FAULTS: tuple[type[Fault], ...] = (
     # In the order in which everything is mended: what a rollout needs first, then rollouts.
+    RegionGone,
+    RegionSplit,
+    ReplicaBehind,
     FailoverRunning,
     OldPrimaryReturns,
     StandbyLagging,

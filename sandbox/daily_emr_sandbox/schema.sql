@@ -57,3 +57,16 @@ GRANT pg_monitor, pg_signal_backend, pg_use_reserved_connections TO emr_runbook;
 GRANT USAGE ON SCHEMA ops TO emr_runbook;
 GRANT SELECT, INSERT, UPDATE ON ops.heartbeat TO emr_runbook;
 GRANT SELECT ON facilities, appointments, reports TO emr_application;
+
+-- Fences the application: it logs in no more, or again. A function, because the runbooks' role may alter no role.
+CREATE FUNCTION ops.fence_application(role_name name, closed boolean) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role_name AND NOT rolsuper AND NOT rolreplication) THEN
+        RAISE EXCEPTION 'not a role of the application';
+    END IF;
+    EXECUTE format('ALTER ROLE %I %s', role_name, CASE WHEN closed THEN 'NOLOGIN' ELSE 'LOGIN' END);
+    RETURN closed;
+END $$;
+REVOKE ALL ON FUNCTION ops.fence_application(name, boolean) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ops.fence_application(name, boolean) TO emr_runbook;

@@ -40,21 +40,23 @@ PORTS = (
 address of the machine takes its port from all of them."""
 
 
-PARTS = ("queues", "claims", "telehealth")
+PARTS = ("queues", "claims", "telehealth", "region")
 """What a sandbox may go without; in the order in which they start."""
+ON_REQUEST = frozenset({"region"})
+"""What it has only when it is named: a second region is a second set of servers."""
 NEEDS = {"claims": ("queues",)}
 CORE = "core"
 """On a command line: none of them."""
 
 
 def chosen_parts(names: Iterable[str] | None) -> frozenset[str]:
-    """Parts of these names, and what they need; all of them where nothing is said.
+    """Parts of these names, and what they need; all but those on request where nothing is said.
 
     Raises:
         ValueError: no part of that name.
     """
     if names is None:
-        return frozenset(PARTS)
+        return frozenset(PARTS) - ON_REQUEST
     named = set(names)
     if unknown := sorted(named - set(PARTS)):
         raise ValueError(f"There is no part {unknown[0]!r}: use {', '.join(PARTS)}, or {CORE} for none of them.")
@@ -79,7 +81,7 @@ class Settings:
     region: str = REGION
     account_id: str = ACCOUNT_ID
     environment: str = "sandbox"
-    parts: frozenset[str] = frozenset(PARTS)
+    parts: frozenset[str] = frozenset(PARTS) - ON_REQUEST
     """Which of the optional parts it has."""
 
     def __post_init__(self) -> None:
@@ -110,6 +112,16 @@ class Settings:
     @property
     def database_name(self) -> str:
         return f"{self.prefix}-db"
+
+    @property
+    def replica_name(self) -> str:
+        """The read replica of the database in the second region."""
+        return f"{self.database_name}-replica"
+
+    @property
+    def recovery_secret(self) -> str:
+        """DATABASE_URL of the second region's tasks, a secret of that region alone."""
+        return f"daily-emr/{self.environment}/recovery/DATABASE_URL"
 
     @property
     def dumps_bucket(self) -> str:

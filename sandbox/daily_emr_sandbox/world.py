@@ -26,6 +26,7 @@ from .network.edge import Edge
 from .postgres import DatabasePair
 from .primitives import Primitives
 from .queues.part import Queues
+from .region.part import Region
 from .scenarios import Scenarios
 from .seed import seed
 from .settings import TASK_PORT
@@ -80,7 +81,13 @@ class World:
         self.queues = Queues(self)
         self.sha = ShaPart(self)
         self.telehealth = Telehealth(settings, self.loop, self.aws, self.database, self.launchdarkly)
-        optional: dict[str, Part] = {"queues": self.queues, "claims": self.sha, "telehealth": self.telehealth}
+        self.region = Region(self)
+        optional: dict[str, Part] = {
+            "queues": self.queues,
+            "claims": self.sha,
+            "telehealth": self.telehealth,
+            "region": self.region,
+        }
         """In the order in which they start."""
         self.parts = {name: part for name, part in optional.items() if name in settings.parts}
         """What this sandbox has of all that one may go without."""

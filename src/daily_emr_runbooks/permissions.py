@@ -28,7 +28,7 @@ BUILDER = ROLE / "files/builder_calls.txt"
 UNSEEN = ROLE / "files/unseen_calls.yml"
 """Calls that no test makes, each with the reason. Those of bootstrap stand nowhere else."""
 USED = re.compile(r"daily_emr\.ops\.(\w+):")
-OTHER_ROLE = re.compile(r"(?:role|name): (\w+)$", re.MULTILINE)
+OTHER_ROLE = re.compile(r"(?:role|name|incident_runbook): (\w+)$", re.MULTILINE)
 # Playbooks that have a policy by another rule.
 OWN_RULE = ("bootstrap", "readiness", "teardown")
 SECRET = "secretsmanager:GetSecretValue"  # noqa: S105  # the name of an action
@@ -90,7 +90,12 @@ KEYS = {
 
 ACCOUNT, REGION = "{{ runbook_support_account }}", "{{ runbook_support_region }}"
 PREFIX, ENVIRONMENT = "{{ runbook_support_prefix }}", "{{ runbook_support_environment }}"
-REGIONS = [REGION, "{{ runbook_support_copy_region }}", "us-east-1"]
+COPY_REGION = "{{ runbook_support_copy_region }}"
+REGIONS = [REGION, COPY_REGION, "us-east-1"]
+# These act, and keep their lease, in the second region alone: the first one may be gone.
+IN_COPY_REGION = ("region_approval", "region_failover")
+# A metric is no resource: what bounds it is its namespace, which of ours only this one has.
+METRIC = {"cloudwatch:PutMetricData": {"cloudwatch:namespace": "DailyEMR/Region"}}
 OURS = {"aws:ResourceTag/app": "daily-emr", "aws:ResourceTag/Environment": ENVIRONMENT}
 # Buckets have no tags that IAM looks at, unless somebody turns that on for each.
 BUCKETS = [f"arn:aws:s3:::{PREFIX}-*"]
@@ -235,8 +240,8 @@ def policies(root: Path) -> dict[str, Json]:
     }
     made |= {f"act-{runbook}": _document(_changing(some), _on_table(some), _denied()) for runbook, some in acts.items()}
     for name, modules in jobs(root).items():
-        some = calls(modules)
-        document = _document(_reading(_reads(some)), _changing(some), _on_table(some), _denied())
+        some, region = calls(modules), COPY_REGION if name in IN_COPY_REGION else REGION
+        document = _document(_reading(_reads(some)), _changing(some, region), _on_table(some, region), _denied())
         made[f"job-{name}"] = json.loads(json.dumps(document).replace(LOGIN, USERS.get(name, LOGIN)))
     built_calls = calls(modules_in(root, "bootstrap"))
     recorded = {one for call in built(root) for one in action(*call.split(":"))}
@@ -338,27 +343,31 @@ def _reading(names: set[str]) -> list[Json]:
     return made + [_allow({name}, arns[name], {}) for name in sorted(logins)]
 
 
-def _changing(sites: set[Site]) -> list[Json]:
-    """Only on what carries the tags of the environment, in its region; by name what has none."""
-    names, here = _writes(sites), {"aws:RequestedRegion": REGION}
+def _changing(sites: set[Site], region: str = REGION) -> list[Json]:
+    """Only on what carries the tags of the environment, in one region; by name what has none."""
+    names, here = _writes(sites), {"aws:RequestedRegion": region}
+    metrics = [
+        _allow({name}, ["*"], {"StringEquals": {**here, **METRIC[name]}}) for name in sorted(names & METRIC.keys())
+    ]
+    names -= METRIC.keys()
     tagged = {name for name in names if name not in NAMED and not name.startswith("s3:") and bounds(name).tags}
-    made = [_allow(some, arns, {"StringEquals": {**here, **OURS}}) for arns, some in _scoped(tagged, REGION).items()]
-    rest = _scoped(names - tagged, REGION)
-    return made + [_allow(some, arns, {"StringEquals": here}) for arns, some in rest.items()] + _with_keys(names)
+    made = [_allow(some, arns, {"StringEquals": {**here, **OURS}}) for arns, some in _scoped(tagged, region).items()]
+    made += [_allow(some, arns, {"StringEquals": here}) for arns, some in _scoped(names - tagged, region).items()]
+    return made + metrics + _with_keys(names, region)
 
 
-def _with_keys(names: set[str]) -> list[Json]:
+def _with_keys(names: set[str], region: str = REGION) -> list[Json]:
     """What AWS does with a key of the environment on behalf of who makes the calls, and by that service alone."""
     calling = {name for name in names if name in KEYS}
-    services = sorted({f"{name.partition(':')[0]}.{REGION}.amazonaws.com" for name in calling})
+    services = sorted({f"{name.partition(':')[0]}.{region}.amazonaws.com" for name in calling})
     where = {"StringEquals": {"kms:ViaService": services, **OURS}}
     keys = {key for name in calling for key in KEYS[name]}
-    return [_allow(keys, [_arn("kms:key/*", REGION)], where)] if keys else []
+    return [_allow(keys, [_arn("kms:key/*", region)], where)] if keys else []
 
 
-def _on_table(sites: Iterable[Site]) -> list[Json]:
+def _on_table(sites: Iterable[Site], region: str = REGION) -> list[Json]:
     names = actions(site for site in sites if _about_items(site))
-    arn = f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{{{{ runbook_support_table }}}}"
+    arn = f"arn:aws:dynamodb:{region}:{ACCOUNT}:table/{{{{ runbook_support_table }}}}"
     return [_allow(names, [arn], {})] if names else []
 
 

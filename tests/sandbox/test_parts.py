@@ -9,9 +9,11 @@ from daily_emr_sandbox.client import Sandbox, SandboxError
 from daily_emr_sandbox.settings import PARTS, Settings, chosen_parts, parts_from
 
 
-def test_a_sandbox_has_everything_unless_told_otherwise(tmp_path: Path) -> None:
-    assert Settings(tmp_path, "127.83.14").parts == set(PARTS)
-    assert chosen_parts(None) == set(PARTS)
+def test_a_sandbox_has_everything_unless_told_otherwise_but_a_second_region(tmp_path: Path) -> None:
+    usual = set(PARTS) - {"region"}
+    assert Settings(tmp_path, "127.83.14").parts == usual
+    assert chosen_parts(None) == usual
+    assert parts_from("region") == {"region"}
 
 
 def test_core_is_nothing_of_what_is_optional() -> None:
@@ -25,7 +27,7 @@ def test_a_part_brings_what_it_needs() -> None:
 
 @pytest.mark.parametrize("text", ["queue", "", "queues,,claims", "core,queues"])
 def test_another_name_is_refused_with_those_that_exist(text: str) -> None:
-    with pytest.raises(ValueError, match="use queues, claims, telehealth, or core"):
+    with pytest.raises(ValueError, match="use queues, claims, telehealth, region, or core"):
         parts_from(text)
 
 

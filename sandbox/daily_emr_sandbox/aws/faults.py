@@ -63,6 +63,8 @@ class Faults:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._all: dict[str, Plan] = {}
+        self.dark: frozenset[str] = frozenset()
+        """Regions whose control plane answers nobody."""
         self._ids = itertools.count(1)
 
     def add(

@@ -71,6 +71,9 @@ class Gateway:
 
     def _pass(self, call: Call, caller: Principal | None, entry: Entry, environ: dict[str, Any]) -> Reply:
         """A call from outside, with whatever is planned for it."""
+        if call.region in self._faults.dark:
+            entry.fault = "dark"
+            raise _cut(environ)
         plans = self._faults.take(call.service, call.operation)
         for plan in plans:
             entry.fault = plan.kind

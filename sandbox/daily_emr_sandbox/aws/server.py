@@ -94,7 +94,7 @@ class AwsServer:
         """Marks calls of the sandbox itself, and of the tasks that it runs: they are neither logged nor hit by
         faults.
         """
-        self._clients: dict[str, Any] = {}
+        self._clients: dict[tuple[str, str], Any] = {}
         self._clients_lock = threading.Lock()
         self._session = botocore.session.Session()
         self._session.register_component("data_loader", SharedModels(self._session.get_component("data_loader")))
@@ -143,21 +143,27 @@ class AwsServer:
         """Add a route to the control API; see `Control`."""
         self.control.register(method, path, handler)
 
-    def backend(self, service: str) -> Any:
-        """moto's state of a service (its moto name) in the sandbox's account and region. Hold the mutex."""
+    def backend(self, service: str, region: str = "") -> Any:
+        """moto's state of a service (its moto name) in the sandbox's account. Hold the mutex.
+
+        Args:
+            region: another one than the sandbox's own.
+        """
         from moto.backends import get_backend
 
         accounts: Any = get_backend(service)
         regions = accounts[self.settings.account_id]
-        return regions[self.settings.region if self.settings.region in regions else "aws"]
+        wanted = region or self.settings.region
+        return regions[wanted if wanted in regions else "aws"]
 
-    def boto(self, service: str) -> Any:
+    def boto(self, service: str, region: str = "") -> Any:
         """A client of the sandbox itself: its calls are neither logged nor hit by faults. Not with the mutex held."""
+        place = (service, region or self.settings.region)
         with self._clients_lock:
-            if service not in self._clients:
+            if place not in self._clients:
                 client = self._session.create_client(
                     service,
-                    region_name=self.settings.region,
+                    region_name=place[1],
                     endpoint_url=self.settings.endpoint_url,
                     aws_access_key_id=self._platform.access_key_id,
                     aws_secret_access_key=self._platform.secret_access_key,
@@ -168,8 +174,8 @@ class AwsServer:
                     ),
                 )  # fmt: skip
                 client.meta.events.register("before-call.*.*", self._mark)
-                self._clients[service] = client
-            return self._clients[service]
+                self._clients[place] = client
+            return self._clients[place]
 
     def shifted_zones(self, arn: str) -> set[str]:
         """Names of the zones that a zonal shift moves the traffic of a load balancer away from. Hold the mutex."""

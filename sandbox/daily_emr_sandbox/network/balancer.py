@@ -54,6 +54,8 @@ class Balancer:
         self.aws = aws
         self.stats: Counter[str] = Counter()
         """`requests`, and one count for each status that clients got, by its number as text."""
+        self.dark = False
+        """Whether it answers nobody, as in a region that is gone."""
         self.reports_metrics = True
         """Whether CloudWatch gets the metrics of the load balancer."""
         self.samples = Samples()
@@ -156,6 +158,8 @@ class Balancer:
     # Requests.
 
     async def _handle(self, incoming: web.BaseRequest) -> web.StreamResponse:
+        if self.dark and incoming.transport is not None:
+            incoming.transport.abort()
         self.stats["requests"] += 1
         answer = await self._answer(incoming)
         self.stats[str(answer.status)] += 1

@@ -257,6 +257,17 @@ def test_what_was_refused_before_a_change_or_done_after_all_is_not() -> None:
         assert "refused" not in ends(*lines)
 
 
+@pytest.mark.parametrize(("verified", "outcome"), [(True, "noop"), (False, "failed_clean")])
+def test_what_an_earlier_run_had_done_is_noop_once_it_is_verified(verified: bool, outcome: str) -> None:
+    lines = [
+        {"kind": "decided", "verdict": "cause", "sentence": "It is begun."},
+        {"kind": "outcome", "step": "a", "target": "x", "outcome": "noop", "msg": "a: x is as wanted already."},
+        {"kind": "verified", "verified": verified, "reached": "the second region serves"},
+    ]
+    numbered = [{**line, "seq": seq} for seq, line in enumerate(lines, 1)]
+    assert str(judge(numbered, "", check_mode=False)[0]) == outcome
+
+
 def test_the_lease_is_given_back_at_the_end(run: Run, clients: Clients) -> None:
     session = run("mitigating", incident=run.opened())["incident"]
     decided(session, "healthy")

@@ -31,6 +31,10 @@ WRONG = {
         "[{'action': 'servicequotas:GetServiceQuota', 'required_format': '*'}]",
     ): "A quota is a resource by the tables of AWS, and was none when those of parliament 1.6 were made.",
     (
+        "RESOURCE_MISMATCH",
+        str([{"action": "ses:CreateEmailIdentity", "required_format": "*"}] * 2),
+    ): "An identity is a resource by the tables of AWS, and was none when those of parliament 1.6 were made.",
+    (
         "RESOURCE_STAR",
         "['cloudfront:CreateDistribution']",
     ): "What is not made yet is no resource by the newer tables of AWS.",
@@ -88,6 +92,8 @@ def test_nobody_but_who_builds_manages_permissions(filled):
         for name, document in filled.items()
         if not name.startswith("bootstrap-write")
     }
+    # It removes the roles that bootstrap made, and gives nobody anything.
+    assert {one.partition(":")[2].startswith(("Delete", "Detach")) for one in found.pop("teardown")} == {True}
     assert {name: some for name, some in found.items() if some} == {}
 
 

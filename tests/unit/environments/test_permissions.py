@@ -11,6 +11,7 @@ from daily_emr_runbooks.permissions import (
     DENIED,
     EPHEMERAL,
     LOGIN,
+    METRIC,
     NAMED,
     READ,
     UNBOUND,
@@ -63,7 +64,9 @@ def test_a_write_is_bounded_by_the_tags_of_the_environment_wherever_there_are_so
             for one in statement["Action"]:
                 if (READ.match(one.partition(":")[2]) and one != "secretsmanager:GetSecretValue") or one in LOGINS:
                     continue
-                if one in NAMED or one.startswith(("s3:", "dynamodb:")):
+                if one in METRIC:
+                    assert METRIC[one].items() <= equals(statement).items()
+                elif one in NAMED or one.startswith(("s3:", "dynamodb:")):
                     assert all("daily-emr" in arn or one.startswith("application-") for arn in statement["Resource"])
                 else:
                     assert bounds(one).tags, one
@@ -163,3 +166,18 @@ def test_backups_log_in_as_the_user_that_only_reads(filled):
     assert login["Resource"] == [
         f"arn:aws:rds-db:{region}:123456789012:dbuser:*/{user}" for region in ("af-south-1", "eu-west-1")
     ]
+
+
+def test_only_the_failover_of_a_region_promotes_and_it_acts_in_the_second_region_alone(filled):
+    may = [name for name, document in filled.items() if "rds:PromoteReadReplica" in names(document)]
+    assert may == ["job-region_failover"]
+    for statement in allowed(filled[may[0]]):
+        if not all(READ.match(one.partition(":")[2]) or one in LOGINS for one in statement["Action"]):
+            assert "af-south-1" not in json.dumps(statement), statement
+
+
+def test_a_metric_moves_the_traffic_so_only_its_namespace_may_be_written(filled):
+    (statement,) = [
+        one for one in allowed(filled["job-region_failover"]) if "cloudwatch:PutMetricData" in one["Action"]
+    ]
+    assert statement["Condition"]["StringEquals"]["cloudwatch:namespace"] == "DailyEMR/Region"

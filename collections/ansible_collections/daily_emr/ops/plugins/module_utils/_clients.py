@@ -109,22 +109,24 @@ class Clients:
             raise Refused(*reasons)
         self.environment = environment
         self._lock = threading.RLock()
-        self._readers: dict[tuple[str, str], Any] = {}
+        self._readers: dict[tuple[str, str, int], Any] = {}
         self._identity: Identity | None = None
         # Every mutating request that went onto the wire or was declared, as "service:Operation".
         self.sent: list[str] = []
 
-    def read(self, service: str, region: str = "") -> Any:
+    def read(self, service: str, region: str = "", attempts: int = READ_ATTEMPTS) -> Any:
         """A client that refuses every operation that is not a read; retries what is safe to retry.
 
-        region: another one than the environment's, such as that of the copies.
+        region: another one than the environment's, such as that of the copies. attempts: 1 where a region that does
+        not answer is an answer.
         """
+        key = (service, region, attempts)
         with self._lock:
-            if (service, region) not in self._readers:
-                client = self._create(service, attempts=READ_ATTEMPTS, region=region)
+            if key not in self._readers:
+                client = self._create(service, attempts=attempts, region=region)
                 client.meta.events.register_first("provide-client-params.*.*", self._only_reads)
-                self._readers[service, region] = client
-            return self._readers[service, region]
+                self._readers[key] = client
+            return self._readers[key]
 
     def write(self, service: str, operation: str, region: str = "") -> Any:
         """A client that lets exactly this operation through, once, and never sends it again by itself.

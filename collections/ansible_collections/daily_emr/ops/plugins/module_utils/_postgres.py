@@ -178,6 +178,7 @@ def session(
     write: bool = False,
     statement_ms: int = STATEMENT_MS,
     limit_s: float | None = None,
+    region: str = "",
 ) -> Iterator[Any]:
     """A session of the runbook's own role, each statement a transaction, rows as dictionaries.
 
@@ -187,6 +188,7 @@ def session(
         place: endpoint, from `endpoint()`.
         statement_ms: milliseconds after which the server ends a statement.
         limit_s: seconds after which the connection is cut, whatever it waits for; a server that hangs ends nothing.
+        region: of the server, where it is another one than the environment's.
 
     Raises:
         DatabaseFailed: no session could be had, or a statement failed.
@@ -200,7 +202,7 @@ def session(
     began = time.monotonic()
     try:
         with calling("rds:GenerateDBAuthToken"):
-            login = _credentials(clients, database["login"], host, port)
+            login = _credentials(clients, database["login"], host, port, region)
         connection = psycopg.connect(
             host=host,
             port=port,
@@ -280,7 +282,7 @@ def _settings(write: bool, statement_ms: int) -> str:
     return " ".join(f"-c {name}={value}" for name, value in values.items())
 
 
-def _credentials(clients: Clients, login: Mapping[str, Any], host: str, port: int) -> Json:
+def _credentials(clients: Clients, login: Mapping[str, Any], host: str, port: int, region: str = "") -> Json:
     """User and how it proves itself: a token of 15 minutes from IAM, or the sandbox's password file."""
     common = {"user": login["user"], "sslmode": login["sslmode"]}
     if login["method"] == "passfile":
@@ -289,5 +291,5 @@ def _credentials(clients: Clients, login: Mapping[str, Any], host: str, port: in
         return {**common, "passfile": str(Path(str(login["passfile"])))}
     if login["sslmode"] != "verify-full" or not login["sslrootcert"]:
         raise Refused("login.sslmode must be verify-full, with login.sslrootcert, wherever login.method is iam.")
-    token = clients.read("rds").generate_db_auth_token(DBHostname=host, Port=port, DBUsername=login["user"])
+    token = clients.read("rds", region).generate_db_auth_token(DBHostname=host, Port=port, DBUsername=login["user"])
     return {**common, "password": token, "sslrootcert": str(login["sslrootcert"])}

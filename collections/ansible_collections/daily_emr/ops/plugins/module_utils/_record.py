@@ -47,6 +47,10 @@ def judge(lines: Lines, failure: str, *, check_mode: bool) -> tuple[RunOutcome, 
             RunOutcome.FAILED_CLEAN,
             "The run ended before anything was decided, so nothing was changed: run it again whole.",
         )
+    verified = last(lines, "verified")
+    if outcomes and verified.get("verified"):
+        reached = verified.get("reached") or "it is healthy"
+        return RunOutcome.NOOP, f"An earlier run had done everything already, and {reached}."
     if outcomes:
         return (
             RunOutcome.FAILED_CLEAN,

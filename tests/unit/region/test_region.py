@@ -1,0 +1,218 @@
+"""What the first region is, what would be lost, and whose approval counts: pure functions, each with its other side."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from ansible_collections.daily_emr.ops.plugins.module_utils._approvals import Approval, digest_of, missing_approvals
+from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Secret
+from ansible_collections.daily_emr.ops.plugins.module_utils._lease import LastWord
+from ansible_collections.daily_emr.ops.plugins.module_utils._region import (
+    First,
+    behind_bytes,
+    in_the_way,
+    judge_first,
+    loss,
+    promoted,
+)
+from ansible_collections.daily_emr.ops.plugins.module_utils._region_findings import begun, healthy, observe
+from ansible_collections.daily_emr.ops.plugins.modules.region_secret import moved, place_of
+
+Json = dict[str, Any]
+
+OPEN = {"reachable": True, "in_recovery": False, "login": True, "sessions": 4, "lsn": "0/30"}
+CLOSED = {**OPEN, "login": False, "sessions": 0}
+NOBODY = {"reachable": False, "trouble": "refused"}
+ANSWERS = {"answers": True, "serves": True, "seen": "200 in 4 ms"}
+SILENT = {"answers": False, "serves": False, "seen": "refused after 1 ms"}
+RINGS = {"state": "ALARM", "since": "2026-11-30T10:00:10.000Z"}
+QUIET = {"state": "OK", "since": "2026-11-30T08:00:00.000Z"}
+FOLLOWS = {"status": "available", "source": "arn:first", "address": "10.1.0.5", "port": 5432}
+PROMOTED = {**FOLLOWS, "source": ""}
+POSITION = {
+    "reachable": True,
+    "in_recovery": True,
+    "lsn": "0/20",
+    "now": "2026-11-30T10:15:00.000Z",
+    "replayed_at": "2026-11-30T10:00:04.000Z",
+}
+ASKED = {"declared": "", "stand_down": False, "max_loss_s": 300, "incident": {"id": "INC-1"}}
+
+
+def context(**more: Any) -> Json:
+    """A first region that serves, and a replica that follows; what differs is named."""
+    usual: Json = {
+        "first_database": OPEN,
+        "first_application": ANSWERS,
+        "canary": QUIET,
+        "replica": FOLLOWS,
+        "position": POSITION,
+        "edge": ANSWERS,
+        "second_application": SILENT,
+        "traffic": "first",
+        "announced": None,
+        "unread": {},
+    }
+    return {name: value for name, value in (usual | more).items() if value is not ...}
+
+
+DEAD = {"first_database": NOBODY, "first_application": SILENT, "canary": RINGS}
+
+
+@pytest.mark.parametrize(
+    ("readings", "expected"),
+    [
+        pytest.param({}, First.WRITABLE, id="serves"),
+        pytest.param({"first_database": CLOSED}, First.FENCED, id="no log-in, no session"),
+        pytest.param({"first_database": {**CLOSED, "sessions": 1}}, First.WRITABLE, id="one session left"),
+        pytest.param({"first_database": {**OPEN, "sessions": 0}}, First.WRITABLE, id="may log in"),
+        pytest.param(DEAD, First.DEAD, id="nobody there, from both places"),
+        pytest.param({**DEAD, "canary": QUIET}, First.UNCLEAR, id="the canary reaches it"),
+        pytest.param({**DEAD, "canary": {**RINGS, "state": "INSUFFICIENT_DATA"}}, First.UNCLEAR, id="no canary"),
+        pytest.param({**DEAD, "first_application": ANSWERS}, First.ANSWERING, id="split"),
+        pytest.param({**DEAD, "first_database": ...}, None, id="the database does not tell"),
+        pytest.param({**DEAD, "canary": ...}, None, id="the canary cannot be read"),
+        pytest.param({**DEAD, "first_application": ...}, None, id="the application cannot be read"),
+    ],
+)
+def test_only_a_fenced_or_a_dead_first_region_lets_the_second_one_open(readings: Json, expected: First | None) -> None:
+    found = context(**readings)
+    assert judge_first(found) is expected
+    assert (in_the_way(found) == []) == (expected in (First.FENCED, First.DEAD))
+
+
+def test_nothing_is_lost_only_when_a_fenced_first_region_was_replayed_to_its_end() -> None:
+    caught_up = context(first_database=CLOSED, position={**POSITION, "lsn": "0/30"})
+    assert loss(caught_up) == {"seconds": 0.0, "lost_since": None}
+    behind = context(first_database=CLOSED)
+    assert behind_bytes(behind) == 0x10
+    assert loss(behind)["seconds"] > 0
+
+
+def test_of_a_dead_region_the_loss_ends_when_the_canary_got_no_answer_any_more() -> None:
+    assert loss(context(**DEAD)) == {"seconds": 6.0, "lost_since": POSITION["replayed_at"]}
+
+
+def test_of_an_open_region_the_loss_goes_on_until_now() -> None:
+    assert loss(context())["seconds"] == 896.0
+
+
+@pytest.mark.parametrize("position", [..., {**POSITION, "replayed_at": None}])
+def test_a_replica_without_a_position_is_no_small_loss(position: Any) -> None:
+    assert loss(context(**DEAD, position=position))["seconds"] is None
+
+
+def test_positions_are_compared_as_numbers_over_both_halves() -> None:
+    ends = {"first_database": {**CLOSED, "lsn": "1/0"}, "position": {**POSITION, "lsn": "0/FFFFFFF0"}}
+    assert behind_bytes(context(**ends)) == 0x10
+
+
+def test_a_replica_is_promoted_when_rds_and_its_server_say_so() -> None:
+    writes = {**POSITION, "in_recovery": False}
+    assert promoted(context(replica=PROMOTED, position=writes))
+    assert not promoted(context(replica=PROMOTED))
+    assert not promoted(context(replica=FOLLOWS, position=writes))
+
+
+def word(incident: str, outcome: str = "") -> LastWord:
+    return LastWord(incident=incident, run="run-1", at="2026-11-30T10:00:00Z", outcome=outcome)
+
+
+@pytest.mark.parametrize(
+    ("readings", "expected"),
+    [
+        pytest.param({}, False, id="follows"),
+        pytest.param({"replica": {**FOLLOWS, "status": "modifying"}}, False, id="somebody modifies it"),
+        pytest.param(
+            {"replica": {**FOLLOWS, "status": "modifying"}, "announced": word("INC-1")}, True, id="we promote it"
+        ),
+        pytest.param(
+            {"replica": {**FOLLOWS, "status": "modifying"}, "announced": word("INC-0")}, False, id="an earlier incident"
+        ),
+        pytest.param({"replica": PROMOTED}, False, id="somebody promoted it, and the first region serves"),
+        pytest.param({"replica": PROMOTED, **DEAD}, True, id="somebody promoted it, and the first region is dead"),
+        pytest.param({"replica": PROMOTED, "announced": word("INC-1", "ok")}, True, id="we promoted it"),
+    ],
+)
+def test_a_first_region_that_serves_is_not_fenced_for_what_others_do_to_the_replica(
+    readings: Json, expected: bool
+) -> None:
+    assert begun(context(**readings), ASKED) is expected
+
+
+def statuses(found: Json, **asked: Any) -> dict[str, str]:
+    return {item["name"]: item["status"] for item in observe(found, "emr-region", ASKED | asked, "now")}
+
+
+def test_two_regions_that_are_well_are_healthy_and_without_a_finding() -> None:
+    assert healthy(context(), ASKED) is True
+    assert "finding" not in statuses(context(position={**POSITION, "now": POSITION["replayed_at"]})).values()
+
+
+@pytest.mark.parametrize(
+    ("readings", "asked", "finding"),
+    [
+        pytest.param(DEAD, {}, "first_region_down", id="gone"),
+        pytest.param({**DEAD, "first_application": ANSWERS}, {}, "first_region_split", id="split"),
+        pytest.param({**DEAD, "canary": QUIET}, {}, "first_region_unclear", id="one point of view"),
+        pytest.param({}, {"declared": "drill"}, "declared", id="declared"),
+        pytest.param({"first_database": CLOSED, "edge": SILENT}, {}, "first_region_fenced", id="left half-way"),
+        pytest.param({"first_database": CLOSED, "edge": SILENT}, {"stand_down": True}, "stand_down", id="called off"),
+        pytest.param({"replica": {**FOLLOWS, "status": "backing-up"}}, {}, "replica_unusable", id="busy replica"),
+        pytest.param({"replica": PROMOTED, "announced": word("INC-1", "ok")}, {}, "first_region_open", id="both open"),
+    ],
+)
+def test_what_is_wrong_has_a_finding_and_is_not_healthy(readings: Json, asked: Json, finding: str) -> None:
+    found = context(**readings)
+    assert statuses(found, **asked)[finding] == "finding"
+    assert healthy(found, ASKED | asked) is not True
+
+
+def test_what_cannot_be_read_is_unknown_and_never_healthy() -> None:
+    found = context(canary=..., **{name: value for name, value in DEAD.items() if name != "canary"})
+    assert statuses(found)["first_region_down"] == "unknown"
+    assert healthy(found, ASKED) is None
+
+
+NOW = datetime(2026, 11, 30, 10, 0, tzinfo=UTC)
+DIGEST = digest_of("production", "INC-1", "database/replica", 300)
+
+
+def approval(person: str, digest: str = DIGEST, minutes: float = 1) -> Approval:
+    return Approval(person, digest, (NOW - timedelta(minutes=minutes)).isoformat())
+
+
+@pytest.mark.parametrize(
+    ("approvals", "words"),
+    [
+        pytest.param([], "0 of 2", id="nobody"),
+        pytest.param([approval("a")], "1 of 2", id="one"),
+        pytest.param([approval("a"), approval("a")], "1 of 2", id="one person twice"),
+        pytest.param([approval("a"), approval("me")], "me asked for it", id="who asks"),
+        pytest.param([approval("a"), approval("b", "other")], "b approved something else", id="something else"),
+        pytest.param([approval("a"), approval("b", minutes=31)], "b is older than 30 minutes", id="too old"),
+    ],
+)
+def test_approvals_of_two_other_people_for_exactly_this_are_needed(approvals: list[Approval], words: str) -> None:
+    (reason,) = missing_approvals(approvals, NOW, digest=DIGEST, requester="me", wanted=2)
+    assert words in reason
+
+
+def test_two_other_people_are_enough() -> None:
+    given = [approval("a"), approval("b", minutes=29), approval("me")]
+    assert missing_approvals(given, NOW, digest=DIGEST, requester="me", wanted=2) == []
+
+
+@pytest.mark.parametrize("changed", [("staging", 300), ("production", 301)])
+def test_an_approval_names_environment_and_loss(changed: tuple[str, int]) -> None:
+    environment, accepted = changed
+    assert digest_of(environment, "INC-1", "database/replica", accepted) != DIGEST
+
+
+def test_a_url_moves_to_another_place_and_keeps_its_account_and_its_options() -> None:
+    made = moved(Secret("postgresql://emr:p%40ss@first:5432/emr?sslmode=require"), "second:5433")
+    assert made.reveal() == "postgresql://emr:p%40ss@second:5433/emr?sslmode=require"
+    assert place_of(made) == "second:5433"
+    assert "p%40ss" not in repr(made)
