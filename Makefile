@@ -17,8 +17,8 @@ WORKERS ?= 2
 # The same for whole runs, which mostly wait. They judge latencies as they are, and three of them leave two cores no time.
 SANDBOXES ?= 2
 # The scenarios of playbooks that are no incident: nothing in them judges a latency.
-ENVIRONMENTS := backup bootstrap readiness secrets teardown
-SCENARIOS := $(filter-out default $(ENVIRONMENTS),$(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
+ENVIRONMENTS := backup bootstrap readiness secrets
+SCENARIOS := $(filter-out default teardown $(ENVIRONMENTS),$(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
 
 .PHONY: help drill test setup lint sanity unit prometheus age sandbox integration molecule environments e2e other-end bench docs lock clean
 
