@@ -193,7 +193,10 @@ def test_a_promotion_is_ours_by_the_word_of_any_incident_and_by_what_the_replica
     assert promotion(context(**readings), ASKED | {"declared": "drill"}) is expected, "declared is no promotion"
 
 
-@pytest.mark.parametrize(("status", "expected"), [("available", Promotion.NONE), ("modifying", Promotion.UNCLEAR)])
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [("available", Promotion.NONE), ("modifying", Promotion.UNCLEAR), ("backing-up", Promotion.UNCLEAR)],
+)
 def test_who_looked_clears_a_word_only_of_a_replica_that_is_available(status: str, expected: Promotion) -> None:
     found = context(replica={**FOLLOWS, "status": status}, announced=word("INC-0", "ok"))
     assert promotion(found, ASKED | {"looked_at": "run-1"}) is expected
