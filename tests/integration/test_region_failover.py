@@ -205,15 +205,43 @@ def test_acknowledged_writes_are_lost_at_most_as_said_and_one_side_alone_takes_w
     assert (again.returncode, again.record()["outcome"]) == (0, "noop"), again.output
     assert witness.mutating() == []
 
-    # It comes back as it was left: open. The next run closes it.
+    # It comes back as it was left: open. The next run closes it, whichever incident it is for.
     sandbox._call("POST", "/region/return")
-    back = Failover(sandbox, tmp_path, "INC-GONE").playbook()
+    back = Failover(sandbox, tmp_path, "INC-BACK").playbook()
     assert back.returncode == 0, back.output
     assert back.record()["decision"]["cause"] == "first_region_back"
     assert operations(witness) == [], "what it changed is in the database"
     with Prober(sandbox) as prober:
         wait_until(lambda: len(prober.second) > 3, "the second side is probed", PATIENT_S)
     assert prober.first == []
+
+
+def test_a_first_region_that_returns_during_the_promotion_is_fenced_before_the_second_one_is_used(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    sandbox.mend()
+    sandbox.break_("region_gone")
+    approve(sandbox, "INC-EARLY")
+    witness = Witness(sandbox)
+    # RDS has begun, and its answer comes when the first region is there again.
+    sandbox.fault("rds", "PromoteReadReplica", "stall", ms=5_000)
+    with Prober(sandbox) as prober:
+        process = Failover(sandbox, tmp_path, "INC-EARLY").spawn()
+        try:
+            wait_until(lambda: "PromoteReadReplica" in operations(witness), "it is being promoted", PATIENT_S)
+            sandbox._call("POST", "/region/return")
+            wait_until(lambda: bool(prober.first), "the first region takes writes again", PATIENT_S)
+        finally:
+            done = Run(process.wait(), "", tmp_path)
+            sandbox.clear_faults()
+        closed, seen = len(prober.first), len(prober.second)
+        wait_until(lambda: len(prober.second) > seen + 3, "the second side is probed", PATIENT_S)
+    assert done.returncode == 0
+    assert operations(witness) == ORDER
+    steps = [(step["step"], step["target"].split("/")[-2], step["outcome"]) for step in done.record()["steps"]]
+    fenced = steps.index(("region_fence", "denied", "ok"))
+    assert fenced < [step for step, _, _ in steps].index("ecs_service_count"), "the application runs on one side"
+    assert len(prober.first) == closed
 
 
 def test_a_first_region_that_cannot_be_fenced_keeps_the_second_one_closed(sandbox: Sandbox, tmp_path: Path) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from ..loop import wait_until
+from ..region.part import GO_NO_GO_S
+from ..web import WAIT_S
 from .base import Fault
 
 if TYPE_CHECKING:
@@ -23,13 +26,14 @@ class RegionGone(Fault):
         self.world.balancer.dark = True
         self.world.instance.wait_settled()
         self.world.database.stop_region()
-        self.wait(self._seen_from_outside, "the canary of the second region rings")
+        patience = self.settings.scaled(GO_NO_GO_S) + WAIT_S
+        wait_until(self._seen_from_outside, "the canary of the second region has rung for long", patience)
 
     def mend(self) -> None:
         self._region.first_returns()
 
     def _seen_from_outside(self) -> bool:
-        return self.read_status() == GONE_ANSWERS and self._region.canary_rings
+        return self.read_status() == GONE_ANSWERS and self._region.canary_rings_long
 
     @property
     def _region(self) -> Region:

@@ -35,6 +35,10 @@ CANARY_FAILS = 3
 DNS_S = 60.0
 """AWS seconds: the health check's intervals and the time to live of the record."""
 PATIENT_S = 60.0
+GO_NO_GO_S = 900.0
+"""AWS seconds that a region has to be gone before anybody gives it up (incident domain, F.3)."""
+DATE_S = 2.0
+"""A Date header has whole seconds."""
 APPROVERS = ("wanjiru", "otieno")
 
 
@@ -46,6 +50,7 @@ class Region(Rounds):
         self._world = world
         self._opened = ExitStack()
         self._failed_looks = 0
+        self._rings_since = 0.0
         self._switched_at: float | None = None
         self.replica: Replica
 
@@ -177,6 +182,11 @@ class Region(Rounds):
         """Whether the canary of this region says that the first one does not answer."""
         return self._failed_looks >= CANARY_FAILS
 
+    @property
+    def canary_rings_long(self) -> bool:
+        """Whether it has rung for as long as go or no-go takes."""
+        return self.canary_rings and time.monotonic() - self._rings_since > self.settings.scaled(GO_NO_GO_S) + DATE_S
+
     def first_returns(self) -> None:
         """The first region is there again, as it was left: its database takes writes, its application runs."""
         world = self._world
@@ -198,6 +208,8 @@ class Region(Rounds):
         """The canary of this region asks the first one for a chart."""
         answered = probe(f"{self._world.settings.balancer_url}{CHART}", timeout_s=2)[0] == HTTPStatus.OK
         self._failed_looks = 0 if answered else self._failed_looks + 1
+        if self._failed_looks == CANARY_FAILS:
+            self._rings_since = time.monotonic()
         self._set(FIRST_REGION_ALARM, ringing=self.canary_rings)
 
     def _point(self) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from ansible_collections.daily_emr.ops.plugins.module_utils._approvals import Approval, digest_of, missing_approvals
+from ansible_collections.daily_emr.ops.plugins.module_utils._changes import execute_change
 from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Secret
+from ansible_collections.daily_emr.ops.plugins.module_utils._errors import CallFailed
 from ansible_collections.daily_emr.ops.plugins.module_utils._lease import LastWord
 from ansible_collections.daily_emr.ops.plugins.module_utils._region import (
     First,
@@ -17,8 +20,20 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._region import (
     loss,
     promoted,
 )
-from ansible_collections.daily_emr.ops.plugins.module_utils._region_findings import begun, healthy, observe
-from ansible_collections.daily_emr.ops.plugins.modules.region_secret import moved, place_of
+from ansible_collections.daily_emr.ops.plugins.module_utils._region_findings import (
+    Promotion,
+    healthy,
+    observe,
+    opening_first,
+    promotion,
+)
+from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Readings
+from ansible_collections.daily_emr.ops.plugins.modules.database_promotion import Promotion as Promoting
+from ansible_collections.daily_emr.ops.plugins.modules.region_fence import Fence
+from ansible_collections.daily_emr.ops.plugins.modules.region_secret import RegionSecret, moved, place_of
+from ansible_collections.daily_emr.ops.plugins.modules.region_settled import MISSING
+from ansible_collections.daily_emr.ops.plugins.modules.region_traffic import Traffic
+from ansible_collections.daily_emr.ops.plugins.modules.region_verified import two_sides
 
 Json = dict[str, Any]
 
@@ -27,8 +42,8 @@ CLOSED = {**OPEN, "login": False, "sessions": 0}
 NOBODY = {"reachable": False, "trouble": "refused"}
 ANSWERS = {"answers": True, "serves": True, "seen": "200 in 4 ms"}
 SILENT = {"answers": False, "serves": False, "seen": "refused after 1 ms"}
-RINGS = {"state": "ALARM", "since": "2026-11-30T10:00:10.000Z"}
-QUIET = {"state": "OK", "since": "2026-11-30T08:00:00.000Z"}
+RINGS = {"state": "ALARM", "since": "2026-11-30T10:00:10.000Z", "long": True}
+QUIET = {"state": "OK", "since": "2026-11-30T08:00:00.000Z", "long": True}
 FOLLOWS = {"status": "available", "source": "arn:first", "address": "10.1.0.5", "port": 5432}
 PROMOTED = {**FOLLOWS, "source": ""}
 POSITION = {
@@ -71,6 +86,10 @@ DEAD = {"first_database": NOBODY, "first_application": SILENT, "canary": RINGS}
         pytest.param(DEAD, First.DEAD, id="nobody there, from both places"),
         pytest.param({**DEAD, "canary": QUIET}, First.UNCLEAR, id="the canary reaches it"),
         pytest.param({**DEAD, "canary": {**RINGS, "state": "INSUFFICIENT_DATA"}}, First.UNCLEAR, id="no canary"),
+        pytest.param({**DEAD, "canary": {**RINGS, "long": False}}, First.UNCLEAR, id="silent for minutes"),
+        pytest.param({**DEAD, "first_control": "available"}, First.UNCLEAR, id="its control plane calls it available"),
+        pytest.param({**DEAD, "first_control": "available", "declared": "drill"}, First.DEAD, id="and it is declared"),
+        pytest.param({**DEAD, "first_control": "failed"}, First.DEAD, id="its control plane calls it failed"),
         pytest.param({**DEAD, "first_application": ANSWERS}, First.ANSWERING, id="split"),
         pytest.param({**DEAD, "first_database": ...}, None, id="the database does not tell"),
         pytest.param({**DEAD, "canary": ...}, None, id="the canary cannot be read"),
@@ -120,26 +139,169 @@ def word(incident: str, outcome: str = "") -> LastWord:
     return LastWord(incident=incident, run="run-1", at="2026-11-30T10:00:00Z", outcome=outcome)
 
 
+MODIFYING = {**FOLLOWS, "status": "modifying"}
+BUSY = {**FOLLOWS, "status": "backing-up"}
+SHUT = {"first_database": CLOSED}
+WRITES = {**POSITION, "in_recovery": False, "login": True}
+
+
 @pytest.mark.parametrize(
     ("readings", "expected"),
     [
-        pytest.param({}, False, id="follows"),
-        pytest.param({"replica": {**FOLLOWS, "status": "modifying"}}, False, id="somebody modifies it"),
+        pytest.param({}, Promotion.NONE, id="follows"),
+        pytest.param({"replica": MODIFYING}, Promotion.NONE, id="somebody modifies it"),
+        pytest.param({"announced": word("INC-1", "refused")}, Promotion.NONE, id="ours was refused"),
+        pytest.param({"announced": word("INC-1", "failed")}, Promotion.NONE, id="ours failed"),
+        pytest.param({"replica": ...}, Promotion.UNCLEAR, id="no replica to see"),
+        pytest.param({"announced": ...}, Promotion.UNCLEAR, id="no word to read"),
+        pytest.param({"announced": word("INC-0", "ok")}, Promotion.UNCLEAR, id="a word from before the replica"),
+        pytest.param({"announced": word("INC-1")}, Promotion.UNCLEAR, id="announced, and nothing shows"),
+        pytest.param({"replica": MODIFYING, "announced": word("INC-1", "ok")}, Promotion.BEGUN, id="we promote it"),
         pytest.param(
-            {"replica": {**FOLLOWS, "status": "modifying"}, "announced": word("INC-1")}, True, id="we promote it"
+            {"replica": MODIFYING, "announced": word("INC-0", "ok"), **SHUT},
+            Promotion.BEGUN,
+            id="an earlier incident does",
         ),
         pytest.param(
-            {"replica": {**FOLLOWS, "status": "modifying"}, "announced": word("INC-0")}, False, id="an earlier incident"
+            {"replica": MODIFYING, "announced": word("INC-0", "ok")}, Promotion.UNCLEAR, id="and the first one serves"
         ),
-        pytest.param({"replica": PROMOTED}, False, id="somebody promoted it, and the first region serves"),
-        pytest.param({"replica": PROMOTED, **DEAD}, True, id="somebody promoted it, and the first region is dead"),
-        pytest.param({"replica": PROMOTED, "announced": word("INC-1", "ok")}, True, id="we promoted it"),
+        pytest.param({"replica": MODIFYING, "announced": word("INC-1"), **SHUT}, Promotion.BEGUN, id="a dead run's"),
+        pytest.param({"replica": MODIFYING, "announced": word("INC-1"), **DEAD}, Promotion.BEGUN, id="and all is dead"),
+        pytest.param(
+            {"replica": MODIFYING, "announced": word("INC-1")},
+            Promotion.UNCLEAR,
+            id="a dead run's, and the first serves",
+        ),
+        pytest.param({"replica": BUSY, "announced": word("INC-1"), **SHUT}, Promotion.UNCLEAR, id="backing up is none"),
+        pytest.param({"position": WRITES, "announced": word("INC-0")}, Promotion.BEGUN, id="its server writes already"),
+        pytest.param({"position": WRITES}, Promotion.OTHERS, id="its server writes, and nobody asked"),
+        pytest.param({"replica": PROMOTED}, Promotion.OTHERS, id="somebody promoted it, and the first region serves"),
+        pytest.param({"replica": PROMOTED, **DEAD}, Promotion.OTHERS, id="somebody promoted it, and the first is dead"),
+        pytest.param(
+            {"replica": PROMOTED, "announced": word("INC-1", "failed")}, Promotion.OTHERS, id="ours failed then"
+        ),
+        pytest.param({"replica": PROMOTED, "announced": ...}, Promotion.UNCLEAR, id="promoted, and no word to read"),
+        pytest.param({"replica": PROMOTED, "traffic": "second"}, Promotion.BEGUN, id="users are there"),
+        pytest.param({"replica": PROMOTED, "announced": word("INC-0", "ok")}, Promotion.BEGUN, id="another incident's"),
+        pytest.param({"replica": PROMOTED, "announced": word("INC-0")}, Promotion.BEGUN, id="a dead run did"),
     ],
 )
-def test_a_first_region_that_serves_is_not_fenced_for_what_others_do_to_the_replica(
-    readings: Json, expected: bool
+def test_a_promotion_is_ours_by_the_word_of_any_incident_and_by_what_the_replica_is(
+    readings: Json, expected: Promotion
 ) -> None:
-    assert begun(context(**readings), ASKED) is expected
+    assert promotion(context(**readings), ASKED) is expected
+    assert promotion(context(**readings), ASKED | {"declared": "drill"}) is expected, "declared is no promotion"
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [("available", Promotion.NONE), ("modifying", Promotion.UNCLEAR), ("backing-up", Promotion.UNCLEAR)],
+)
+def test_who_looked_clears_a_word_only_of_a_replica_that_is_available(status: str, expected: Promotion) -> None:
+    found = context(replica={**FOLLOWS, "status": status}, announced=word("INC-0", "ok"))
+    assert promotion(found, ASKED | {"looked_at": "run-1"}) is expected
+    assert promotion(found, ASKED | {"looked_at": "run-2"}) is Promotion.UNCLEAR
+
+
+@pytest.mark.parametrize(
+    "readings",
+    [
+        pytest.param({"replica": MODIFYING}, id="somebody modifies it"),
+        pytest.param(
+            {"replica": MODIFYING, "announced": word("INC-0", "ok"), **SHUT}, id="another incident promotes it"
+        ),
+        pytest.param({"replica": PROMOTED, "position": WRITES, "announced": word("INC-0", "ok")}, id="promoted"),
+        pytest.param({"announced": word("INC-0", "ok")}, id="a promotion that does not show yet"),
+        pytest.param({"announced": word("INC-0", "unknown")}, id="one whose end nobody knows"),
+        pytest.param({"announced": ...}, id="no word to read"),
+        pytest.param({"replica": ...}, id="no replica to see"),
+        pytest.param({"position": ...}, id="its server does not tell"),
+        pytest.param({"position": NOBODY}, id="its server does not answer"),
+    ],
+)
+def test_the_first_region_is_opened_only_while_the_replica_follows_and_nobody_promotes_it(readings: Json) -> None:
+    found = context(first_database=CLOSED) | {"unread": {}}
+    assert opening_first(found, ASKED) == []
+    assert tried(Fence, found, side="first", state="allowed")["outcome"] == "planned"
+    assert two_sides(found, "first", ASKED) == []
+
+    changed = context(**({"first_database": CLOSED} | readings))
+    assert opening_first(changed, ASKED) != []
+    assert tried(Fence, changed, side="first", state="allowed")["outcome"] == "refused"
+    assert two_sides(changed, "first", ASKED) != []
+
+
+OURS = {"replica": PROMOTED, "position": WRITES, "announced": word("INC-0", "ok")}
+OPENING = {
+    "fence": (Fence, {"side": "second", "state": "allowed"}),
+    "secret": (RegionSecret, {}),
+    "traffic": (Traffic, {}),
+}
+
+
+@pytest.mark.parametrize(
+    ("readings", "outcome"),
+    [
+        pytest.param({}, "refused", id="open"),
+        pytest.param({**DEAD, "first_application": ANSWERS}, "refused", id="its application answers"),
+        pytest.param({**DEAD, "canary": QUIET}, "refused", id="one point of view"),
+        pytest.param({**DEAD, "first_database": ...}, "refused", id="it does not tell"),
+        pytest.param({**SHUT, "announced": None, "traffic": "first"}, "refused", id="somebody else promoted it"),
+        pytest.param(SHUT, "noop", id="fenced"),
+        pytest.param(DEAD, "noop", id="dead"),
+    ],
+)
+@pytest.mark.parametrize("step", OPENING)
+def test_whatever_opens_the_second_side_refuses_beside_an_open_first_one_also_where_it_is_done_already(
+    step: str, readings: Json, outcome: str
+) -> None:
+    kind, params = OPENING[step]
+    found = context(**(OURS | {"traffic": "second", "second_application": ANSWERS} | readings))
+    assert tried(kind, found, **params)["outcome"] == outcome
+    settled = {"until": "first_closed", **ASKED}
+    if outcome == "refused":
+        with pytest.raises(CallFailed):
+            MISSING["first_closed"](found, settled)
+    else:
+        assert MISSING["first_closed"](found, settled) == []
+
+
+def test_what_was_done_while_the_first_region_came_back_is_done() -> None:
+    made = change(Fence, context(), side="second", state="allowed")
+    assert made.done({}, {"login": True, "may_be_open": False, "context": {}})
+    assert not made.done({}, {"login": False, "may_be_open": True, "context": {}})
+
+
+def test_a_replica_that_somebody_else_promoted_is_not_a_promotion_that_is_done() -> None:
+    others = context(replica=PROMOTED, position=WRITES, approvals=([], NOW), **SHUT)
+    assert tried(Promoting, others, **PROMOTED_AS)["outcome"] == "refused"
+    ours = others | {"announced": word("INC-0", "ok")}
+    assert tried(Promoting, ours, **PROMOTED_AS)["outcome"] == "noop"
+
+
+PROMOTED_AS = {"max_loss_s": 300, "looked_at": "", "before_fence": False, "approved": True, "budget_minutes": 60}
+
+
+def change(kind: Any, found: Json, **params: Any) -> Any:
+    """A change that reads what is given."""
+    clients = SimpleNamespace(
+        prove=lambda: None,
+        environment=SimpleNamespace(region="eu-west-1"),
+        secret_value=lambda _name, **_stage: Secret(f"postgresql://emr:x@{FOLLOWS['address']}:5432/emr"),
+    )
+    names = {"recovery": {"source_secret": "a", "secret": "b"}, "database": {"instance": "replica"}}
+    made = kind(names | {"incident": {"id": "INC-1"}, "looked_at": ""} | params, clients)
+    readings = Readings()
+    readings.values = {name: value for name, value in found.items() if name != "unread"}
+    readings.unread = {name: "it broke" for name in context() if name not in found}
+    made.take_sides = lambda **_more: readings
+    return made
+
+
+def tried(kind: Any, found: Json, **params: Any) -> Json:
+    """The result of a change in check mode."""
+    made = change(kind, found, **params)
+    return execute_change(made, made.clients, None, check_mode=True, store=cast("Any", object()))
 
 
 def statuses(found: Json, **asked: Any) -> dict[str, str]:
@@ -160,14 +322,28 @@ def test_two_regions_that_are_well_are_healthy_and_without_a_finding() -> None:
         pytest.param({}, {"declared": "drill"}, "declared", id="declared"),
         pytest.param({"first_database": CLOSED, "edge": SILENT}, {}, "first_region_fenced", id="left half-way"),
         pytest.param({"first_database": CLOSED, "edge": SILENT}, {"stand_down": True}, "stand_down", id="called off"),
-        pytest.param({"replica": {**FOLLOWS, "status": "backing-up"}}, {}, "replica_unusable", id="busy replica"),
-        pytest.param({"replica": PROMOTED, "announced": word("INC-1", "ok")}, {}, "first_region_open", id="both open"),
+        pytest.param({"replica": BUSY}, {}, "replica_unusable", id="busy replica"),
+        pytest.param({"replica": PROMOTED, "announced": word("INC-0", "ok")}, {}, "first_region_open", id="both open"),
+        pytest.param({"replica": PROMOTED}, {}, "promoted_by_others", id="promoted by others"),
+        pytest.param({"replica": PROMOTED, **DEAD}, {"declared": "x"}, "promoted_by_others", id="by others, and dead"),
+        pytest.param(
+            {"replica": MODIFYING, "announced": word("INC-1")}, {}, "promotion_unclear", id="a dead run's intent"
+        ),
+        pytest.param({"replica": BUSY, "announced": word("INC-1")}, {}, "promotion_unclear", id="never sent"),
     ],
 )
 def test_what_is_wrong_has_a_finding_and_is_not_healthy(readings: Json, asked: Json, finding: str) -> None:
     found = context(**readings)
     assert statuses(found, **asked)[finding] == "finding"
     assert healthy(found, ASKED | asked) is not True
+
+
+def test_a_first_region_that_comes_back_open_is_fenced_under_a_new_incident_too() -> None:
+    served = {"traffic": "second", "second_application": ANSWERS, **OURS}
+    for missing in ({}, {"announced": None}, {"announced": ...}):
+        found = statuses(context(**(served | missing)))
+        assert (found["first_region_open"], found["failover_begun"]) == ("finding", "ok")
+        assert (found["replica_unusable"], found["promoted_by_others"]) == ("ok", "ok")
 
 
 def test_what_cannot_be_read_is_unknown_and_never_healthy() -> None:

@@ -67,4 +67,8 @@ options:
         required: true
         description: Name of the DATABASE_URL that the second region's tasks get.
         type: str
+      declared:
+        description: Why the first region is left though it answers, as the incident commander says it.
+        type: str
+        default: ""
 """

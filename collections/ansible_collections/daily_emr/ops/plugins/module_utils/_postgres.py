@@ -125,11 +125,15 @@ _WORDS = (
 
 
 class DatabaseFailed(CallFailed):
-    """A statement that was not done, or a session that could not be had."""
+    """A statement that was not done, or a session that could not be had.
 
-    def __init__(self, trouble: Trouble, what: str) -> None:
+    unanswered: no session could be had, and no server said a word about it.
+    """
+
+    def __init__(self, trouble: Trouble, what: str, *, unanswered: bool = False) -> None:
         super().__init__(f"{what} failed ({trouble}).")
         self.trouble = trouble
+        self.unanswered = unanswered
 
 
 class DatabaseUnknown(CallUnknown):
@@ -217,7 +221,9 @@ def session(
             **login,
         )
     except psycopg.Error as error:
-        raise DatabaseFailed(trouble_of(error), "A session with the database") from None
+        # libpq passes on what a server says before it hangs up only as a text, which begins with its severity.
+        silent = error.sqlstate is None and "FATAL" not in str(error)
+        raise DatabaseFailed(trouble_of(error), "A session with the database", unanswered=silent) from None
     guard = _Guard(connection, None if limit_s is None else limit_s - (time.monotonic() - began))
     try:
         yield connection

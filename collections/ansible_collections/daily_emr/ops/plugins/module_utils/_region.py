@@ -9,21 +9,30 @@ its database is the one thing that is changed there.
 
 from __future__ import annotations
 
+import socket
+import time
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._changes import Change
-from ansible_collections.daily_emr.ops.plugins.module_utils._errors import OpsError
+from ansible_collections.daily_emr.ops.plugins.module_utils._errors import OpsError, Refused
 from ansible_collections.daily_emr.ops.plugins.module_utils._health_probes import CHART_PATH
 from ansible_collections.daily_emr.ops.plugins.module_utils._http import probe
+from ansible_collections.daily_emr.ops.plugins.module_utils._lease import LeaseStore
 from ansible_collections.daily_emr.ops.plugins.module_utils._postgres import (
     DatabaseFailed,
-    DatabaseUnknown,
     Trouble,
     session,
 )
-from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Json, Readings, iso, parse_utc
+from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import (
+    Json,
+    Readings,
+    answered_at,
+    iso,
+    parse_utc,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,13 +56,22 @@ RECOVERY_OPTION: Json = {
         "traffic_metric": {"type": "str", "default": "SecondRegionServes"},
         "source_secret": {"type": "str", "required": True, "no_log": False},
         "secret": {"type": "str", "required": True, "no_log": False},
+        "declared": {"type": "str", "default": ""},
     },
 }
 
+sleep = time.sleep
 # A region that does not answer has to be found out in seconds, several times in one run.
 PROBE_S = 3.0
 LIMIT_S = 8.0
-# What says that nobody is there. Everything else is an answer of a server that lives.
+# One look may fall into a restart or a bad second: whoever answers one of these is there.
+LOOKS, PAUSE_S = 3, 2.0
+# Go or no-go (incident domain, F.3): a region that has been silent for less may be back before a failover is done.
+GO_NO_GO_S = 900.0
+AVAILABLE = "available"
+# Words that somebody gives who means that nothing is declared; as reasons they would all be true.
+NO_REASON = ("false", "no", "0", "none", "off", "n", "null")
+# What says that nobody is there, when no session could be had. Everything else is an answer of a server that lives.
 SILENT = (Trouble.REFUSED, Trouble.TIMEOUT, Trouble.CLOSED)
 LOOK = """
 SELECT pg_is_in_recovery() AS in_recovery, clock_timestamp() AS now,
@@ -76,13 +94,14 @@ class First(StrEnum):
 def look_at_database(clients: Clients, database: Json, place: tuple[str, int], region: str = "") -> Json:
     """One look at a server: its role, its position, and whether the application may log in.
 
-    Returns {"reachable": False, "trouble"} when nobody is there. Raises OpsError when somebody is, and does not tell.
+    Returns {"reachable": False, "trouble"} when no session could be had and no server said a word. Raises OpsError when
+    somebody is there, and does not tell: a server that refuses, is slow, or breaks off in the middle lives.
     """
     try:
         with session(clients, database, place, limit_s=LIMIT_S, region=region) as found:
             row = found.execute(LOOK, {"role": database["application_role"]}).fetchone()
-    except (DatabaseFailed, DatabaseUnknown) as error:
-        if error.trouble not in SILENT:
+    except DatabaseFailed as error:
+        if not error.unanswered or error.trouble not in SILENT:
             raise
         return {"reachable": False, "trouble": str(error.trouble)}
     times = {name: iso(row[name]) for name in ("now", "replayed_at")}
@@ -100,18 +119,55 @@ def read_first_control(clients: Clients, recovery: Json, instance: str) -> str:
     return str(rds.describe_db_instances(DBInstanceIdentifier=instance)["DBInstances"][0]["DBInstanceStatus"])
 
 
+def several(clients: Clients, look: Callable[[], Json], answered: str) -> Json:
+    """The first of several looks that was answered, or the last one. Raises what a look does.
+
+    Args:
+        answered: the name of what is true in a look that was answered.
+    """
+    for _ in range(LOOKS - 1):
+        found = look()
+        if found[answered]:
+            return found
+        sleep(clients.environment.seconds(PAUSE_S))
+    return look()
+
+
 def read_application(url: str, host: str) -> Json:
-    """Whether anything answers there, and whether a chart can be read."""
+    """Whether anything is there, however slow, and whether a chart can be read."""
     answer = probe(url, CHART_PATH, timeout_s=PROBE_S, host=host)
-    return {"answers": answer.status is not None or answer.failure == "tls", "serves": answer.ok, "seen": answer.seen}
+    there = answer.status is not None or answer.failure == "tls" or (answer.failure == "timeout" and accepts(url))
+    return {"answers": there, "serves": answer.ok, "seen": answer.seen}
+
+
+def accepts(url: str) -> bool:
+    """Whether a connection is taken there: what answers too slowly is not gone."""
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        socket.create_connection((str(parts.hostname), port), timeout=PROBE_S).close()
+    except OSError:
+        return False
+    return True
 
 
 def read_canary(clients: Clients, recovery: Json) -> Json:
-    """What the canary of the second region says of the first: the second place that it is looked at from."""
-    found = clients.read("cloudwatch").describe_alarms(AlarmNames=[recovery["canary_alarm"]])["MetricAlarms"]
-    if not found:
+    """What the canary of the second region says of the first: the second place that it is looked at from.
+
+    long: whether it has said so for as long as go or no-go takes, by the clock of AWS.
+    """
+    answer = clients.read("cloudwatch").describe_alarms(AlarmNames=[recovery["canary_alarm"]])
+    if not answer["MetricAlarms"]:
         raise OpsError(f"the alarm {recovery['canary_alarm']} does not exist")
-    return {"state": found[0]["StateValue"], "since": iso(found[0]["StateUpdatedTimestamp"])}
+    found = answer["MetricAlarms"][0]
+    since = found["StateUpdatedTimestamp"]
+    age_s = (answered_at(answer) - since).total_seconds()
+    return {"state": found["StateValue"], "since": iso(since), "long": age_s >= clients.environment.seconds(GO_NO_GO_S)}
+
+
+def read_announced(clients: Clients, instance: str) -> Any:
+    """The last word of a promotion of this replica, of whichever run and incident; None when there was never one."""
+    return LeaseStore(clients, clients.environment.table).last_word("database_promotion", f"database/{instance}")
 
 
 def read_replica(clients: Clients, instance: str) -> Json:
@@ -139,17 +195,36 @@ def read_traffic(clients: Clients, recovery: Json) -> str:
 
 def sides(clients: Clients, recovery: Json, database: Json) -> dict[str, Callable[[], Any]]:
     """The reads that tell what the first region is, and where the replica is; for `Readings.take`."""
+    first, instance = recovery["first_region"], database["instance"]
     return {
-        "first_database": lambda: look_at_database(clients, database, first_place(recovery), recovery["first_region"]),
-        "first_application": lambda: read_application(recovery["first_url"], recovery["host"]),
+        "first_database": lambda: several(
+            clients, lambda: look_at_database(clients, database, first_place(recovery), first), "reachable"
+        ),
+        "first_application": lambda: several(
+            clients, lambda: read_application(recovery["first_url"], recovery["host"]), "answers"
+        ),
+        "first_control": lambda: read_first_control(clients, recovery, instance.removesuffix("-replica")),
         "canary": lambda: read_canary(clients, recovery),
-        "replica": lambda: read_replica(clients, database["instance"]),
+        "replica": lambda: read_replica(clients, instance),
+        "announced": lambda: read_announced(clients, instance),
     }
 
 
+def declared(recovery: Json) -> str:
+    """Why the first region is left though it answers; empty when nobody said. Raises Refused for a word that denies."""
+    reason = str(recovery["declared"]).strip()
+    if reason.lower() in NO_REASON:
+        raise Refused(f"region_failover_declared is a reason, and {reason} is none: say why, or leave it empty.")
+    return reason
+
+
 def take_sides(clients: Clients, recovery: Json, database: Json, **more: Callable[[], Any]) -> Readings:
-    """Read both sides at once, then the replica's server behind the address that RDS told."""
+    """Read both sides at once, then the replica's server behind the address that RDS told.
+
+    Raises Refused when what is declared says no.
+    """
     readings = Readings()
+    readings.values["declared"] = declared(recovery)
     readings.take(**sides(clients, recovery, database), **more)
     place = readings.values.get("replica") or {}
     if place.get("address"):
@@ -172,7 +247,9 @@ def judge_first(context: Json) -> First | None:
         return First.ANSWERING
     if canary is None:
         return None
-    return First.DEAD if canary["state"] == "ALARM" else First.UNCLEAR
+    # A control plane that does not answer says nothing; one that calls the database available speaks for it.
+    alive = context.get("first_control") == AVAILABLE and not context.get("declared")
+    return First.DEAD if canary["state"] == "ALARM" and canary["long"] and not alive else First.UNCLEAR
 
 
 def behind_bytes(context: Json) -> int | None:
@@ -224,8 +301,9 @@ IN_THE_WAY = {
         "take its load balancer off the network, then run again."
     ),
     First.UNCLEAR: (
-        "From here the first region does not answer, and the canary of the second region still reaches it: look at "
-        "the network of this machine, or run from another place."
+        "From here the first region does not answer, and that is not enough: the canary of the second region still "
+        "reaches it, or has not for less than 15 minutes, or its control plane calls the database available. Look at "
+        "the network of this machine, run from another place, wait, or have it declared (region_failover_declared)."
     ),
     None: "Nobody can say whether the first region takes writes, and unknown is never ok: make it readable, run again.",
 }
@@ -235,6 +313,10 @@ def in_the_way(context: Json) -> list[str]:
     """The refusal of whatever would make the second region writable; empty when the first one is fenced or dead."""
     reason = IN_THE_WAY.get(judge_first(context))
     return [reason] if reason else []
+
+
+# Of the state of what opens the second side: without it, nothing is done already, however it looks.
+ALONE = "may_be_open"
 
 
 class RegionChange(Change):
@@ -257,6 +339,14 @@ class RegionChange(Change):
 
     def take_sides(self, **more: Callable[[], Any]) -> Readings:
         return take_sides(self.clients, self.recovery, self.database, **more)
+
+    def done(self, before: Json, after: Json) -> bool:
+        """What was changed; a first region that came back in between is for the next step to see."""
+        told, wanted = (
+            {name: value for name, value in state.items() if name not in ("context", ALONE)}
+            for state in (after, self.wanted(before))
+        )
+        return told == wanted
 
 
 def promoted(context: Json) -> bool:

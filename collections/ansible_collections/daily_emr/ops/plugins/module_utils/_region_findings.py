@@ -5,8 +5,13 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
 from ansible_collections.daily_emr.ops.plugins.module_utils._region import (
+    AVAILABLE,
     First,
+    in_the_way,
     judge_first,
     loss,
     promoted,
@@ -14,11 +19,25 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._region import (
 )
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Json
 
-AVAILABLE = "available"
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 SECOND = "second"
-# Last words of a promotion that was, or may have been, asked for.
-UNDER_WAY = ("", "ok", "unknown")
+# Last words of a promotion that was never sent, or that RDS did not take. Every other one was, or may have been.
+NOT_SENT = ("refused", "failed")
+OK = "ok"
+# What RDS calls a replica that it promotes.
+PROMOTING = ("modifying", "rebooting")
 Rule = tuple[str, bool | None, str, str, str]
+
+
+class Promotion(StrEnum):
+    """Whether the replica was promoted, or is about to be, and by whom."""
+
+    NONE = "none"
+    BEGUN = "begun"
+    OTHERS = "others"
+    UNCLEAR = "unclear"
 
 
 CIRCUMSTANCES = ("declared", "stand_down")
@@ -49,6 +68,9 @@ def _rules(context: Json, asked: Json) -> list[Rule]:
     first_is = f"the first region is {first or 'unknown'}; {_control(context)}"
     unknown = first is None
     going = begun(context, asked)
+    found = promotion(context, asked)
+    # A word of an earlier promotion is no riddle while the replica is well: only who opens the first region asks.
+    riddle = found is Promotion.UNCLEAR and replica is not None and replica["status"] != AVAILABLE
     behind = None if lost["seconds"] is None else lost["seconds"] > asked["max_loss_s"]
     fenced = None if unknown or replica is None else first is First.FENCED and not going
     return [
@@ -58,6 +80,20 @@ def _rules(context: Json, asked: Json) -> list[Rule]:
             f"{_replica(context)}, users go to the {context.get('traffic', 'unknown')} region",
             "a replica that follows, or a second region that serves",
             "rds:DescribeDBInstances",
+        ),
+        (
+            "promoted_by_others",
+            None if replica is None else found is Promotion.OTHERS,
+            f"{_replica(context)}, {_word(context)}",
+            "a replica that follows, or one that a failover promoted",
+            "rds:DescribeDBInstances, dynamodb:GetItem",
+        ),
+        (
+            "promotion_unclear",
+            None if replica is None else riddle,
+            f"{_replica(context)}, {_word(context)}",
+            "a replica that nobody promotes, or a promotion that is known to be sent",
+            "rds:DescribeDBInstances, dynamodb:GetItem",
         ),
         (
             "declared",
@@ -82,7 +118,7 @@ def _rules(context: Json, asked: Json) -> list[Rule]:
         ),
         (
             "first_region_open",
-            None if unknown or replica is None else going and first in (First.WRITABLE, First.ANSWERING),
+            None if unknown or replica is None or riddle else going and first in (First.WRITABLE, First.ANSWERING),
             first_is,
             "one side alone takes writes",
             "database, application",
@@ -110,7 +146,7 @@ def _rules(context: Json, asked: Json) -> list[Rule]:
         ),
         (
             "replica_unusable",
-            None if replica is None else not going and not _usable(context),
+            None if replica is None else not (going or riddle or found is Promotion.OTHERS or _usable(context)),
             _replica(context),
             "an available replica that tells its position",
             "rds:DescribeDBInstances, pg_last_wal_replay_lsn",
@@ -131,6 +167,7 @@ def subjects(context: Json, asked: Json) -> Json:
     return {
         "first": None if first is None else str(first),
         "begun": begun(context, asked),
+        "promotion": str(promotion(context, asked)),
         "loss": loss(context),
         "users_go_to": context.get("traffic"),
     }
@@ -164,18 +201,69 @@ def tell(context: Json) -> str:
     return f"{state}; {_replica(context)}. Users are sent to the {users} region. {spoken_loss(loss(context))}"
 
 
-def begun(context: Json, asked: Json) -> bool:
-    """Whether the replica is promoted, or about to be, by a failover: then going on is the only way.
+def promotion(context: Json, asked: Mapping[str, Any]) -> Promotion:
+    """Whether our promotion was begun, from the last word of any incident and what the replica is now.
 
-    A replica that somebody modifies, or promoted for a reason of theirs while the first region serves, is none.
+    A replica that is promoted is ours when a failover asked for it, or users are there. One that is being changed is
+    ours when the word says that it was sent; when nobody knows that, only if the first region is closed anyway, because
+    going on fences it. A word about a replica that follows and is available is of an earlier one, or in doubt: a person
+    who looked says so (looked_at, the run of that word). What cannot be read is unclear.
+
+    asked: incident and looked_at, as the module has them; both may be missing.
     """
     replica, word = context.get("replica"), context.get("announced")
     if replica is None:
-        return False
-    ours = word is not None and word.incident == (asked.get("incident") or {}).get("id")
-    if replica["source"]:
-        return bool(ours and word and word.outcome in UNDER_WAY and replica["status"] != AVAILABLE)
-    return bool(ours or asked["declared"] or judge_first(context) is not First.WRITABLE)
+        return Promotion.UNCLEAR
+    known = "announced" in context
+    sent = word is not None and word.outcome not in NOT_SENT
+    writes = (context.get("position") or {}).get("in_recovery") is False
+    if not replica["source"] or writes:
+        if sent or context.get("traffic") == SECOND:
+            return Promotion.BEGUN
+        return Promotion.OTHERS if known else Promotion.UNCLEAR
+    if known and not sent:
+        return Promotion.NONE
+    if word is not None and replica["status"] in PROMOTING:
+        ours = word.outcome == OK and word.incident == (asked.get("incident") or {}).get("id")
+        closed = judge_first(context) in (First.FENCED, First.DEAD)
+        return Promotion.BEGUN if ours or closed else Promotion.UNCLEAR
+    seen = word is not None and word.run == asked.get("looked_at") and replica["status"] == AVAILABLE
+    return Promotion.NONE if seen else Promotion.UNCLEAR
+
+
+def begun(context: Json, asked: Mapping[str, Any]) -> bool:
+    """Whether the replica is promoted, or about to be, by a failover: then going on is the only way."""
+    return promotion(context, asked) is Promotion.BEGUN
+
+
+def opening_first(context: Json, asked: Mapping[str, Any]) -> list[str]:
+    """Why the application must not be let into the first region: the replica has to follow, and nobody promotes it."""
+    if promoted(context):
+        return [
+            "The second region's database takes writes, and there must never be two: the way back is a new replica "
+            "in the first region."
+        ]
+    found, replica, position = promotion(context, asked), context.get("replica"), context.get("position") or {}
+    if found is not Promotion.NONE:
+        run = getattr(context.get("announced"), "run", None)
+        looked = f" If none was begun, and it is available, say region_failover_looked_at={run}." if run else ""
+        return [
+            f"The replica is promoted, or may be at any moment ({_replica(context)}, {_word(context)}), and there must "
+            f"never be two that take writes: look at it in RDS first.{looked}"
+        ]
+    if replica is None or replica["status"] != AVAILABLE or position.get("in_recovery") is not True:
+        return ["Nobody can say whether the second region takes writes, and unknown is never ok: look at it first."]
+    return []
+
+
+def opening_second(context: Json, asked: Mapping[str, Any]) -> list[str]:
+    """Why the second side must not be opened: the first one could write, or no failover of ours has promoted this."""
+    reasons = in_the_way(context)
+    if not promoted(context):
+        return [*reasons, "The replica is not promoted: promote it first."]
+    if not begun(context, asked):
+        reasons.append("Nobody can say that a failover has promoted the replica: find out who did, and why.")
+    return reasons
 
 
 def _usable(context: Json) -> bool:
@@ -188,6 +276,15 @@ def _replica(context: Json) -> str:
     if replica is None:
         return "the replica cannot be read"
     return f"the replica is {replica['status']} and {'follows' if replica['source'] else 'promoted'}"
+
+
+def _word(context: Json) -> str:
+    if "announced" not in context:
+        return "and nobody can say whether a failover asked for it"
+    word = context["announced"]
+    if word is None:
+        return "and no failover asked for it"
+    return f"and run {word.run} of {word.incident} said last: {word.outcome or 'it is about to be sent'}"
 
 
 def _control(context: Json) -> str:

@@ -13,6 +13,7 @@ description:
   - Refuses unless, in one fresh read, the first region is fenced, or dead as seen from here and from the canary of
     the second region; the replica is available and tells its position; what may be lost is at most O(max_loss_s);
     and enough other people have approved exactly that, not longer than 30 minutes ago.
+  - A replica that is promoted already, and not by a failover, is a refusal as well.
   - The call is never sent again. One whose end nobody knows is only looked for, by whichever run comes next.
   - Does not wait for its end; that is what M(daily_emr.ops.region_settled) is for.
 author:
@@ -98,10 +99,10 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._approvals import (
     read_approvals,
 )
 from ansible_collections.daily_emr.ops.plugins.module_utils._errors import Refused
-from ansible_collections.daily_emr.ops.plugins.module_utils._lease import LeaseStore
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import Entry, change_entry, run_module
 from ansible_collections.daily_emr.ops.plugins.module_utils._postgres import DATABASE_OPTION
 from ansible_collections.daily_emr.ops.plugins.module_utils._region import (
+    AVAILABLE,
     RECOVERY_OPTION,
     First,
     RegionChange,
@@ -110,12 +111,13 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._region import (
     loss,
     spoken_loss,
 )
+from ansible_collections.daily_emr.ops.plugins.module_utils._region_findings import Promotion as Promoted
+from ansible_collections.daily_emr.ops.plugins.module_utils._region_findings import promotion
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Json, plural
 
 if TYPE_CHECKING:
     from ansible_collections.daily_emr.ops.plugins.module_utils._modules import Context, Params
 
-AVAILABLE = "available"
 BACKUP_DAYS = 7
 # Of other people than the one who runs it.
 APPROVALS = 2
@@ -147,13 +149,12 @@ class Promotion(RegionChange):
         return str((self.params.get("incident") or {}).get("id") or "")
 
     def observe(self) -> Json:
-        store = LeaseStore(self.clients, self.clients.environment.table)
-        readings = self.take_sides(
-            approvals=lambda: read_approvals(self.clients, self._incident),
-            announced=lambda: store.last_word(self.name, self.target),
-        )
-        replica = readings.need("replica")
-        return {"source": replica["source"], "context": readings.context()}
+        readings = self.take_sides(approvals=lambda: read_approvals(self.clients, self._incident))
+        replica, context = readings.need("replica"), readings.context()
+        found = promotion(context, self.params)
+        if not replica["source"] and found is not Promoted.BEGUN:
+            raise Refused("No failover is known to have promoted this: find out who did, and why, before it is used.")
+        return {"source": replica["source"], "context": context}
 
     def wanted(self, before: Json) -> Json:
         return {"source": ""}

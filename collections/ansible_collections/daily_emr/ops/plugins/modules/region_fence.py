@@ -13,8 +13,9 @@ description:
   - V(denied) and V(ended) are for O(side=first). Deny first, then end what is still open, so that nobody slips in
     between.
   - V(allowed) lets the application in. It is refused while the other side takes writes or could, because there must
-    never be two. The right is part of what is replicated, so a promoted replica starts fenced when the first region
-    was.
+    never be two, also where the application may log in already. The first region is opened only while the replica is
+    available and follows, and no run of any incident has asked for its promotion, or may have. The right is part of
+    what is replicated, so a promoted replica starts fenced when the first region was.
   - The function comes with the schema C(ops); the README of the role C(region_failover) has its text.
 author:
   - Daily EMR operations (@daily-emr)
@@ -29,6 +30,12 @@ options:
     type: str
     choices: [denied, ended, allowed]
     required: true
+  looked_at:
+    description:
+      - The run that said last that it promoted the replica, named by who looked at RDS and saw that the replica
+        follows.
+    type: str
+    default: ""
 attributes:
   check_mode:
     description: Reports what would be changed.
@@ -88,13 +95,13 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._postgres import (
     session,
 )
 from ansible_collections.daily_emr.ops.plugins.module_utils._region import (
+    ALONE,
     LIMIT_S,
     RECOVERY_OPTION,
     RegionChange,
     first_place,
-    in_the_way,
-    promoted,
 )
+from ansible_collections.daily_emr.ops.plugins.module_utils._region_findings import opening_first, opening_second
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Json, given
 
 SECOND = "second"
@@ -113,6 +120,7 @@ class Fence(RegionChange):
         "database": DATABASE_OPTION,
         "side": {"type": "str", "choices": ["first", SECOND], "required": True},
         "state": {"type": "str", "choices": ["denied", ENDED, ALLOWED], "required": True},
+        "looked_at": {"type": "str", "default": ""},
     }
 
     @property
@@ -132,11 +140,17 @@ class Fence(RegionChange):
         state: Json = {"login": found["login"]}
         if self.params["state"] == ENDED:
             state["sessions"] = bool(found["sessions"])
-        return {**state, "context": readings.context()}
+        context = readings.context()
+        if self.params["state"] == ALLOWED:
+            state[ALONE] = not self._opening(context)
+        return {**state, "context": context}
+
+    def _opening(self, context: Json) -> list[str]:
+        return (opening_second if self.second else opening_first)(context, self.params)
 
     def wanted(self, before: Json) -> Json:
         if self.params["state"] == ALLOWED:
-            return {"login": True}
+            return {"login": True, ALONE: True}
         return {"login": False, **({"sessions": False} if self.params["state"] == ENDED else {})}
 
     def refusals(self, before: Json) -> list[str]:
@@ -147,19 +161,7 @@ class Fence(RegionChange):
             if self.params["state"] == ENDED and before["login"]:
                 return ["The application may still log in: deny that first, or it is back at once."]
             return []
-        if self.second:
-            return in_the_way(context) + (
-                [] if promoted(context) else ["The replica is not promoted: promote it first."]
-            )
-        if promoted(context):
-            return [
-                "The second region's database takes writes, and there must never be two: the way back is a new replica "
-                "in the first region."
-            ]
-        position = context.get("position") or {}
-        if position.get("in_recovery") is not True:
-            return ["Nobody can say whether the second region takes writes, and unknown is never ok: look at it first."]
-        return []
+        return self._opening(context)
 
     def prediction(self, before: Json) -> list[str]:
         if self.params["state"] == ALLOWED:

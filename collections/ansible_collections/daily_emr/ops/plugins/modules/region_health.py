@@ -10,13 +10,16 @@ version_added: 0.1.0
 description:
   - Reads the first region's control plane, database and application from here, what the canary of the second region
     says of it, and the replica with its position, all at once. Changes nothing.
-  - The first region is down when its database and its application answer nobody here, and the canary does not reach
-    it either. It is split when its application answers and its database does not.
+  - The first region is down when its database and its application answer nobody here in several looks, the canary has
+    not reached it for 15 minutes either, and its control plane does not call the database available, unless the
+    failover is declared. It is split when its application answers and its database does not.
 author:
   - Daily EMR operations (@daily-emr)
 options:
-  declared:
-    description: Why the failover is declared though the first region answers, as the incident commander says it.
+  looked_at:
+    description:
+      - The run that said last that it promoted the replica, named by who looked at RDS and saw that the replica
+        follows.
     type: str
     default: ""
   stand_down:
@@ -68,6 +71,10 @@ subjects:
       description: Whether the replica is promoted, or about to be, by a failover.
       type: bool
       sample: false
+    promotion:
+      description: Whether the replica is promoted, or about to be, V(none), V(begun), V(others) or V(unclear).
+      type: str
+      sample: none
     loss:
       description: What a promotion now would lose, as C(seconds) and C(lost_since).
       type: dict
@@ -96,13 +103,11 @@ read_at:
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from ansible_collections.daily_emr.ops.plugins.module_utils._lease import LeaseStore
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import read_entry, run_module
 from ansible_collections.daily_emr.ops.plugins.module_utils._postgres import DATABASE_OPTION
 from ansible_collections.daily_emr.ops.plugins.module_utils._region import (
     RECOVERY_OPTION,
     read_application,
-    read_first_control,
     read_traffic,
     take_sides,
 )
@@ -122,21 +127,18 @@ def read_health(params: Params, clients: Clients, progress: Progress) -> dict[st
         clients,
         recovery,
         database,
-        first_control=lambda: read_first_control(clients, recovery, database["instance"].removesuffix("-replica")),
         second_application=lambda: read_application(recovery["second_url"], recovery["host"]),
         edge=lambda: read_application(recovery["edge_url"], recovery["host"]),
         traffic=lambda: read_traffic(clients, recovery),
-        announced=lambda: LeaseStore(clients, clients.environment.table).last_word(
-            "database_promotion", f"database/{database['instance']}"
-        ),
     )
     context = readings.context()
+    asked = {**params, "declared": context["declared"]}
     sentence = tell(context)
     progress(sentence)
     return {
-        "observations": observe(context, recovery["component"], params, at),
-        "subjects": subjects(context, params),
-        "healthy": healthy(context, params),
+        "observations": observe(context, recovery["component"], asked, at),
+        "subjects": subjects(context, asked),
+        "healthy": healthy(context, asked),
         "sentence": sentence,
         "read_at": at,
     }
@@ -146,7 +148,7 @@ ENTRY = read_entry(
     {
         "recovery": RECOVERY_OPTION,
         "database": DATABASE_OPTION,
-        "declared": {"type": "str", "default": ""},
+        "looked_at": {"type": "str", "default": ""},
         "stand_down": {"type": "bool", "default": False},
         "max_loss_s": {"type": "int", "required": True},
     },

@@ -10,8 +10,8 @@ version_added: 0.1.0
 description:
   - Writes a version of the DATABASE_URL that only the second region's tasks get, with the account of the first
     region's one (of which the second region has a copy) and the address of the promoted database.
-  - Refuses while the replica is not promoted. Tasks take it when they start. The version before stays as
-    C(AWSPREVIOUS).
+  - Refuses while the replica is not promoted by a failover, or the first region is neither fenced nor dead. Tasks
+    take it when they start. The version before stays as C(AWSPREVIOUS).
   - Values are never shown. The diff names host and port, and whether the account is the same.
 author:
   - Daily EMR operations (@daily-emr)
@@ -67,7 +67,8 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Secr
 from ansible_collections.daily_emr.ops.plugins.module_utils._errors import OpsError
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import change_entry, run_module
 from ansible_collections.daily_emr.ops.plugins.module_utils._postgres import DATABASE_OPTION
-from ansible_collections.daily_emr.ops.plugins.module_utils._region import RECOVERY_OPTION, RegionChange, promoted
+from ansible_collections.daily_emr.ops.plugins.module_utils._region import ALONE, RECOVERY_OPTION, RegionChange
+from ansible_collections.daily_emr.ops.plugins.module_utils._region_findings import opening_second
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Json
 
 CURRENT = "AWSCURRENT"
@@ -93,17 +94,19 @@ class RegionSecret(RegionChange):
         # Kept beside the state: nothing of it may get into a diff.
         self._wanted = moved(source, f"{place['address']}:{place['port']}")
         points_to, account = place_of(current), current.reveal() == self._wanted.reveal()
+        context = readings.context()
         return {
             "points_to": points_to,
             "account": "same" if account or _account(current) == _account(source) else "another",
-            "context": {**readings.context(), "wanted": f"{place['address']}:{place['port']}"},
+            ALONE: not opening_second(context, self.params),
+            "context": {**context, "wanted": f"{place['address']}:{place['port']}"},
         }
 
     def wanted(self, before: Json) -> Json:
-        return {"points_to": before["context"]["wanted"], "account": "same"}
+        return {"points_to": before["context"]["wanted"], "account": "same", ALONE: True}
 
     def refusals(self, before: Json) -> list[str]:
-        return [] if promoted(before["context"]) else ["The replica is not promoted: promote it first."]
+        return opening_second(before["context"], self.params)
 
     def apply(self, before: Json) -> None:
         run = str((self.params.get("incident") or {}).get("run") or "")

@@ -11,6 +11,8 @@ description:
   - V(caught_up) waits until the replica has replayed all that the fenced first region has written. Where the first
     region is dead there is nothing to wait for. It says, and writes into the journal, how much may be lost.
   - V(promoted) waits until RDS calls the replica available and nobody's replica, and its server takes writes.
+  - V(first_closed) does not wait: it fails unless the second side may be opened, which is when a failover has promoted
+    the replica and the first region is fenced or dead. For in front of a step that cannot look for itself.
   - Changes nothing. Reports progress. In check mode it does not wait.
 author:
   - Daily EMR operations (@daily-emr)
@@ -18,7 +20,7 @@ options:
   until:
     description: What is waited for.
     type: str
-    choices: [caught_up, promoted]
+    choices: [caught_up, promoted, first_closed]
     required: true
   timeout:
     description: Seconds to wait, at the pace of AWS.
@@ -85,6 +87,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._errors import CallF
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import Entry, read_entry, run_module
 from ansible_collections.daily_emr.ops.plugins.module_utils._postgres import DATABASE_OPTION
 from ansible_collections.daily_emr.ops.plugins.module_utils._region import (
+    AVAILABLE,
     IN_THE_WAY,
     RECOVERY_OPTION,
     First,
@@ -95,6 +98,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._region import (
     spoken_loss,
     take_sides,
 )
+from ansible_collections.daily_emr.ops.plugins.module_utils._region_findings import opening_second
 
 if TYPE_CHECKING:
     from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clients
@@ -104,7 +108,6 @@ if TYPE_CHECKING:
 monotonic = time.monotonic
 sleep = time.sleep
 LEAST_INTERVAL_S = 0.25
-AVAILABLE = "available"
 
 
 def missing_for_position(context: Json) -> list[str]:
@@ -134,7 +137,20 @@ def missing_for_promotion(context: Json) -> list[str]:
     return missing
 
 
-MISSING = {"caught_up": missing_for_position, "promoted": missing_for_promotion}
+def missing_for_opening(context: Json, asked: Params) -> list[str]:
+    """Nothing, or CallFailed with all that keeps the second side closed; pure."""
+    if reasons := opening_second(context, asked):
+        raise CallFailed(" ".join(reasons))
+    return []
+
+
+MISSING = {
+    "caught_up": lambda context, _asked: missing_for_position(context),
+    "promoted": lambda context, _asked: missing_for_promotion(context),
+    "first_closed": missing_for_opening,
+}
+
+SAID = {"caught_up": "", "promoted": "Promoted after {:.0f} s.", "first_closed": "The first region is closed."}
 
 
 def wait(params: Params, clients: Clients, progress: Progress) -> dict[str, Any]:
@@ -145,12 +161,12 @@ def wait(params: Params, clients: Clients, progress: Progress) -> dict[str, Any]
     last = ""
     while True:
         context = take_sides(clients, params["recovery"], params["database"]).context()
-        reasons = MISSING[params["until"]](context)
+        reasons = MISSING[params["until"]](context, params)
         passed = monotonic() - started
         found = loss(context)
         if not reasons:
             fenced = judge_first(context) is First.FENCED
-            sentence = f"Promoted after {passed:.0f} s."
+            sentence = SAID[params["until"]].format(passed)
             if params["until"] == "caught_up":
                 sentence = spoken_loss(found) if fenced else f"Unfenced. {spoken_loss(found)}"
             progress(sentence)
@@ -171,7 +187,7 @@ def wait(params: Params, clients: Clients, progress: Progress) -> dict[str, Any]
 SPEC: dict[str, Any] = {
     "recovery": RECOVERY_OPTION,
     "database": DATABASE_OPTION,
-    "until": {"type": "str", "choices": ["caught_up", "promoted"], "required": True},
+    "until": {"type": "str", "choices": ["caught_up", "promoted", "first_closed"], "required": True},
     "timeout": {"type": "int", "required": True},
     "interval": {"type": "int", "default": 10},
 }

@@ -10,8 +10,8 @@ version_added: 0.1.0
 description:
   - Writes one value of the metric that the DNS failover follows. The records and their health check were made long
     before. What moves is the data plane, not the control plane of Route 53, which lives in one region.
-  - Refuses unless the replica is promoted, the second region's application reads a chart, and the first region is
-    fenced or dead. The way back is no switch, because the first region's data have stayed behind.
+  - Refuses unless the replica is promoted by a failover, the second region's application reads a chart, and the first
+    region is fenced or dead. The way back is no switch, because the first region's data have stayed behind.
   - Does not wait until users have arrived, a health check and the time to live of a record later.
 author:
   - Daily EMR operations (@daily-emr)
@@ -65,13 +65,13 @@ from typing import ClassVar
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import change_entry, run_module
 from ansible_collections.daily_emr.ops.plugins.module_utils._postgres import DATABASE_OPTION
 from ansible_collections.daily_emr.ops.plugins.module_utils._region import (
+    ALONE,
     RECOVERY_OPTION,
     RegionChange,
-    in_the_way,
-    promoted,
     read_application,
     read_traffic,
 )
+from ansible_collections.daily_emr.ops.plugins.module_utils._region_findings import opening_second
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Json, unread
 
 
@@ -92,16 +92,16 @@ class Traffic(RegionChange):
             traffic=lambda: read_traffic(self.clients, recovery),
             second_application=lambda: read_application(recovery["second_url"], recovery["host"]),
         )
-        return {"users_go_to": readings.need("traffic"), "context": readings.context()}
+        context = readings.context()
+        alone = not opening_second(context, self.params)
+        return {"users_go_to": readings.need("traffic"), ALONE: alone, "context": context}
 
     def wanted(self, before: Json) -> Json:
-        return {"users_go_to": "second"}
+        return {"users_go_to": "second", ALONE: True}
 
     def refusals(self, before: Json) -> list[str]:
         context = before["context"]
-        reasons = in_the_way(context)
-        if not promoted(context):
-            reasons.append("The replica is not promoted: promote it first.")
+        reasons = opening_second(context, self.params)
         application = context.get("second_application")
         if application is None:
             return reasons + unread({"unread": {"second_application": context["unread"]["second_application"]}})

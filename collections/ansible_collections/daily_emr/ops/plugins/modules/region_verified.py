@@ -19,6 +19,12 @@ options:
     type: str
     choices: [first, second]
     default: second
+  looked_at:
+    description:
+      - The run that said last that it promoted the replica, named by who looked at RDS and saw that the replica
+        follows. For O(side=first).
+    type: str
+    default: ""
   passes:
     description: Consecutive good looks.
     type: int
@@ -103,6 +109,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._region import (
     promoted,
     take_sides,
 )
+from ansible_collections.daily_emr.ops.plugins.module_utils._region_findings import opening_first
 from ansible_collections.daily_emr.ops.plugins.module_utils._verification import (
     Clock,
     Look,
@@ -132,14 +139,16 @@ def look(params: Params, clients: Clients) -> Look:
     )
     context = found["sides"].context()
     bad = [found["failed_write"]] if found["failed_write"] else []
-    unread = [f"{name}: {why}" for name, why in context["unread"].items() if name in ("replica", "position")]
-    return Look([*bad, *([] if unread else two_sides(context, side))], unread)
+    unread = [
+        f"{name}: {why}" for name, why in context["unread"].items() if name in ("replica", "position", "announced")
+    ]
+    return Look([*bad, *([] if unread else two_sides(context, side, params))], unread)
 
 
-def two_sides(context: Json, side: str) -> list[str]:
+def two_sides(context: Json, side: str, asked: Params) -> list[str]:
     """Why this side does not take writes, or is not the only one; pure."""
     if side == FIRST:
-        return [] if context["position"].get("in_recovery") else ["the second region's database does not follow"]
+        return opening_first(context, asked)
     closed = [] if promoted(context) else ["the database of the second region takes no writes"]
     return [*closed, *in_the_way(context)]
 
@@ -160,6 +169,7 @@ SPEC = {
     "recovery": RECOVERY_OPTION,
     "database": DATABASE_OPTION,
     "side": {"type": "str", "choices": [FIRST, "second"], "default": "second"},
+    "looked_at": {"type": "str", "default": ""},
 }
 ENTRY = verified_entry(SPEC, verify)
 
