@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from ansible_collections.daily_emr.ops.plugins.module_utils._approvals import Approval, digest_of, missing_approvals
 from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Secret
+from ansible_collections.daily_emr.ops.plugins.module_utils._errors import CallFailed
 from ansible_collections.daily_emr.ops.plugins.module_utils._lease import LastWord
 from ansible_collections.daily_emr.ops.plugins.module_utils._region import (
     First,
@@ -17,8 +18,9 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._region import (
     loss,
     promoted,
 )
-from ansible_collections.daily_emr.ops.plugins.module_utils._region_findings import begun, healthy, observe
+from ansible_collections.daily_emr.ops.plugins.module_utils._region_findings import begun, healthy, observe, tell
 from ansible_collections.daily_emr.ops.plugins.modules.region_secret import moved, place_of
+from ansible_collections.daily_emr.ops.plugins.modules.region_settled import missing_for_position, settled
 
 Json = dict[str, Any]
 
@@ -93,6 +95,38 @@ def test_nothing_is_lost_only_when_a_fenced_first_region_was_replayed_to_its_end
 
 def test_of_a_dead_region_the_loss_ends_when_the_canary_got_no_answer_any_more() -> None:
     assert loss(context(**DEAD)) == {"seconds": 6.0, "lost_since": POSITION["replayed_at"]}
+
+
+def test_a_canary_that_rang_while_writes_went_on_says_nothing_of_their_end() -> None:
+    """It rang two hours before the last transaction that the replica has: the loss goes on until now, and is not 0."""
+    early = {**RINGS, "since": "2026-11-30T08:00:00.000Z"}
+    assert loss(context(**{**DEAD, "canary": early}))["seconds"] == 896.0
+    assert loss(context(**{**DEAD, "canary": {**RINGS, "since": POSITION["replayed_at"]}}))["seconds"] == 896.0
+
+
+def test_a_replica_that_is_ahead_of_its_own_clock_tells_no_loss() -> None:
+    ahead = {**POSITION, "replayed_at": "2026-11-30T10:15:00.001Z"}
+    assert loss(context(position=ahead))["seconds"] is None
+    assert loss(context(**DEAD, position=ahead))["seconds"] is None
+
+
+@pytest.mark.parametrize("first", [{"first_database": CLOSED}, DEAD, {}])
+@pytest.mark.parametrize("in_recovery", [False, None])
+def test_of_a_server_that_does_not_follow_nobody_can_say_what_was_lost(first: Json, in_recovery: bool | None) -> None:
+    """Its log has gone on by itself, beyond the end of the first region's: that is not "caught up"."""
+    promoted_server = {**POSITION, "in_recovery": in_recovery, "lsn": "0/40"}
+    assert loss(context(**first, position=promoted_server)) == {"seconds": None, "lost_since": None}
+
+
+def test_what_may_be_lost_is_told_before_the_promotion_and_not_after_it() -> None:
+    before = settled("caught_up", context(**DEAD), 2.0)
+    assert (before["fenced"], before["loss"]["seconds"]) == (False, 6.0)
+    after = context(replica=PROMOTED, position={**POSITION, "in_recovery": False}, first_database=CLOSED)
+    assert settled("promoted", after, 2.0) == {"settled": True, "seconds": 2.0, "sentence": "Promoted after 2 s."}
+    with pytest.raises(CallFailed, match="does not follow any more"):
+        missing_for_position(after)
+    assert "lost" not in tell(after)
+    assert "lost" in tell(context())
 
 
 def test_of_an_open_region_the_loss_goes_on_until_now() -> None:
