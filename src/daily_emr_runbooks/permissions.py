@@ -175,7 +175,7 @@ def policies(root: Path) -> dict[str, dict[str, Any]]:
     checks, _ = _both(root, modules_of(root, "readiness"))
     made: dict[str, dict[str, Any]] = {
         "diagnose": _document(_reading(reads), _denied()),
-        "approver": _document(_reading({"sts:GetCallerIdentity", "ssm:GetParameter"}), _on_table(table), _denied()),
+        "approver": _document(_reading({"sts:GetCallerIdentity", "ssm:GetParameter"}), _approving(), _denied()),
         "readiness": _document(_reading(reads | checks), _denied()),
     }
     for runbook, writes in acts.items():
@@ -184,7 +184,7 @@ def policies(root: Path) -> dict[str, dict[str, Any]]:
     more, writes = _both(root, modules_of(root, RECOVERY))
     reads |= more
     made["diagnose"] = _document(_reading(reads), _denied())
-    made[f"act-{RECOVERY}"] = _document(_recovering(writes | own_writes), _on_table(table, SECOND), _denied())
+    made[f"act-{RECOVERY}"] = _document(_recovering(writes | own_writes), _on_table(table, SECOND), _unapproving(), _denied())
     pass_roles = {
         "Effect": "Allow",
         "Action": "iam:PassRole",
@@ -278,6 +278,25 @@ def _recovering(actions: set[str]) -> list[dict[str, Any]]:
 def _on_table(actions: set[str], region: str = FIRST) -> list[dict[str, Any]]:
     arn = f"arn:aws:dynamodb:{region}:{{{{ runbook_support_account }}}}:table/{{{{ runbook_support_table }}}}"
     return [{"Effect": "Allow", "Action": sorted({*actions, "dynamodb:GetItem", "dynamodb:Query"}), "Resource": arn}]
+
+
+# Keys of approvals begin so: PREFIX of module_utils/_approvals.py, which a test compares.
+APPROVALS = "approval#*"
+
+
+def _approving() -> list[dict[str, Any]]:
+    """Approvals are written in the second region, because the first may be gone; and nothing but approvals is."""
+    (statement,) = _on_table(set(), SECOND)
+    keys = {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": [APPROVALS]}, "Null": {"dynamodb:LeadingKeys": "false"}}
+    return [{**statement, "Action": ["dynamodb:PutItem", "dynamodb:Query"], "Condition": keys}]
+
+
+def _unapproving() -> list[dict[str, Any]]:
+    """Who acts writes no approval, also where another policy would let them."""
+    (statement,) = _on_table(set(), SECOND)
+    writes = ["dynamodb:BatchWriteItem", "dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:UpdateItem"]
+    keys = {"ForAnyValue:StringLike": {"dynamodb:LeadingKeys": [APPROVALS]}}
+    return [{"Effect": "Deny", "Action": writes, "Resource": statement["Resource"], "Condition": keys}]
 
 
 def _denied() -> list[dict[str, Any]]:

@@ -108,7 +108,7 @@ def old(sandbox: Sandbox, incident: str) -> None:
     at = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
     digest = digest_of("sandbox", incident, f"database/{REPLICA}", 300)
     for person in PEOPLE:
-        item = {**key_of(incident, person), "digest": {"S": digest}, "at": {"S": at}}
+        item = {**key_of(incident, person, at), "digest": {"S": digest}, "at": {"S": at}}
         second(sandbox, "dynamodb").put_item(TableName=TABLE, Item=item)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from ansible_collections.daily_emr.ops.plugins.module_utils._approvals import PREFIX
 
 from daily_emr_runbooks.permissions import DENIED, READ, RECOVERY, action, declared, policies, runbooks
 
@@ -89,3 +90,18 @@ def test_only_the_failover_of_a_region_promotes_and_only_in_the_second_region(ma
     assert may == ["act-region_failover"]
     for statement in allowed(made["act-region_failover"]):
         assert "{{ runbook_support_region }}" not in str(statement)
+
+
+def test_who_acts_is_denied_to_write_approvals_and_who_approves_writes_nothing_else(made):
+    keys = [f"{PREFIX}*"]
+    (denied,) = [one for one in made["act-region_failover"]["Statement"] if "Condition" in one and one["Effect"] == "Deny"]
+    assert denied["Condition"] == {"ForAnyValue:StringLike": {"dynamodb:LeadingKeys": keys}}
+    assert {"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"} <= set(denied["Action"])
+    on_table = [one for one in allowed(made["approver"]) if "dynamodb:PutItem" in one["Action"]]
+    (may,) = on_table
+    assert may["Condition"]["ForAllValues:StringLike"] == {"dynamodb:LeadingKeys": keys}
+    # Without it, a request that names no key would match every one of its keys.
+    assert may["Condition"]["Null"] == {"dynamodb:LeadingKeys": "false"}
+    assert denied["Resource"] == may["Resource"]
+    _reads, writes = declared(ROOT, "region_approval")
+    assert "dynamodb:PutItem" in writes

@@ -6,7 +6,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from ansible_collections.daily_emr.ops.plugins.module_utils._approvals import Approval, digest_of, missing_approvals
+from ansible_collections.daily_emr.ops.plugins.module_utils._approvals import (
+    Approval,
+    digest_of,
+    judged,
+    missing_approvals,
+    person_of,
+)
 from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Secret
 from ansible_collections.daily_emr.ops.plugins.module_utils._errors import CallFailed
 from ansible_collections.daily_emr.ops.plugins.module_utils._lease import LastWord
@@ -214,8 +220,8 @@ NOW = datetime(2026, 11, 30, 10, 0, tzinfo=UTC)
 DIGEST = digest_of("production", "INC-1", "database/replica", 300)
 
 
-def approval(person: str, digest: str = DIGEST, minutes: float = 1) -> Approval:
-    return Approval(person, digest, (NOW - timedelta(minutes=minutes)).isoformat())
+def approval(session: str, digest: str = DIGEST, minutes: float = 1) -> Approval:
+    return Approval(session, digest, (NOW - timedelta(minutes=minutes)).isoformat())
 
 
 @pytest.mark.parametrize(
@@ -227,6 +233,11 @@ def approval(person: str, digest: str = DIGEST, minutes: float = 1) -> Approval:
         pytest.param([approval("a"), approval("me")], "me asked for it", id="who asks"),
         pytest.param([approval("a"), approval("b", "other")], "b approved something else", id="something else"),
         pytest.param([approval("a"), approval("b", minutes=31)], "b is older than 30 minutes", id="too old"),
+        pytest.param([approval("a"), approval("b", minutes=-2)], "b is dated in the future", id="dated ahead"),
+        pytest.param([approval("a"), approval("b", minutes=-9 * 1440)], "1 of 2", id="dated nine days ahead"),
+        pytest.param([approval("a"), approval("A@clinic.example")], "1 of 2", id="one person by two names"),
+        pytest.param([approval("a"), approval("Me@clinic.example")], "asked for it", id="who asks, by another name"),
+        pytest.param([approval("a"), approval("botocore-session-17")], "names nobody", id="a program's name"),
     ],
 )
 def test_approvals_of_two_other_people_for_exactly_this_are_needed(approvals: list[Approval], words: str) -> None:
@@ -237,6 +248,26 @@ def test_approvals_of_two_other_people_for_exactly_this_are_needed(approvals: li
 def test_two_other_people_are_enough() -> None:
     given = [approval("a"), approval("b", minutes=29), approval("me")]
     assert missing_approvals(given, NOW, digest=DIGEST, requester="me", wanted=2) == []
+
+
+def test_a_clock_a_little_behind_spoils_no_approval_and_the_newest_of_a_person_counts() -> None:
+    given = [approval("a", minutes=-0.5), approval("b", minutes=5), approval("b", minutes=40), approval("b", "other", 2)]
+    assert missing_approvals(given, NOW, digest=DIGEST, requester="me", wanted=2) == []
+    valid, _spoiled = judged(given, NOW, digest=DIGEST, requester="me")
+    assert valid["b"] == given[1]
+
+
+@pytest.mark.parametrize("name", ["botocore-session-1764500000", "AWSCLI-Session", "i-0abc1234def567890", "1764500000"])
+def test_who_asks_without_a_name_is_told_from_nobody(name: str) -> None:
+    assert person_of(name) == ""
+    given = [approval("a"), approval("b")]
+    (reason,) = missing_approvals(given, NOW, digest=DIGEST, requester=name, wanted=2)
+    assert "names nobody" in reason
+
+
+@pytest.mark.parametrize("name", ["wanjiru", "Wanjiru@clinic.example", "wanjiru+ops@clinic.example"])
+def test_one_person_has_many_names(name: str) -> None:
+    assert person_of(name) == "wanjiru"
 
 
 @pytest.mark.parametrize("changed", [("staging", 300), ("production", 301)])
