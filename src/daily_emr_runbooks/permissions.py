@@ -184,7 +184,9 @@ def policies(root: Path) -> dict[str, dict[str, Any]]:
     more, writes = _both(root, modules_of(root, RECOVERY))
     reads |= more
     made["diagnose"] = _document(_reading(reads), _denied())
-    made[f"act-{RECOVERY}"] = _document(_recovering(writes | own_writes), _on_table(table, SECOND), _unapproving(), _denied())
+    made[f"act-{RECOVERY}"] = _document(
+        _recovering(writes | own_writes), _on_table(table, SECOND), _unapproving(), _denied()
+    )
     pass_roles = {
         "Effect": "Allow",
         "Action": "iam:PassRole",

@@ -94,7 +94,9 @@ def test_only_the_failover_of_a_region_promotes_and_only_in_the_second_region(ma
 
 def test_who_acts_is_denied_to_write_approvals_and_who_approves_writes_nothing_else(made):
     keys = [f"{PREFIX}*"]
-    (denied,) = [one for one in made["act-region_failover"]["Statement"] if "Condition" in one and one["Effect"] == "Deny"]
+    (denied,) = [
+        one for one in made["act-region_failover"]["Statement"] if "Condition" in one and one["Effect"] == "Deny"
+    ]
     assert denied["Condition"] == {"ForAnyValue:StringLike": {"dynamodb:LeadingKeys": keys}}
     assert {"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"} <= set(denied["Action"])
     on_table = [one for one in allowed(made["approver"]) if "dynamodb:PutItem" in one["Action"]]

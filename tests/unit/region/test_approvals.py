@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from ansible_collections.daily_emr.ops.plugins.module_utils._approvals import digest_of, judged, read_approvals
 from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Identity
+from ansible_collections.daily_emr.ops.plugins.module_utils._modules import Context
 from ansible_collections.daily_emr.ops.plugins.modules import region_approval
 from ansible_collections.daily_emr.ops.plugins.modules.database_promotion import Promotion
 from ansible_collections.daily_emr.ops.plugins.modules.region_approval import RegionApproval
@@ -86,7 +87,8 @@ def test_who_approves_has_a_role_of_their_own(monkeypatch: pytest.MonkeyPatch) -
     seen: list[Json] = []
     run = lambda params, _context: seen.append(params) or {}  # noqa: E731
     monkeypatch.setattr(region_approval, "APPROVING", SimpleNamespace(run=run))
-    region_approval.run({"environment": {"name": "x", "role_pattern": "act"}, "approver_role_pattern": "approver"}, None)  # type: ignore[arg-type]
+    asked = {"environment": {"name": "x", "role_pattern": "act"}, "approver_role_pattern": "approver"}
+    region_approval.run(asked, Context())
     assert seen[0]["environment"] == {"name": "x", "role_pattern": "approver"}
 
 

@@ -251,7 +251,12 @@ def test_two_other_people_are_enough() -> None:
 
 
 def test_a_clock_a_little_behind_spoils_no_approval_and_the_newest_of_a_person_counts() -> None:
-    given = [approval("a", minutes=-0.5), approval("b", minutes=5), approval("b", minutes=40), approval("b", "other", 2)]
+    given = [
+        approval("a", minutes=-0.5),
+        approval("b", minutes=5),
+        approval("b", minutes=40),
+        approval("b", "other", 2),
+    ]
     assert missing_approvals(given, NOW, digest=DIGEST, requester="me", wanted=2) == []
     valid, _spoiled = judged(given, NOW, digest=DIGEST, requester="me")
     assert valid["b"] == given[1]

@@ -104,9 +104,7 @@ class Bucket:
     """Evidence of two rehearsals: an old one that succeeded, and a newer one that did not."""
 
     TEXTS: ClassVar[dict[str, str]] = {
-        f"rehearsals/region_failover/2026/11/{day}/000000Z.json": json.dumps(
-            rehearsal(exit_code=exit_code).evidence()
-        )
+        f"rehearsals/region_failover/2026/11/{day}/000000Z.json": json.dumps(rehearsal(exit_code=exit_code).evidence())
         for day, exit_code in (("01", 0), ("02", 2))
     }
 

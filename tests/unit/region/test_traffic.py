@@ -106,9 +106,7 @@ def test_a_write_that_nobody_tried_is_not_proven(application: Application) -> No
         pytest.param(Traffic, {"position": POSITION}, id="not promoted"),
     ],
 )
-def test_no_chart_is_written_without_need(
-    application: Application, kind: type[PlannedTraffic], readings: Json
-) -> None:
+def test_no_chart_is_written_without_need(application: Application, kind: type[PlannedTraffic], readings: Json) -> None:
     traffic(kind, application, **readings)
     assert application.written == []
 

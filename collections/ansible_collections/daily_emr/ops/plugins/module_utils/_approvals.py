@@ -111,7 +111,7 @@ def missing_approvals(
     """Why these approvals do not do; pure. Empty when enough other people approved exactly this, not long ago."""
     if not person_of(requester):
         return [
-            f"Your session is called {requester}, which names nobody, so nobody can say that somebody else approved it: "
+            f"Your session is called {requester}, which names nobody, so nobody can say whether others approved it: "
             "assume the role with your own name (role_session_name of the profile), and run again."
         ]
     valid, spoiled = judged(approvals, now, digest=digest, requester=requester)

@@ -67,8 +67,8 @@ EXAMPLES = r"""
 RETURN = r"""
 grounds:
   description:
-    - What it was decided on, for the journal. The approvals that counted as person, session, role, time and digest, what
-      the incident commander declared, and the run that somebody looked for.
+    - What it was decided on, for the journal. The approvals that counted, each with person, session, role, time and
+      digest; what the incident commander declared; and the run that somebody looked for.
   returned: always
   type: dict
   sample: {"approvals": [{"person": "wanjiru", "at": "2026-11-30T01:10:00.000Z"}], "declared": "", "looked_at": ""}

@@ -8,8 +8,9 @@ module: rehearsal_info
 short_description: Read the evidence of a rehearsal back, as readiness will
 version_added: 0.1.0
 description:
-  - Reads the newest evidence of a scenario, or the one that is named, from the bucket of the dumps, and says whether readiness can count it. It
-    counts when the rehearsal succeeded and tells both the time to recover and what may be lost.
+  - Reads the newest evidence of a scenario, or the one that is named, from the bucket of the dumps, and says whether
+    readiness can count it. It counts when the rehearsal succeeded and tells both the time to recover and what may be
+    lost.
 author:
   - Daily EMR operations (@daily-emr)
 options:
