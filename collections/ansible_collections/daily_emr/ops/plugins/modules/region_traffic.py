@@ -161,7 +161,8 @@ def reasons_to_stay(context: Json) -> list[str]:
     return reasons
 
 
-PLANNING, SENDING = change_entry(PlannedTraffic), change_entry(Traffic)
+PLANNING = change_entry(PlannedTraffic)
+SENDING = change_entry(Traffic)
 
 
 def run(params: Params, context: Context) -> dict[str, Any]:
