@@ -30,10 +30,10 @@ UNSEEN = ROLE / "files/unseen_calls.yml"
 USED = re.compile(r"daily_emr\.ops\.(\w+):")
 OTHER_ROLE = re.compile(r"(?:role|name|incident_runbook): (\w+)$", re.MULTILINE)
 # Playbooks that have a policy by another rule.
-OWN_RULE = ("bootstrap", "readiness", "teardown")
+OWN_RULE = ("bootstrap", "readiness", "region_approval", "teardown")
 SECRET = "secretsmanager:GetSecretValue"  # noqa: S105  # the name of an action
 TABLE = "dynamodb"
-TABLE_CALLS = ("GetItem", "PutItem", "TransactWriteItems", "UpdateItem")
+TABLE_CALLS = ("GetItem", "PutItem", "Query", "TransactWriteItems", "UpdateItem")
 """Calls about items: of the runbooks' own table, and never of another."""
 GLOBAL = ("account", "cloudfront", "iam", "organizations", "route53", "sts")
 EPHEMERAL = ("development", "sandbox")
@@ -92,8 +92,10 @@ ACCOUNT, REGION = "{{ runbook_support_account }}", "{{ runbook_support_region }}
 PREFIX, ENVIRONMENT = "{{ runbook_support_prefix }}", "{{ runbook_support_environment }}"
 COPY_REGION = "{{ runbook_support_copy_region }}"
 REGIONS = [REGION, COPY_REGION, "us-east-1"]
-# These act, and keep their lease, in the second region alone: the first one may be gone.
-IN_COPY_REGION = ("region_approval", "region_failover")
+# It acts, and keeps its lease, in the second region alone: the first one may be gone.
+IN_COPY_REGION = ("region_failover",)
+# Keys of approvals begin so: PREFIX of module_utils/_approvals.py, which a test compares.
+APPROVALS = "approval#*"
 # A metric is no resource: what bounds it is its namespace, which of ours only this one has.
 METRIC = {"cloudwatch:PutMetricData": {"cloudwatch:namespace": "DailyEMR/Region"}}
 OURS = {"aws:ResourceTag/app": "daily-emr", "aws:ResourceTag/Environment": ENVIRONMENT}
@@ -232,16 +234,17 @@ def policies(root: Path) -> dict[str, Json]:
 
     life = calls(modules_of(root, "incident"))
     acts = {runbook: calls(modules_of(root, runbook)) | life for runbook in runbooks(root)}
-    proof = actions(sources.proof)
+    proof, approving = actions(sources.proof), calls(modules_in(root, "region_approval"))
     made = {
         "diagnose": _look({site for some in acts.values() for site in some}),
-        "approver": _document(_reading(proof), _on_table(life), _denied(SECRET)),
+        "approver": _document(_reading(proof | _reads(approving)), _approving(approving), _denied(SECRET)),
         "readiness": _look(calls(modules_of(root, "readiness")), SECRET),
     }
     made |= {f"act-{runbook}": _document(_changing(some), _on_table(some), _denied()) for runbook, some in acts.items()}
     for name, modules in jobs(root).items():
         some, region = calls(modules), COPY_REGION if name in IN_COPY_REGION else REGION
-        document = _document(_reading(_reads(some)), _changing(some, region), _on_table(some, region), _denied())
+        table = _on_table(some, region) + (_unapproving(some) if region == COPY_REGION else [])
+        document = _document(_reading(_reads(some)), _changing(some, region), table, _denied())
         made[f"job-{name}"] = json.loads(json.dumps(document).replace(LOGIN, USERS.get(name, LOGIN)))
     built_calls = calls(modules_in(root, "bootstrap"))
     recorded = {one for call in built(root) for one in action(*call.split(":"))}
@@ -369,6 +372,22 @@ def _on_table(sites: Iterable[Site], region: str = REGION) -> list[Json]:
     names = actions(site for site in sites if _about_items(site))
     arn = f"arn:aws:dynamodb:{region}:{ACCOUNT}:table/{{{{ runbook_support_table }}}}"
     return [_allow(names, [arn], {})] if names else []
+
+
+def _approving(sites: set[Site]) -> list[Json]:
+    """Approvals are written in the second region, because the first may be gone; and nothing but approvals is."""
+    keys = {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": [APPROVALS]}, "Null": {"dynamodb:LeadingKeys": "false"}}
+    return [{**statement, "Condition": keys} for statement in _on_table(sites, COPY_REGION)]
+
+
+def _unapproving(sites: set[Site]) -> list[Json]:
+    """Who acts writes no approval, also where another policy would let them."""
+    writes = ["dynamodb:BatchWriteItem", "dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:UpdateItem"]
+    keys = {"ForAnyValue:StringLike": {"dynamodb:LeadingKeys": [APPROVALS]}}
+    return [
+        {**statement, "Effect": "Deny", "Action": writes, "Condition": keys}
+        for statement in _on_table(sites, COPY_REGION)
+    ]
 
 
 # What is made has no tags yet, so what has none is let through, and what has those of another environment is not.

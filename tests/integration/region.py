@@ -116,8 +116,9 @@ def call(module: str, options: Json, *, check: bool = False) -> Json:
 def approve(sandbox: Sandbox, incident: str, people: tuple[str, ...] = PEOPLE, max_loss_s: int = 300) -> None:
     """Each of them approves, under their own name."""
     for person in people:
-        file = "" if person == "on-call" else f"{sandbox.description['second_region']['people']}/{person}/credentials"
+        file = f"{sandbox.description['second_region']['people']}/{person}/credentials"
         asked = {"incident_id": incident, "replica": REPLICA, "max_loss_s": max_loss_s}
+        asked["approver_role_pattern"] = f"{PREFIX}-runbook-approver"
         given = call("region_approval", {"environment": environment(sandbox, file), **asked})
         assert given["outcome"] in ("ok", "noop"), given["msg"]
 

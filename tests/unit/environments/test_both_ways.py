@@ -33,7 +33,11 @@ def sites(sources: Sources) -> dict[str, set]:
     modules = {f"act-{name}": modules_of(ROOT, name) | life for name in runbooks(ROOT)}
     modules |= {f"job-{name}": some for name, some in jobs(ROOT).items()}
     modules |= {"diagnose": {one for name in runbooks(ROOT) for one in modules[f"act-{name}"]}}
-    modules |= {"approver": life, "readiness": modules_of(ROOT, "readiness"), "teardown": modules_in(ROOT, "teardown")}
+    modules |= {
+        "approver": modules_in(ROOT, "region_approval"),
+        "readiness": modules_of(ROOT, "readiness"),
+        "teardown": modules_in(ROOT, "teardown"),
+    }
     building = modules_in(ROOT, "bootstrap")
     modules |= dict.fromkeys(("bootstrap-read", "bootstrap-write-1", "bootstrap-write-2"), building)
     return {policy: {site for one in some for site in sources.calls(one)} for policy, some in modules.items()}

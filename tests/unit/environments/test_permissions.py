@@ -6,6 +6,7 @@ import json
 
 import pytest
 import yaml
+from ansible_collections.daily_emr.ops.plugins.module_utils._approvals import PREFIX
 
 from daily_emr_runbooks.permissions import (
     DENIED,
@@ -129,8 +130,8 @@ def test_a_runbook_has_no_write_that_only_a_neighbour_needs(made):
 
 def test_every_policy_denies_what_nobody_may(made):
     for name, document in made.items():
-        (denied,) = [one for one in document["Statement"] if one["Effect"] == "Deny"]
-        assert denied["Resource"] == "*"
+        (denied,) = [one for one in document["Statement"] if one["Effect"] == "Deny" and one["Resource"] == "*"]
+        assert "Condition" not in denied
         missing = set(DENIED) - set(denied["Action"])
         assert missing == (set() if name != "teardown" else names(document) & set(DENIED)), name
         assert not names(document) & set(denied["Action"]), name
@@ -181,3 +182,19 @@ def test_a_metric_moves_the_traffic_so_only_its_namespace_may_be_written(filled)
         one for one in allowed(filled["job-region_failover"]) if "cloudwatch:PutMetricData" in one["Action"]
     ]
     assert statement["Condition"]["StringEquals"]["cloudwatch:namespace"] == "DailyEMR/Region"
+
+
+def test_who_acts_is_denied_to_write_approvals_and_who_approves_writes_nothing_else(filled):
+    keys = [f"{PREFIX}*"]
+    (denied,) = [
+        one
+        for one in filled["job-region_failover"]["Statement"]
+        if "dynamodb:LeadingKeys" in str(one) and one["Effect"] == "Deny"
+    ]
+    assert denied["Condition"] == {"ForAnyValue:StringLike": {"dynamodb:LeadingKeys": keys}}
+    assert {"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"} <= set(denied["Action"])
+    (may,) = [one for one in allowed(filled["approver"]) if "dynamodb:PutItem" in one["Action"]]
+    assert may["Condition"]["ForAllValues:StringLike"] == {"dynamodb:LeadingKeys": keys}
+    # Without it, a request that names no key would match every one of its keys.
+    assert may["Condition"]["Null"] == {"dynamodb:LeadingKeys": "false"}
+    assert denied["Resource"] == may["Resource"]

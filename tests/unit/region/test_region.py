@@ -7,7 +7,13 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from ansible_collections.daily_emr.ops.plugins.module_utils._approvals import Approval, digest_of, missing_approvals
+from ansible_collections.daily_emr.ops.plugins.module_utils._approvals import (
+    Approval,
+    digest_of,
+    judged,
+    missing_approvals,
+    person_of,
+)
 from ansible_collections.daily_emr.ops.plugins.module_utils._changes import execute_change
 from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Secret
 from ansible_collections.daily_emr.ops.plugins.module_utils._errors import CallFailed
@@ -26,12 +32,13 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._region_findings imp
     observe,
     opening_first,
     promotion,
+    tell,
 )
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Readings
 from ansible_collections.daily_emr.ops.plugins.modules.database_promotion import Promotion as Promoting
 from ansible_collections.daily_emr.ops.plugins.modules.region_fence import Fence
 from ansible_collections.daily_emr.ops.plugins.modules.region_secret import RegionSecret, moved, place_of
-from ansible_collections.daily_emr.ops.plugins.modules.region_settled import MISSING
+from ansible_collections.daily_emr.ops.plugins.modules.region_settled import MISSING, missing_for_position, settled
 from ansible_collections.daily_emr.ops.plugins.modules.region_traffic import Traffic
 from ansible_collections.daily_emr.ops.plugins.modules.region_verified import two_sides
 
@@ -112,6 +119,38 @@ def test_nothing_is_lost_only_when_a_fenced_first_region_was_replayed_to_its_end
 
 def test_of_a_dead_region_the_loss_ends_when_the_canary_got_no_answer_any_more() -> None:
     assert loss(context(**DEAD)) == {"seconds": 6.0, "lost_since": POSITION["replayed_at"]}
+
+
+def test_a_canary_that_rang_while_writes_went_on_says_nothing_of_their_end() -> None:
+    """It rang two hours before the last transaction that the replica has: the loss goes on until now, and is not 0."""
+    early = {**RINGS, "since": "2026-11-30T08:00:00.000Z"}
+    assert loss(context(**{**DEAD, "canary": early}))["seconds"] == 896.0
+    assert loss(context(**{**DEAD, "canary": {**RINGS, "since": POSITION["replayed_at"]}}))["seconds"] == 896.0
+
+
+def test_a_replica_that_is_ahead_of_its_own_clock_tells_no_loss() -> None:
+    ahead = {**POSITION, "replayed_at": "2026-11-30T10:15:00.001Z"}
+    assert loss(context(position=ahead))["seconds"] is None
+    assert loss(context(**DEAD, position=ahead))["seconds"] is None
+
+
+@pytest.mark.parametrize("first", [{"first_database": CLOSED}, DEAD, {}])
+@pytest.mark.parametrize("in_recovery", [False, None])
+def test_of_a_server_that_does_not_follow_nobody_can_say_what_was_lost(first: Json, in_recovery: bool | None) -> None:
+    """Its log has gone on by itself, beyond the end of the first region's: that is not "caught up"."""
+    promoted_server = {**POSITION, "in_recovery": in_recovery, "lsn": "0/40"}
+    assert loss(context(**first, position=promoted_server)) == {"seconds": None, "lost_since": None}
+
+
+def test_what_may_be_lost_is_told_before_the_promotion_and_not_after_it() -> None:
+    before = settled("caught_up", context(**DEAD), 2.0)
+    assert (before["fenced"], before["loss"]["seconds"]) == (False, 6.0)
+    after = context(replica=PROMOTED, position={**POSITION, "in_recovery": False}, first_database=CLOSED)
+    assert settled("promoted", after, 2.0) == {"settled": True, "seconds": 2.0, "sentence": "Promoted after 2 s."}
+    with pytest.raises(CallFailed, match="does not follow any more"):
+        missing_for_position(after)
+    assert "lost" not in tell(after)
+    assert "lost" in tell(context())
 
 
 def test_of_an_open_region_the_loss_goes_on_until_now() -> None:
@@ -279,14 +318,21 @@ def test_a_replica_that_somebody_else_promoted_is_not_a_promotion_that_is_done()
     assert tried(Promoting, ours, **PROMOTED_AS)["outcome"] == "noop"
 
 
-PROMOTED_AS = {"max_loss_s": 300, "looked_at": "", "before_fence": False, "approved": True, "budget_minutes": 60}
+PROMOTED_AS = {
+    "max_loss_s": 300,
+    "looked_at": "",
+    "declared": "",
+    "before_fence": False,
+    "approved": True,
+    "budget_minutes": 60,
+}
 
 
 def change(kind: Any, found: Json, **params: Any) -> Any:
     """A change that reads what is given."""
     clients = SimpleNamespace(
-        prove=lambda: None,
-        environment=SimpleNamespace(region="eu-west-1"),
+        prove=lambda: SimpleNamespace(operator="achieng"),
+        environment=SimpleNamespace(name="sandbox", region="eu-west-1"),
         secret_value=lambda _name, **_stage: Secret(f"postgresql://emr:x@{FOLLOWS['address']}:5432/emr"),
     )
     names = {"recovery": {"source_secret": "a", "secret": "b"}, "database": {"instance": "replica"}}
@@ -356,8 +402,8 @@ NOW = datetime(2026, 11, 30, 10, 0, tzinfo=UTC)
 DIGEST = digest_of("production", "INC-1", "database/replica", 300)
 
 
-def approval(person: str, digest: str = DIGEST, minutes: float = 1) -> Approval:
-    return Approval(person, digest, (NOW - timedelta(minutes=minutes)).isoformat())
+def approval(session: str, digest: str = DIGEST, minutes: float = 1) -> Approval:
+    return Approval(session, digest, (NOW - timedelta(minutes=minutes)).isoformat())
 
 
 @pytest.mark.parametrize(
@@ -369,6 +415,11 @@ def approval(person: str, digest: str = DIGEST, minutes: float = 1) -> Approval:
         pytest.param([approval("a"), approval("me")], "me asked for it", id="who asks"),
         pytest.param([approval("a"), approval("b", "other")], "b approved something else", id="something else"),
         pytest.param([approval("a"), approval("b", minutes=31)], "b is older than 30 minutes", id="too old"),
+        pytest.param([approval("a"), approval("b", minutes=-2)], "b is dated in the future", id="dated ahead"),
+        pytest.param([approval("a"), approval("b", minutes=-9 * 1440)], "1 of 2", id="dated nine days ahead"),
+        pytest.param([approval("a"), approval("A@clinic.example")], "1 of 2", id="one person by two names"),
+        pytest.param([approval("a"), approval("Me@clinic.example")], "asked for it", id="who asks, by another name"),
+        pytest.param([approval("a"), approval("botocore-session-17")], "names nobody", id="a program's name"),
     ],
 )
 def test_approvals_of_two_other_people_for_exactly_this_are_needed(approvals: list[Approval], words: str) -> None:
@@ -379,6 +430,31 @@ def test_approvals_of_two_other_people_for_exactly_this_are_needed(approvals: li
 def test_two_other_people_are_enough() -> None:
     given = [approval("a"), approval("b", minutes=29), approval("me")]
     assert missing_approvals(given, NOW, digest=DIGEST, requester="me", wanted=2) == []
+
+
+def test_a_clock_a_little_behind_spoils_no_approval_and_the_newest_of_a_person_counts() -> None:
+    given = [
+        approval("a", minutes=-0.5),
+        approval("b", minutes=5),
+        approval("b", minutes=40),
+        approval("b", "other", 2),
+    ]
+    assert missing_approvals(given, NOW, digest=DIGEST, requester="me", wanted=2) == []
+    valid, _spoiled = judged(given, NOW, digest=DIGEST, requester="me")
+    assert valid["b"] == given[1]
+
+
+@pytest.mark.parametrize("name", ["botocore-session-1764500000", "AWSCLI-Session", "i-0abc1234def567890", "1764500000"])
+def test_who_asks_without_a_name_is_told_from_nobody(name: str) -> None:
+    assert person_of(name) == ""
+    given = [approval("a"), approval("b")]
+    (reason,) = missing_approvals(given, NOW, digest=DIGEST, requester=name, wanted=2)
+    assert "names nobody" in reason
+
+
+@pytest.mark.parametrize("name", ["wanjiru", "Wanjiru@clinic.example", "wanjiru+ops@clinic.example"])
+def test_one_person_has_many_names(name: str) -> None:
+    assert person_of(name) == "wanjiru"
 
 
 @pytest.mark.parametrize("changed", [("staging", 300), ("production", 301)])

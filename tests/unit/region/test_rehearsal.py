@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from ansible_collections.daily_emr.ops.plugins.module_utils._errors import Refused
 from ansible_collections.daily_emr.ops.plugins.module_utils._readiness import Report
 from ansible_collections.daily_emr.ops.plugins.modules.rehearsal_evidence import RehearsalEvidence, said_loss
-from ansible_collections.daily_emr.ops.plugins.modules.rehearsal_info import judged
+from ansible_collections.daily_emr.ops.plugins.modules.rehearsal_info import judged, read
 
+Json = dict[str, Any]
 RECORD = {
     "incident": "INC-1",
     "run": "run-1",
+    "runbook": "region_failover",
     "operator": "on-call",
     "outcome": "succeeded",
     "sentence": "It was done.",
@@ -35,6 +37,8 @@ def rehearsal(environment: str = "staging", **more: Any) -> RehearsalEvidence:
         "dumps": {"bucket": "dumps", "retention_days": 100},
         "scenario": "region_failover",
         "record": RECORD,
+        "earlier_runs": ["run-0"],
+        "exit_code": 0,
         "hypothesis": "It works",
         "participants": [],
         "rpo_s": None,
@@ -78,6 +82,59 @@ def test_a_run_that_did_not_succeed_has_rehearsed_nothing(outcome: str) -> None:
     assert judged("region_failover", "key", json.dumps(evidence))["verified"] is False
 
 
+@pytest.mark.parametrize("exit_code", [2, -9, None])
+def test_a_command_that_ended_with_an_error_has_rehearsed_nothing(exit_code: int | None) -> None:
+    assert rehearsal(exit_code=exit_code).evidence()["ok"] is False
+
+
+@pytest.mark.parametrize("more", [{"earlier_runs": ["run-0", "run-1"]}, {"record": {**RECORD, "run": ""}}])
+def test_the_record_of_a_run_that_was_there_before_is_refused(more: Json) -> None:
+    made = rehearsal(**more)
+    with pytest.raises(Refused, match="nothing was rehearsed"):
+        made.wanted({})
+    assert made.remarks() == {"evidence": {}}
+
+
+def test_the_record_of_another_runbook_is_refused() -> None:
+    with pytest.raises(Refused, match="that of app_outage"):
+        rehearsal(record={**RECORD, "runbook": "app_outage"}).evidence()
+
+
+class Bucket:
+    """Evidence of two rehearsals: an old one that succeeded, and a newer one that did not."""
+
+    TEXTS: ClassVar[dict[str, str]] = {
+        f"rehearsals/region_failover/2026/11/{day}/000000Z.json": json.dumps(rehearsal(exit_code=exit_code).evidence())
+        for day, exit_code in (("01", 0), ("02", 2))
+    }
+
+    def read(self, _service: str) -> Bucket:
+        return self
+
+    def get_paginator(self, _name: str) -> Bucket:
+        return self
+
+    def paginate(self, **_asked: str) -> list[Json]:
+        return [{"Contents": [{"Key": key} for key in self.TEXTS]}]
+
+    def evidence(self, _bucket: str, key: str) -> str:
+        return self.TEXTS[key]
+
+
+@pytest.mark.parametrize(("day", "counts"), [("01", True), ("02", False)])
+def test_the_evidence_that_is_named_is_read_and_not_the_newest(day: str, counts: bool) -> None:
+    key = f"rehearsals/region_failover/2026/11/{day}/000000Z.json"
+    found = read({"dumps": {"bucket": "x"}, "scenario": "region_failover", "key": key}, Bucket(), print)  # type: ignore[arg-type]
+    assert (found["key"], found["verified"]) == (key, counts)
+
+
+def test_without_a_name_the_newest_evidence_is_read_and_another_scenarios_is_refused() -> None:
+    asked = {"dumps": {"bucket": "x"}, "scenario": "region_failover", "key": ""}
+    assert read(asked, Bucket(), print)["verified"] is False  # type: ignore[arg-type]
+    with pytest.raises(Refused, match="no evidence of"):
+        read({**asked, "key": "rehearsals/app_outage/x.json"}, Bucket(), print)  # type: ignore[arg-type]
+
+
 def test_a_loss_that_nobody_measured_is_unknown_and_a_measured_one_counts() -> None:
     silent = RECORD | {"journal": []}
     assert said_loss(silent) is None
@@ -91,4 +148,4 @@ def test_a_loss_that_nobody_measured_is_unknown_and_a_measured_one_counts() -> N
 )
 def test_what_is_no_record_of_a_run_is_refused(record: dict) -> None:
     with pytest.raises(Refused, match="not that of a run"):
-        rehearsal(record=record).evidence()
+        rehearsal(record={"run": "run-1", "runbook": "region_failover", **record}).evidence()

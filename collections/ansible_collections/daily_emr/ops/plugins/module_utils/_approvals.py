@@ -1,11 +1,16 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # Private: approvals of steps that nobody can take back. May change without notice.
 
-"""Approvals in the runbooks' table: who approved what, when. The name is the one that STS proves, not one typed in."""
+"""Approvals in the runbooks' table: who approved what, when.
+
+STS proves role and session. The name of a session is chosen by whoever assumes the role, unless the trust policy of the
+role or IAM Identity Center binds it; that cannot be seen from here. Two names that may be one person's are one person.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -18,16 +23,37 @@ if TYPE_CHECKING:
 
     from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clients
 
+# The key of every approval begins so. Who may act is denied to write there (src/daily_emr_runbooks/permissions.py).
+PREFIX = "approval#"
 VALID = timedelta(minutes=30)
+# What two clocks of AWS may differ by. An approval that is dated further ahead was not dated by AWS.
+AHEAD = timedelta(minutes=1)
+# Names that programs make up for a session that nobody named: they stand for no person.
+NOBODY = re.compile(r"botocore-session-\d+|aws-?cli.*|aws-(sdk|go-sdk)-.*|i-[0-9a-f]{8,17}|[0-9a-f]{32}|[\d.:_-]*")
 
 
 @dataclass(frozen=True)
 class Approval:
-    """What one person approved."""
+    """What one session approved, and when by AWS's clock."""
 
-    person: str
+    session: str
     digest: str
     at: str
+    by: str = ""
+
+    @property
+    def person(self) -> str:
+        """Who it was; empty when the session names nobody."""
+        return person_of(self.session)
+
+
+def person_of(session: str) -> str:
+    """The person that the name of a session stands for; empty when it names nobody. Pure.
+
+    An address and its part before the "@", and capital and small letters, are one person.
+    """
+    name = re.split(r"[@+]", session.casefold().strip())[0]
+    return "" if NOBODY.fullmatch(name) else name
 
 
 def digest_of(environment: str, incident: str, target: str, accepted_loss_s: int) -> str:
@@ -36,9 +62,9 @@ def digest_of(environment: str, incident: str, target: str, accepted_loss_s: int
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def key_of(incident: str, person: str) -> Json:
-    """Where the approval of a person stands."""
-    return {"pk": {"S": f"approval#{incident}"}, "sk": {"S": f"person#{person}"}}
+def key_of(incident: str, session: str, at: str) -> Json:
+    """Where one approval stands. A later one of the same session stands beside it, and no one is written over."""
+    return {"pk": {"S": f"{PREFIX}{incident}"}, "sk": {"S": f"person#{session}#{at}"}}
 
 
 def read_approvals(clients: Clients, incident: str) -> tuple[list[Approval], datetime]:
@@ -46,33 +72,52 @@ def read_approvals(clients: Clients, incident: str) -> tuple[list[Approval], dat
     reply = clients.read("dynamodb").query(
         TableName=clients.environment.table,
         KeyConditionExpression="pk = :pk",
-        ExpressionAttributeValues={":pk": {"S": f"approval#{incident}"}},
+        ExpressionAttributeValues={":pk": {"S": f"{PREFIX}{incident}"}},
         ConsistentRead=True,
     )
-    found = [
-        Approval(item["sk"]["S"].partition("#")[2], item["digest"]["S"], item["at"]["S"])
-        for item in reply.get("Items", [])
-    ]
-    return found, answered_at(reply)
+    return [_approval(item) for item in reply.get("Items", [])], answered_at(reply)
+
+
+def _approval(item: Json) -> Approval:
+    session = item["sk"]["S"].split("#")[1]
+    return Approval(session, item["digest"]["S"], item["at"]["S"], item.get("by", {}).get("S", ""))
+
+
+def judged(
+    approvals: Iterable[Approval], now: datetime, *, digest: str, requester: str
+) -> tuple[dict[str, Approval], list[str]]:
+    """Person -> the approval that counts, the newest of each; and why each of the others does not. Pure."""
+    valid, spoiled = dict[str, Approval](), set[str]()
+    for one in sorted(approvals, key=lambda one: one.at):
+        age = now - parse_utc(one.at)
+        if not one.person:
+            spoiled.add(f"{one.session} names nobody, so nobody can say who that was")
+        elif one.person == person_of(requester):
+            spoiled.add(f"{one.session} asked for it, and does not count")
+        elif one.digest != digest:
+            spoiled.add(f"{one.session} approved something else")
+        elif age > VALID:
+            spoiled.add(f"the approval of {one.session} is older than 30 minutes")
+        elif age < -AHEAD:
+            spoiled.add(f"the approval of {one.session} is dated in the future")
+        else:
+            valid[one.person] = one
+    return valid, sorted(spoiled)
 
 
 def missing_approvals(
     approvals: Iterable[Approval], now: datetime, *, digest: str, requester: str, wanted: int
 ) -> list[str]:
     """Why these approvals do not do; pure. Empty when enough other people approved exactly this, not long ago."""
-    valid, spoiled = set[str](), list[str]()
-    for one in approvals:
-        if one.person == requester:
-            spoiled.append(f"{one.person} asked for it, and does not count")
-        elif one.digest != digest:
-            spoiled.append(f"{one.person} approved something else")
-        elif now - parse_utc(one.at) > VALID:
-            spoiled.append(f"the approval of {one.person} is older than 30 minutes")
-        else:
-            valid.add(one.person)
+    if not person_of(requester):
+        return [
+            f"Your session is called {requester}, which names nobody, so nobody can say whether others approved it: "
+            "assume the role with your own name (role_session_name of the profile), and run again."
+        ]
+    valid, spoiled = judged(approvals, now, digest=digest, requester=requester)
     if len(valid) >= wanted:
         return []
-    but = f" ({'; '.join(sorted(spoiled))})" if spoiled else ""
+    but = f" ({'; '.join(spoiled)})" if spoiled else ""
     return [
         f"It cannot be taken back, and {len(valid)} of {wanted} people have approved it{but}: have them run "
         "playbooks/region_approval.yml with the incident and the same accepted loss, each under their own name."

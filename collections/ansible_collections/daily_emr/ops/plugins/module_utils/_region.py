@@ -265,25 +265,30 @@ def loss(context: Json) -> Json:
     """What a promotion now would lose of what users were told is saved; pure.
 
     Everything that was acknowledged before `lost_since` is there. `seconds` is how long writes were acknowledged since:
-    until now, or until the canary got no answer any more. None when it cannot be told.
+    until now, or until the canary got no answer any more. None when it cannot be told; of a server that does not
+    follow, because its log is one of its own and no longer comparable.
     """
     position = context.get("position") or {}
+    if position.get("in_recovery") is not True:
+        return {"seconds": None, "lost_since": None}
     since, now = position.get("replayed_at"), position.get("now")
     first = judge_first(context)
     if first is First.FENCED and behind_bytes(context) == 0:
         return {"seconds": 0.0, "lost_since": None}
     if not since or not now or first is None:
         return {"seconds": None, "lost_since": since}
-    until = parse_utc(now)
-    if first is First.DEAD:
-        until = min(until, parse_utc(context["canary"]["since"]))
-    return {"seconds": round(max((until - parse_utc(since)).total_seconds(), 0.0), 3), "lost_since": since}
+    replayed, until = parse_utc(since), parse_utc(now)
+    if first is First.DEAD and replayed < (silent := parse_utc(context["canary"]["since"])):
+        # A replica with later writes shows that the first region took some while the canary already got no answer.
+        until = min(until, silent)
+    seconds = (until - replayed).total_seconds()
+    return {"seconds": None if seconds < 0 else round(seconds, 3), "lost_since": since}
 
 
 def spoken_loss(found: Json) -> str:
     """The same as a sentence."""
     if found["seconds"] is None:
-        return "Nobody can say how much would be lost, because the replica does not tell its position."
+        return "Nobody can say how much would be lost, because the replica does not tell a position that can be true."
     if found["lost_since"] is None:
         return "Nothing is lost: the first region is fenced, and the replica has replayed all of its log."
     return (

@@ -198,7 +198,8 @@ def tell(context: Json) -> str:
     first = judge_first(context)
     state = "Nobody can tell what the first region is" if first is None else f"The first region is {first}"
     users = context.get("traffic", "unknown")
-    return f"{state}; {_replica(context)}. Users are sent to the {users} region. {spoken_loss(loss(context))}"
+    told = f"{state}; {_replica(context)}. Users are sent to the {users} region."
+    return told if promoted(context) else f"{told} {spoken_loss(loss(context))}"
 
 
 def promotion(context: Json, asked: Mapping[str, Any]) -> Promotion:

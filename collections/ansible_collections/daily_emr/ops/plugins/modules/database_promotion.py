@@ -28,6 +28,10 @@ options:
       - The run whose promotion nobody knows the end of, named by who looked at RDS and saw that it was not done.
     type: str
     default: ""
+  declared:
+    description: Why the first region is left though it answers, as the incident commander said it. Only written down.
+    type: str
+    default: ""
   before_fence:
     description: V(true) is for a plan that is to show everything else before the fence. Only in check mode.
     type: bool
@@ -62,6 +66,13 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+grounds:
+  description:
+    - What it was decided on, for the journal. The approvals that counted, each with person, session, role, time and
+      digest; what the incident commander declared; and the run that somebody looked for.
+  returned: always
+  type: dict
+  sample: {"approvals": [{"person": "wanjiru", "at": "2026-11-30T01:10:00.000Z"}], "declared": "", "looked_at": ""}
 outcome:
   description: How the change ended, one of V(ok), V(noop), V(refused), V(failed), V(unknown).
   returned: always
@@ -95,6 +106,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._approvals import (
     digest_of,
+    judged,
     missing_approvals,
     read_approvals,
 )
@@ -135,10 +147,12 @@ class Promotion(RegionChange):
         "database": DATABASE_OPTION,
         "max_loss_s": {"type": "int", "required": True},
         "looked_at": {"type": "str", "default": ""},
+        "declared": {"type": "str", "default": ""},
         "before_fence": {"type": "bool", "default": False},
         "approved": {"type": "bool", "default": True},
         "budget_minutes": {"type": "int", "default": 60},
     }
+    _grounds: list[Json] | None = None
 
     @property
     def target(self) -> str:
@@ -154,6 +168,8 @@ class Promotion(RegionChange):
         found = promotion(context, self.params)
         if not replica["source"] and found is not Promoted.BEGUN:
             raise Refused("No failover is known to have promoted this: find out who did, and why, before it is used.")
+        if self._grounds is None:  # as it stood when it was decided, not as it stands after the call
+            self._grounds = self._counted(context)
         return {"source": replica["source"], "context": context}
 
     def wanted(self, before: Json) -> Json:
@@ -195,13 +211,26 @@ class Promotion(RegionChange):
         if "approvals" in context["unread"]:
             return [f"The approvals cannot be read: {context['unread']['approvals']}"]
         found, now = context["approvals"]
-        return missing_approvals(
-            found,
-            now,
-            digest=digest_of(self.clients.environment.name, self._incident, self.target, self.params["max_loss_s"]),
-            requester=self.clients.prove().operator,
-            wanted=APPROVALS,
-        )
+        return missing_approvals(found, now, **self._asked, wanted=APPROVALS)
+
+    @property
+    def _asked(self) -> Json:
+        """What is to be approved, and who asks."""
+        accepted = digest_of(self.clients.environment.name, self._incident, self.target, self.params["max_loss_s"])
+        return {"digest": accepted, "requester": self.clients.prove().operator}
+
+    def _counted(self, context: Json) -> list[Json]:
+        """The approvals that count, as they are written down."""
+        found, now = context.get("approvals") or ([], None)
+        return [
+            {"person": person, "session": one.session, "by": one.by, "at": one.at, "digest": one.digest}
+            for person, one in sorted(judged(found, now, **self._asked)[0].items() if now else ())
+        ]
+
+    def remarks(self) -> Json:
+        """What it was decided on: approvals, declaration and look are inputs of people, and go into the journal."""
+        said = {"declared": self.params["declared"], "looked_at": self.params["looked_at"]}
+        return {"grounds": {"approvals": self._grounds or [], **said}}
 
     def prediction(self, before: Json) -> list[str]:
         context, incident = before["context"], self._incident
@@ -225,6 +254,9 @@ class Promotion(RegionChange):
             f"Needs {plural(APPROVALS, 'approval')} of other people: playbooks/region_approval.yml "
             f"-e incident_id={incident} -e region_approval_max_loss_s={self.params['max_loss_s']}",
         ]
+        # The prediction is part of the intent, which is on the disk and in the table before the call is sent.
+        said += [f"Approved by {one['session']} at {one['at']}." for one in self._grounds or []]
+        said += [f"Declared: {self.params['declared']}"] if self.params["declared"] else []
         return [*said, "Sessions are lost: everybody logs in again."]
 
     def apply(self, before: Json) -> None:

@@ -9,9 +9,12 @@ short_description: Approve a failover to the second region, under one's own name
 version_added: 0.1.0
 description:
   - Writes into the runbooks' table that the caller approves the promotion of the replica for an incident, with at
-    most so much loss. The name is that of the caller's session, as STS proves it.
+    most so much loss. The name is that of the caller's session, as STS tells it, and the time is AWS's.
+  - A session whose name is made up by a program is refused. Whether a name is its bearer's own, only the trust policy
+    of the role can say.
+  - Acts under a role of its own, because who may act is denied to write approvals.
   - An approval counts for 30 minutes, for this incident and this loss only. Who asked for the failover does not
-    count.
+    count. No earlier approval is written over.
   - Needs no lease, because it changes no component.
 author:
   - Daily EMR operations (@daily-emr)
@@ -27,6 +30,10 @@ options:
   max_loss_s:
     description: Seconds of acknowledged writes that may be lost at most.
     type: int
+    required: true
+  approver_role_pattern:
+    description: Regular expression that the name of the caller's role has to match, instead of that of who acts.
+    type: str
     required: true
 attributes:
   check_mode:
@@ -45,6 +52,7 @@ EXAMPLES = r"""
     incident_id: INC-20261122-013000-9f3a
     replica: daily-emr-staging-db-replica
     max_loss_s: 300
+    approver_role_pattern: "{{ emr_approver_role_pattern }}"
 """
 
 RETURN = r"""
@@ -66,18 +74,24 @@ target:
   sample: approval/INC-20261122-013000-9f3a/wanjiru
 """
 
-from datetime import UTC, datetime
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._approvals import (
+    AHEAD,
     VALID,
     digest_of,
     key_of,
+    person_of,
     read_approvals,
 )
 from ansible_collections.daily_emr.ops.plugins.module_utils._changes import Change
-from ansible_collections.daily_emr.ops.plugins.module_utils._modules import change_entry, run_module
+from ansible_collections.daily_emr.ops.plugins.module_utils._modules import Entry, change_entry, run_module
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Json, iso, parse_utc
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ansible_collections.daily_emr.ops.plugins.module_utils._modules import Context, Params
 
 
 class RegionApproval(Change):
@@ -89,6 +103,7 @@ class RegionApproval(Change):
         "incident_id": {"type": "str", "required": True},
         "replica": {"type": "str", "required": True},
         "max_loss_s": {"type": "int", "required": True},
+        "approver_role_pattern": {"type": "str", "required": True},
     }
 
     @property
@@ -106,14 +121,19 @@ class RegionApproval(Change):
 
     def observe(self) -> Json:
         found, now = read_approvals(self.clients, self.params["incident_id"])
-        mine = next((one for one in found if one.person == self.person), None)
-        good = mine is not None and mine.digest == self._digest and now - parse_utc(mine.at) < VALID / 2
-        return {"approved": self._digest if good else ""}
+        mine = [one for one in found if one.session == self.person and one.digest == self._digest]
+        good = any(-AHEAD <= now - parse_utc(one.at) < VALID / 2 for one in mine)
+        return {"approved": self._digest if good else "", "context": {"at": str(iso(now))}}
 
     def wanted(self, before: Json) -> Json:
         return {"approved": self._digest}
 
     def refusals(self, before: Json) -> list[str]:
+        if not person_of(self.person):
+            return [
+                f"Your session is called {self.person}, which names nobody: assume the role with your own name "
+                "(role_session_name of the profile), and run again."
+            ]
         if self.params["max_loss_s"] < 0:
             return ["max_loss_s is below 0: say the seconds that may be lost."]
         return []
@@ -126,16 +146,28 @@ class RegionApproval(Change):
         ]
 
     def apply(self, before: Json) -> None:
-        said = {"digest": {"S": self._digest}, "at": {"S": str(iso(datetime.now(UTC)))}}
+        at = before["context"]["at"]
+        said = {"digest": {"S": self._digest}, "at": {"S": at}, "by": {"S": self.clients.prove().arn}}
         self.clients.write("dynamodb", "PutItem").put_item(
-            TableName=self.clients.environment.table, Item={**key_of(self.params["incident_id"], self.person), **said}
+            TableName=self.clients.environment.table,
+            Item={**key_of(self.params["incident_id"], self.person, at), **said},
+            ConditionExpression="attribute_not_exists(pk)",
         )
 
     def inverse(self, before: Json) -> Json | str:
         return "It ends by itself after 30 minutes."
 
 
-ENTRY = change_entry(RegionApproval)
+APPROVING = change_entry(RegionApproval)
+
+
+def run(params: Params, context: Context) -> dict[str, Any]:
+    """Who approves has a role of their own: the pattern of who acts is replaced by that of who approves."""
+    environment = {**params["environment"], "role_pattern": params["approver_role_pattern"]}
+    return APPROVING.run({**params, "environment": environment}, context)
+
+
+ENTRY = Entry(APPROVING.argument_spec, run)
 
 
 def main() -> None:

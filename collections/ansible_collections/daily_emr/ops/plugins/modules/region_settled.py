@@ -60,12 +60,12 @@ settled:
   sample: true
 fenced:
   description: Whether the first region is fenced; otherwise it is dead, and unfenced.
-  returned: when it waited
+  returned: when it waited for V(caught_up)
   type: bool
   sample: true
 loss:
   description: What may be lost, as C(seconds) and C(lost_since). Everything acknowledged before C(lost_since) is there.
-  returned: when it waited
+  returned: when it waited for V(caught_up)
   type: dict
   sample: {"seconds": 4.2, "lost_since": "2026-11-22T01:29:51.120Z"}
 sentence:
@@ -115,6 +115,8 @@ def missing_for_position(context: Json) -> list[str]:
     first = judge_first(context)
     if (reason := IN_THE_WAY.get(first)) is not None:
         raise CallFailed(reason)
+    if (context.get("position") or {}).get("in_recovery") is False:
+        raise CallFailed("The replica does not follow any more, so nobody can say what it has not: look at it in RDS.")
     if loss(context)["seconds"] is None:
         return ["the replica does not tell its position"]
     behind = behind_bytes(context)
@@ -150,7 +152,17 @@ MISSING = {
     "first_closed": missing_for_opening,
 }
 
-SAID = {"caught_up": "", "promoted": "Promoted after {:.0f} s.", "first_closed": "The first region is closed."}
+SAID = {"promoted": "Promoted after {:.0f} s.", "first_closed": "The first region is closed."}
+
+
+def settled(until: str, context: Json, passed: float) -> dict[str, Any]:
+    """The result; pure. What may be lost is told before the promotion only: afterwards nobody can tell it any more."""
+    found: dict[str, Any] = {"settled": True, "seconds": round(passed, 1)}
+    if until != "caught_up":
+        return {**found, "sentence": SAID[until].format(passed)}
+    fenced, lost = judge_first(context) is First.FENCED, loss(context)
+    sentence = spoken_loss(lost) if fenced else f"Unfenced. {spoken_loss(lost)}"
+    return {**found, "fenced": fenced, "loss": lost, "sentence": sentence}
 
 
 def wait(params: Params, clients: Clients, progress: Progress) -> dict[str, Any]:
@@ -163,16 +175,10 @@ def wait(params: Params, clients: Clients, progress: Progress) -> dict[str, Any]
         context = take_sides(clients, params["recovery"], params["database"]).context()
         reasons = MISSING[params["until"]](context, params)
         passed = monotonic() - started
-        found = loss(context)
         if not reasons:
-            fenced = judge_first(context) is First.FENCED
-            sentence = SAID[params["until"]].format(passed)
-            if params["until"] == "caught_up":
-                sentence = spoken_loss(found) if fenced else f"Unfenced. {spoken_loss(found)}"
-            progress(sentence)
-            return {
-                "settled": True, "fenced": fenced, "loss": found, "sentence": sentence, "seconds": round(passed, 1),
-            }  # fmt: skip
+            found = settled(params["until"], context, passed)
+            progress(found["sentence"])
+            return found
         now = "; ".join(reasons)
         progress(f"{passed:.0f} s: {now}." if now != last else "")
         last = now

@@ -10,8 +10,10 @@ version_added: 0.1.0
 description:
   - Writes one value of the metric that the DNS failover follows. The records and their health check were made long
     before. What moves is the data plane, not the control plane of Route 53, which lives in one region.
-  - Refuses unless the replica is promoted by a failover, the second region's application reads a chart, and the first
-    region is fenced or dead. The way back is no switch, because the first region's data have stayed behind.
+  - Refuses unless the replica is promoted by a failover, the second region's application reads a chart, the first
+    region is fenced or dead, and a synthetic chart that was just written in the second region is read back there. In
+    check mode nothing is written, so that a write works is then not known.
+  - The way back is no switch, because the first region's data have stayed behind.
   - Does not wait until users have arrived, a health check and the time to live of a record later.
 author:
   - Daily EMR operations (@daily-emr)
@@ -60,9 +62,10 @@ target:
 """
 
 from datetime import UTC, datetime
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from ansible_collections.daily_emr.ops.plugins.module_utils._modules import change_entry, run_module
+from ansible_collections.daily_emr.ops.plugins.module_utils._health_probes import write_and_read
+from ansible_collections.daily_emr.ops.plugins.module_utils._modules import Entry, change_entry, run_module
 from ansible_collections.daily_emr.ops.plugins.module_utils._postgres import DATABASE_OPTION
 from ansible_collections.daily_emr.ops.plugins.module_utils._region import (
     ALONE,
@@ -74,9 +77,15 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._region import (
 from ansible_collections.daily_emr.ops.plugins.module_utils._region_findings import opening_second
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Json, unread
 
+if TYPE_CHECKING:
+    from ansible_collections.daily_emr.ops.plugins.module_utils._modules import Context, Params
 
-class Traffic(RegionChange):
-    """The region that users are sent to."""
+WRITE_S = 5.0
+SECOND = "second"
+
+
+class PlannedTraffic(RegionChange):
+    """The region that users are sent to. A plan writes no chart."""
 
     name: ClassVar[str] = "region_traffic"
     spec: ClassVar[Json] = {"recovery": RECOVERY_OPTION, "database": DATABASE_OPTION}
@@ -92,15 +101,24 @@ class Traffic(RegionChange):
             traffic=lambda: read_traffic(self.clients, recovery),
             second_application=lambda: read_application(recovery["second_url"], recovery["host"]),
         )
-        context = readings.context()
+        users_go_to, context = readings.need("traffic"), readings.context()
+        if users_go_to != SECOND and not self._accepted and not self.reasons_to_stay(context):
+            context["failed_write"] = self.failed_write()
         alone = not opening_second(context, self.params)
-        return {"users_go_to": readings.need("traffic"), ALONE: alone, "context": context}
+        return {"users_go_to": users_go_to, ALONE: alone, "context": context}
+
+    def failed_write(self) -> str | None:
+        """Why a chart cannot be written and read in the second region; empty when it can, None when nobody tried."""
+        return None
 
     def wanted(self, before: Json) -> Json:
-        return {"users_go_to": "second", ALONE: True}
+        return {"users_go_to": SECOND, ALONE: True}
 
     def refusals(self, before: Json) -> list[str]:
-        context = before["context"]
+        return self.reasons_to_stay(before["context"])
+
+    def reasons_to_stay(self, context: Json) -> list[str]:
+        """Why nobody may be sent to the second region, as far as reads tell."""
         reasons = opening_second(context, self.params)
         application = context.get("second_application")
         if application is None:
@@ -123,10 +141,36 @@ class Traffic(RegionChange):
 
     def done(self, before: Json, after: Json) -> bool:
         """CloudWatch answers when it has the value, and shows it a minute or two later."""
-        return self._accepted or bool(after["users_go_to"] == "second")
+        return self._accepted or bool(after["users_go_to"] == SECOND)
 
 
-ENTRY = change_entry(Traffic)
+class Traffic(PlannedTraffic):
+    """The same, and a write is proven before it, because users who were sent there are not sent back."""
+
+    def failed_write(self) -> str | None:
+        second = self.recovery["second_url"]
+        probes = {"balancer_url": second, "edge_url": second, "host": self.recovery["host"]}
+        return write_and_read({"probes": probes}, WRITE_S)
+
+    def refusals(self, before: Json) -> list[str]:
+        reasons = super().refusals(before)
+        failed = before["context"].get("failed_write")
+        if reasons or failed == "":
+            return reasons
+        why = failed or "nobody tried"
+        return [f"No write is proven in the second region ({why}): make it take writes, then run again."]
+
+
+PLANNING = change_entry(PlannedTraffic)
+SENDING = change_entry(Traffic)
+
+
+def run(params: Params, context: Context) -> dict[str, Any]:
+    """A write is proven where users are really sent, and not where that is only planned."""
+    return (PLANNING if context.check_mode else SENDING).run(params, context)
+
+
+ENTRY = Entry(SENDING.argument_spec, run)
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ description:
   - Makes evidence of the record of a run and of what people say of it, and puts it into the bucket of the dumps as
     C(rehearsals/<scenario>/YYYY/MM/DD/HHMMSSZ.json), encrypted and locked like them. A rehearsal that failed is kept as
     well.
+  - Refuses the record of a run that was there before, or of another runbook, because neither was rehearsed.
   - Refuses production, because a rehearsal leaves a region, or breaks things, on purpose.
 author:
   - Daily EMR operations (@daily-emr)
@@ -23,6 +24,14 @@ options:
     description: The record of the run. Empty before it, when only the refusals are asked for, in check mode.
     type: dict
     required: true
+  earlier_runs:
+    description: Runs of the incident that were there before the rehearsal. The record of one of them is refused.
+    type: list
+    elements: str
+    default: []
+  exit_code:
+    description: What the command of the scenario ended with. Anything but 0, or nothing, is no success.
+    type: int
   hypothesis:
     description: What was expected to happen.
     type: str
@@ -63,6 +72,8 @@ EXAMPLES = r"""
     dumps: "{{ dumps }}"
     scenario: region_failover
     record: "{{ lookup('file', path) | from_json }}"
+    earlier_runs: []
+    exit_code: 0
     hypothesis: Users are served by the second region within an hour
     participants: ["incident commander: Wanjiru"]
 """
@@ -122,6 +133,8 @@ class RehearsalEvidence(LockedDocument):
         "dumps": DUMPS_OPTION,
         "scenario": {"type": "str", "required": True},
         "record": {"type": "dict", "required": True},
+        "earlier_runs": {"type": "list", "elements": "str", "default": []},
+        "exit_code": {"type": "int"},
         "hypothesis": {"type": "str", "required": True},
         "participants": {"type": "list", "elements": "str", "default": []},
         "rpo_s": {"type": "float"},
@@ -144,7 +157,10 @@ class RehearsalEvidence(LockedDocument):
         return as_bytes(self.evidence())
 
     def remarks(self) -> Json:
-        return {"evidence": self.evidence()}
+        try:
+            return {"evidence": self.evidence()}
+        except Refused:  # said already, and there is none
+            return {"evidence": {}}
 
     def more_refusals(self, before: State) -> list[str]:
         asked, reasons = self.params, []
@@ -161,6 +177,7 @@ class RehearsalEvidence(LockedDocument):
     def evidence(self) -> Json:
         """The evidence of the incident domain, F.4. Pure: of the record and of what people said."""
         record, asked = self.params["record"], self.params
+        self._own(record)
         steps = record.get("steps") or []
         finished = self._moment("closed_at")
         rpo = asked["rpo_s"] if asked["rpo_s"] is not None else said_loss(record)
@@ -176,7 +193,7 @@ class RehearsalEvidence(LockedDocument):
             "participants": list(asked["participants"]),
             "hypothesis": asked["hypothesis"],
             # A run that found nothing to do has rehearsed nothing.
-            "ok": record.get("outcome") == SUCCEEDED,
+            "ok": record.get("outcome") == SUCCEEDED and asked["exit_code"] == 0,
             "outcome": record.get("outcome", ""),
             "summary": record.get("sentence", ""),
             "started_at": record.get("opened_at", ""),
@@ -191,6 +208,16 @@ class RehearsalEvidence(LockedDocument):
             "actions": list(asked["actions"]),
             "next_due": (finished + timedelta(days=asked["due_days"])).date().isoformat(),
         }
+
+    def _own(self, record: Json) -> None:
+        """Refuse what this rehearsal did not do. Before everything else: the same evidence again is no news."""
+        if record and record.get("run") in {None, "", *self.params["earlier_runs"]}:
+            raise Refused(
+                f"record is that of run {record.get('run')}, which was there before: the scenario has left none of its "
+                "own, so nothing was rehearsed. Look at why it did not start."
+            )
+        if record and record.get("runbook") != self.params["scenario"]:
+            raise Refused(f"record is that of {record.get('runbook')}, and not of {self.params['scenario']}.")
 
     def _moment(self, name: str) -> datetime:
         try:

@@ -8,8 +8,9 @@ module: rehearsal_info
 short_description: Read the evidence of a rehearsal back, as readiness will
 version_added: 0.1.0
 description:
-  - Reads the newest evidence of a scenario from the bucket of the dumps, and says whether readiness can count it. It
-    counts when the rehearsal succeeded and tells both the time to recover and what may be lost.
+  - Reads the newest evidence of a scenario, or the one that is named, from the bucket of the dumps, and says whether
+    readiness can count it. It counts when the rehearsal succeeded and tells both the time to recover and what may be
+    lost.
 author:
   - Daily EMR operations (@daily-emr)
 options:
@@ -17,6 +18,10 @@ options:
     description: What was rehearsed.
     type: str
     required: true
+  key:
+    description: The key of the evidence to read, such as the one just written. Empty means the newest.
+    type: str
+    default: ""
 attributes:
   check_mode:
     description: Reads as ever.
@@ -68,6 +73,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._dumps import DUMPS_OPTION
+from ansible_collections.daily_emr.ops.plugins.module_utils._errors import Refused
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import read_entry, run_module
 from ansible_collections.daily_emr.ops.plugins.module_utils._readiness import Report, Unknown
 
@@ -77,15 +83,23 @@ if TYPE_CHECKING:
 
 
 def read(params: Params, clients: Clients, _progress: Progress) -> dict[str, Any]:
-    """The newest evidence of a scenario, judged."""
+    """The evidence of a scenario that is named, or its newest one, judged."""
     bucket, scenario = params["dumps"]["bucket"], params["scenario"]
+    key = params["key"] or newest(clients, bucket, scenario)
+    if not key:
+        return {"verified": False, "key": "", "sentence": f"{scenario} has left no evidence in {bucket}."}
+    if not key.startswith(f"rehearsals/{scenario}/"):
+        raise Refused(f"{key} is no evidence of {scenario}.")
+    return {"key": key, **judged(scenario, key, clients.evidence(bucket, key))}
+
+
+def newest(clients: Clients, bucket: str, scenario: str) -> str:
+    """The key of the newest evidence of a scenario, as its name has it; empty when there is none."""
     pages = (
         clients.read("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"rehearsals/{scenario}/")
     )
-    keys = sorted(item["Key"] for page in pages for item in page.get("Contents", []) if item["Key"].endswith(".json"))
-    if not keys:
-        return {"verified": False, "key": "", "sentence": f"{scenario} has left no evidence in {bucket}."}
-    return {"key": keys[-1], **judged(scenario, keys[-1], clients.evidence(bucket, keys[-1]))}
+    keys = [item["Key"] for page in pages for item in page.get("Contents", []) if item["Key"].endswith(".json")]
+    return max(keys, default="")
 
 
 def judged(scenario: str, key: str, text: str) -> dict[str, Any]:
@@ -106,7 +120,12 @@ def judged(scenario: str, key: str, text: str) -> dict[str, Any]:
     }
 
 
-ENTRY = read_entry({"dumps": DUMPS_OPTION, "scenario": {"type": "str", "required": True}}, read)
+SPEC: dict[str, Any] = {
+    "dumps": DUMPS_OPTION,
+    "scenario": {"type": "str", "required": True},
+    "key": {"type": "str", "default": ""},
+}
+ENTRY = read_entry(SPEC, read)
 
 
 def main() -> None:
