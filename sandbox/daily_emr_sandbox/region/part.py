@@ -146,6 +146,7 @@ class Region(Rounds):
             secrets.put_secret_value(SecretId=self.settings.recovery_secret, SecretString=first)
         with self._world.database.primary.connect() as session:
             session.execute("ALTER ROLE emr_application LOGIN")
+        self.replica.catch_up()
         if not (self.replica.follows and self.replica.status == "available" and self.replica.following()):
             self.replica.rebuild()
         with self._world.aws.mutex:

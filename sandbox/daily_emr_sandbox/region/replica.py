@@ -83,7 +83,7 @@ class Replica:
         (self.node.data / "standby.signal").touch()
         children.hand_over(self.node.data / "standby.signal")
         self.status, self.follows = "available", True
-        self._loop.run(self.link.flow())
+        self.catch_up()
         self.node.start()
         wait_until(self.following, "the replica of the second region follows")
 
@@ -95,6 +95,10 @@ class Replica:
     def fall_behind(self) -> None:
         """Nothing comes over the link any more."""
         self._loop.run(self.link.hang())
+
+    def catch_up(self) -> None:
+        """What fell behind comes over the link again."""
+        self._loop.run(self.link.flow())
 
     def promote(self) -> None:
         """As RDS does: at once a state, the promotion behind it."""
