@@ -80,6 +80,12 @@ def gone(sandbox: Sandbox) -> Iterator[Sandbox]:
 
 
 @pytest.fixture
+def mended(sandbox: Sandbox) -> None:
+    """Well again, before a lease is taken: a replica that is built anew has a fresh table."""
+    sandbox.mend()
+
+
+@pytest.fixture
 def run(sandbox: Sandbox, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[RegionRunner]:
     made = RegionRunner(sandbox, tmp_path, f"INC-{abs(hash(request.node.nodeid)) % 10**8}")
     yield made
@@ -294,10 +300,8 @@ def test_a_failover_that_cannot_go_on_lets_the_first_region_write_again(sandbox:
     wait_until(lambda: sandbox.ledger()["acknowledged"] > written, "users write again", PATIENT_S)
 
 
-def test_a_failover_that_was_left_half_way_is_called_off(sandbox: Sandbox, tmp_path: Path) -> None:
-    sandbox.mend()
-    # Only now: mending empties the table, and a lease taken before would be gone with it.
-    run = RegionRunner(sandbox, tmp_path, "INC-HALF")
+@pytest.mark.usefixtures("mended")
+def test_a_failover_that_was_left_half_way_is_called_off(sandbox: Sandbox, run: RegionRunner, tmp_path: Path) -> None:
     for state in ("denied", "ended"):
         fenced = run("region_fence", side="first", state=state)
         assert fenced["outcome"] == "ok", fenced["msg"]

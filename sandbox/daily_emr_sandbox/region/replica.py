@@ -97,7 +97,7 @@ class Replica:
         self._loop.run(self.link.hang())
 
     def catch_up(self) -> None:
-        """The link carries again, and what was held back comes."""
+        """What fell behind comes over the link again."""
         self._loop.run(self.link.flow())
 
     def promote(self) -> None:

@@ -11,7 +11,7 @@ description:
   - V(caught_up) waits until the replica has replayed all that the fenced first region has written. Where the first
     region is dead there is nothing to wait for. It says, and writes into the journal, how much may be lost.
   - V(promoted) waits until RDS calls the replica available and nobody's replica, and its server takes writes.
-  - V(first_closed) does not wait: it fails unless the second side may be opened, which is when a failover has promoted
+  - V(first_closed) does not wait, and fails unless the second side may be opened, which is when a failover has promoted
     the replica and the first region is fenced or dead. For in front of a step that cannot look for itself.
   - Changes nothing. Reports progress. In check mode it does not wait.
 author:
