@@ -123,7 +123,7 @@ def judged(scenario: str, key: str, text: str) -> dict[str, Any]:
 SPEC: dict[str, Any] = {
     "dumps": DUMPS_OPTION,
     "scenario": {"type": "str", "required": True},
-    "key": {"type": "str", "default": ""},
+    "key": {"type": "str", "default": "", "no_log": False},
 }
 ENTRY = read_entry(SPEC, read)
 
