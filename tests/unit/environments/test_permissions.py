@@ -86,11 +86,20 @@ def test_every_statement_knows_its_account_or_its_region(filled):
                 assert all(":123456789012:" in arn or arn.startswith("arn:aws:s3:::daily-emr-") for arn in arns)
 
 
+def test_bootstrap_makes_secrets_under_a_lease_in_the_table_of_the_runbooks_and_writes_items_nowhere_else(filled):
+    items = {f"dynamodb:{name}" for name in ("ConditionCheckItem", "GetItem", "PutItem", "UpdateItem")}
+    building = [one for name in filled if name.startswith("bootstrap-") for one in allowed(filled[name])]
+    (statement,) = [one for one in building if items & set(one["Action"])]
+    assert set(statement["Action"]) == items
+    assert statement["Resource"] == ["arn:aws:dynamodb:af-south-1:123456789012:table/daily-emr-staging-runbooks"]
+
+
 def test_bootstrap_touches_nothing_of_another_environment(filled):
+    lent = (["iam:PassRole"], ["iam:CreateServiceLinkedRole"])
     for name in filled:
         if name.startswith("bootstrap-write"):
             for statement in allowed(filled[name]):
-                if statement["Action"] not in (["iam:PassRole"], ["iam:CreateServiceLinkedRole"]):
+                if statement["Action"] not in lent and "dynamodb:GetItem" not in statement["Action"]:
                     assert statement["Condition"]["StringEqualsIfExists"] == {
                         "aws:RequestTag/Environment": "staging",
                         "aws:ResourceTag/Environment": "staging",

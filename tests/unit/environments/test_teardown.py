@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.daily_emr.ops.plugins.module_utils._teardown import plan, teardown_refusals
+from ansible_collections.daily_emr.ops.plugins.module_utils._calls import as_call_error
+from ansible_collections.daily_emr.ops.plugins.module_utils._teardown import is_gone, plan, teardown_refusals
+from botocore.exceptions import ClientError
 
 ARN = "arn:aws:{}:af-south-1:123456789012:{}"
 
@@ -47,3 +49,22 @@ def test_a_role_goes_before_its_policy():
 
 def test_a_kind_that_nobody_knows_is_left_and_named():
     assert "not removed by a program" in plan([ARN.format("backup", "backup-vault:x")])[1][0]
+
+
+@pytest.mark.parametrize(
+    ("operation", "code", "gone"),
+    [
+        ("DeleteSecurityGroup", "InvalidGroup.NotFound", True),
+        ("DescribeSecurityGroups", "InvalidGroup.NotFound", True),
+        ("DeleteSecurityGroup", "DependencyViolation", False),
+        ("RevokeSecurityGroupIngress", "InvalidPermission.NotFound", False),
+        ("RevokeSecurityGroupIngress", "InvalidGroup.NotFound", False),
+    ],
+)
+def test_a_write_that_goes_before_says_nothing_about_what_is_removed(operation: str, code: str, gone: bool):
+    (removal, _arn, _found), *_ = plan([ARN.format("ec2", "security-group/sg-1")])[0]
+    answer = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": 400}}
+    # As `calling` lets it out, from which the code and the operation have to be found again.
+    error = as_call_error(cause := ClientError(answer, operation))
+    error.__cause__ = cause
+    assert is_gone(removal, error) is gone

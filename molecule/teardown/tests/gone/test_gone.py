@@ -1,4 +1,4 @@
-"""An environment that was built is taken down until nothing with its tags is left but keys, and nothing else goes."""
+"""An environment that was built is taken down but for its keys and the role that does it, and nothing else goes."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ STATE = Path(os.environ["DAILY_EMR_SANDBOX"])
 ROOT = Path(__file__).resolve().parents[4]
 INVENTORIES = ("inventories/development", "molecule/teardown/inventory")
 TAGS = {"app": "daily-emr", "Environment": "sandbox", "managed_by": "daily-emr-bootstrap"}
+ROLE, POLICY = "daily-emr-sandbox-teardown", "daily-emr-sandbox-runbook-teardown"
 STRANGER = "daily-emr-sandbox-by-hand"
 
 
@@ -75,8 +76,11 @@ def test_a_plan_removes_nothing(story):
     assert story["planned"] == []
 
 
-def test_nothing_with_the_tags_is_left_but_the_keys(story):
-    assert {arn.split(":")[2] for arn in story["left"]} == {"kms"}
+def test_nothing_with_the_tags_is_left_but_the_keys_and_the_role_that_this_is_done_in(story):
+    left = {arn for arn in story["left"] if ":kms:" not in arn}
+    ours = {f"arn:aws:iam::123456789012:{kind}" for kind in (f"role/{ROLE}", f"policy/{POLICY}")}
+    assert left == ours
+    assert left < story["left"]
     assert all(arn in story["printed"] for arn in story["left"])
 
 

@@ -38,6 +38,7 @@ def _deleted(account: str, region: str) -> set[str]:
     gone = {f"{here}:natgateway/{one.id}" for one in gateways if one.state == "deleted"}
     tasks = ecs_backends[account][region]
     gone |= {one.physical_resource_id for one in tasks.services.values() if one.status != "ACTIVE"}
+    gone |= {one.arn for one in tasks.clusters.values() if one.status == "INACTIVE"}
     revisions = [one for family in tasks.task_definitions.values() for one in family.values()]
     gone |= {one.arn for one in revisions if one.status == "INACTIVE"}
     groups = elasticache_backends[account][region].replication_groups.values()

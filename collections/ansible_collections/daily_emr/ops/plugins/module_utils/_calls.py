@@ -146,6 +146,14 @@ def error_code(error: BaseException) -> str:
     return ""
 
 
+def failed_operation(error: BaseException) -> str:
+    """The AWS operation that an exception, or what it was made from, is about, as "DeleteVpc"; empty when none is."""
+    for cause in _causes(error):
+        if aws is not None and isinstance(cause, aws.ClientError):
+            return _reply(cause)[2]
+    return ""
+
+
 def _by_status(status: int) -> CallOutcome:
     # 408 says that the server gave up waiting, not that it did nothing.
     not_done = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR

@@ -15,13 +15,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.daily_emr.ops.plugins.module_utils._calls import calling, error_code
+from ansible_collections.daily_emr.ops.plugins.module_utils._calls import (
+    calling,
+    error_code,
+    failed_operation,
+)
 from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clients
 from ansible_collections.daily_emr.ops.plugins.module_utils._errors import CallFailed, OpsError, Refused
 
 # An environment that may be taken down is named here, and not by what an inventory says about itself.
 EPHEMERAL = ("development", "sandbox")
 ROUNDS = 8
+READS = ("Describe", "Get", "List")
 GONE = re.compile(r".*(NotFound|NonExistent|NoSuch|DoesNotExist|ResourceNotFound|NotActive).*", re.IGNORECASE)
 
 Json = dict[str, Any]
@@ -202,7 +207,7 @@ def plan(arns: list[str]) -> tuple[list[tuple[Removal, str, re.Match[str]]], lis
 
 
 def take_down(clients: Clients, tags: dict[str, str], copy_region: str, role: str, *, check_mode: bool) -> Json:
-    """Remove what carries the tags, but not the role that this is done in.
+    """Remove what carries the tags, but not the role that this is done in, nor its policies.
 
     Raises Refused for an environment that is not ephemeral, as a second guard.
     """
@@ -210,9 +215,9 @@ def take_down(clients: Clients, tags: dict[str, str], copy_region: str, role: st
     if reasons := teardown_refusals(name, tags.get("Environment", "")):
         raise Refused(*reasons)
     regions = tagged(clients, tags, copy_region)
-    ours = f":role/{role}"
-    steps, left = plan(sorted(arn for arn in regions if not arn.endswith(ours)))
-    left += [f"{arn}: this is done in this role" for arn in regions if arn.endswith(ours)]
+    ours = _acted_in(clients, set(regions), role)
+    steps, left = plan(sorted(regions.keys() - ours))
+    left += [f"{arn}: this is done in this role, and another run needs it" for arn in sorted(ours)]
     if check_mode:
         return {"changed": bool(steps), "removed": [arn for _removal, arn, _found in steps], "left": left}
     removed: list[str] = []
@@ -224,7 +229,7 @@ def take_down(clients: Clients, tags: dict[str, str], copy_region: str, role: st
                 _remove(clients, removal, arn, found, regions[arn])
                 removed.append(arn)
             except OpsError as error:
-                if isinstance(error, CallFailed) and GONE.fullmatch(error_code(error)):
+                if is_gone(removal, error):
                     continue
                 why[arn] = error.sentence
                 rest.append((removal, arn, found))
@@ -234,6 +239,26 @@ def take_down(clients: Clients, tags: dict[str, str], copy_region: str, role: st
         steps = rest
     left += [f"{arn}: {why[arn]}" for _removal, arn, _found in steps]
     return {"changed": bool(removed), "removed": removed, "left": left}
+
+
+def _acted_in(clients: Clients, arns: set[str], role: str) -> set[str]:
+    """Those of the role that this is done in and of its policies; none where that role is not the environment's."""
+    if not (ours := {arn for arn in arns if arn.endswith(f":role/{role}")}):
+        return set()
+    with calling("iam:ListAttachedRolePolicies"):
+        attached = clients.read("iam").list_attached_role_policies(RoleName=role)["AttachedPolicies"]
+    return ours | (arns & {policy["PolicyArn"] for policy in attached})
+
+
+def is_gone(removal: Removal, error: OpsError) -> bool:
+    """Whether what was to be removed does not exist; pure.
+
+    A read or the removal itself says so. A write that goes before it may miss something else: a rule that was
+    revoked, or a group that a rule names.
+    """
+    operation = failed_operation(error)
+    asked = operation == removal.operation or operation.startswith(READS)
+    return isinstance(error, CallFailed) and asked and GONE.fullmatch(error_code(error)) is not None
 
 
 def _remove(clients: Clients, removal: Removal, arn: str, found: re.Match[str], region: str) -> None:
