@@ -73,7 +73,7 @@ molecule: $(READY) ## The runbooks' scenarios, each with the faults that it name
 	@bin/molecule $(SANDBOXES) $(SCENARIOS)
 
 environments: $(READY) age ## The scenarios of the playbooks that are no incident
-	@bin/molecule 1 $(ENVIRONMENTS)
+	@bin/molecule 2 $(ENVIRONMENTS)
 
 e2e: $(READY) ## The README's command in a clean clone
 	pytest tests/e2e

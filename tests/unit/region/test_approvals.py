@@ -92,10 +92,21 @@ def test_who_approves_has_a_role_of_their_own(monkeypatch: pytest.MonkeyPatch) -
     assert seen[0]["environment"] == {"name": "x", "role_pattern": "approver"}
 
 
-def promotion(table: Table, **more: Any) -> tuple[Promotion, Json]:
+def promotion(table: Table, declared: str = "", **more: Any) -> tuple[Promotion, Json]:
     """A promotion that has looked: the first region is fenced, and two people have approved."""
-    params = {"database": {"instance": "replica"}, "incident": {"id": "INC-1"}, "max_loss_s": 300, "approved": True}
-    params |= {"looked_at": "", "declared": "", "before_fence": False, "budget_minutes": 60, **more}
+    params: Json = {
+        "database": {"instance": "replica"},
+        "recovery": {"declared": declared},
+        "incident": {"id": "INC-1"},
+    }
+    params |= {
+        "max_loss_s": 300,
+        "approved": True,
+        "looked_at": "",
+        "before_fence": False,
+        "budget_minutes": 60,
+        **more,
+    }
     change = Promotion(params, clients(table, "me"))
     ends = {"first_database": CLOSED, "position": {**POSITION, "lsn": CLOSED["lsn"]}}
     before = context(**ends, approvals=read_approvals(change.clients, "INC-1"))

@@ -335,7 +335,7 @@ def change(kind: Any, found: Json, **params: Any) -> Any:
         environment=SimpleNamespace(name="sandbox", region="eu-west-1"),
         secret_value=lambda _name, **_stage: Secret(f"postgresql://emr:x@{FOLLOWS['address']}:5432/emr"),
     )
-    names = {"recovery": {"source_secret": "a", "secret": "b"}, "database": {"instance": "replica"}}
+    names = {"recovery": {"source_secret": "a", "secret": "b", "declared": ""}, "database": {"instance": "replica"}}
     made = kind(names | {"incident": {"id": "INC-1"}, "looked_at": ""} | params, clients)
     readings = Readings()
     readings.values = {name: value for name, value in found.items() if name != "unread"}

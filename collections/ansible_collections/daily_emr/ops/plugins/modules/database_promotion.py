@@ -28,10 +28,6 @@ options:
       - The run whose promotion nobody knows the end of, named by who looked at RDS and saw that it was not done.
     type: str
     default: ""
-  declared:
-    description: Why the first region is left though it answers, as the incident commander said it. Only written down.
-    type: str
-    default: ""
   before_fence:
     description: V(true) is for a plan that is to show everything else before the fence. Only in check mode.
     type: bool
@@ -147,7 +143,6 @@ class Promotion(RegionChange):
         "database": DATABASE_OPTION,
         "max_loss_s": {"type": "int", "required": True},
         "looked_at": {"type": "str", "default": ""},
-        "declared": {"type": "str", "default": ""},
         "before_fence": {"type": "bool", "default": False},
         "approved": {"type": "bool", "default": True},
         "budget_minutes": {"type": "int", "default": 60},
@@ -229,7 +224,7 @@ class Promotion(RegionChange):
 
     def remarks(self) -> Json:
         """What it was decided on: approvals, declaration and look are inputs of people, and go into the journal."""
-        said = {"declared": self.params["declared"], "looked_at": self.params["looked_at"]}
+        said = {"declared": self.recovery["declared"], "looked_at": self.params["looked_at"]}
         return {"grounds": {"approvals": self._grounds or [], **said}}
 
     def prediction(self, before: Json) -> list[str]:
@@ -256,7 +251,7 @@ class Promotion(RegionChange):
         ]
         # The prediction is part of the intent, which is on the disk and in the table before the call is sent.
         said += [f"Approved by {one['session']} at {one['at']}." for one in self._grounds or []]
-        said += [f"Declared: {self.params['declared']}"] if self.params["declared"] else []
+        said += [f"Declared: {self.recovery['declared']}"] if self.recovery["declared"] else []
         return [*said, "Sessions are lost: everybody logs in again."]
 
     def apply(self, before: Json) -> None:
