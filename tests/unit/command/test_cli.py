@@ -100,7 +100,9 @@ def test_a_part_of_the_sandbox_that_is_not_there_is_one_sentence(command: Run) -
     code, _, error = command("sandbox", "up", "--parts", "queue")
 
     assert code == 2
-    assert error.strip() == "There is no part 'queue': use queues, claims, telehealth, region, or core for none of them."
+    assert error.strip() == (
+        "There is no part 'queue': use queues, claims, telehealth, region, or core for none of them."
+    )
 
 
 def test_a_sandbox_that_does_not_run_is_one_sentence(project: Project, command: Run) -> None:

@@ -125,7 +125,7 @@ def several(clients: Clients, look: Callable[[], Json], answered: str) -> Json:
     Args:
         answered: the name of what is true in a look that was answered.
     """
-    for _ in range(LOOKS - 1):
+    for _look in range(LOOKS - 1):
         found = look()
         if found[answered]:
             return found

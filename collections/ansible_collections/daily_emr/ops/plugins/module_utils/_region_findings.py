@@ -28,7 +28,6 @@ NOT_SENT = ("refused", "failed")
 OK = "ok"
 # What RDS calls a replica that it promotes.
 PROMOTING = ("modifying", "rebooting")
-Rule = tuple[str, bool | None, str, str, str]
 
 
 class Promotion(StrEnum):
@@ -63,7 +62,7 @@ def observe(context: Json, component: str, asked: Json, at: str) -> list[Json]:
     ]
 
 
-def _rules(context: Json, asked: Json) -> list[Rule]:
+def _rules(context: Json, asked: Json) -> list[tuple[str, bool | None, str, str, str]]:
     first, replica, lost = judge_first(context), context.get("replica"), loss(context)
     first_is = f"the first region is {first or 'unknown'}; {_control(context)}"
     unknown = first is None

@@ -128,7 +128,7 @@ def place_of(value: Secret) -> str:
 def moved(value: Secret, place: str) -> Secret:
     """The same URL with another host and port."""
     parts = urlsplit(value.reveal())
-    account, at, _ = parts.netloc.rpartition("@")
+    account, at, _place = parts.netloc.rpartition("@")
     return Secret(urlunsplit(parts._replace(netloc=f"{account}{at}{place}")))
 
 
