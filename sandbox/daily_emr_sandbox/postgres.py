@@ -271,6 +271,8 @@ def _make_template(folder: Path, settings: Settings) -> None:
     with (primary.data / "postgresql.conf").open("a") as settings_file:
         # In the file, because pg_rewind recovers a crashed server by itself, with nothing else to go by.
         settings_file.write("max_prepared_transactions = 4\n")
+        # Without it, what pg_rewind looks for afterwards is gone when much was written since the last checkpoint.
+        settings_file.write(f"wal_keep_size = {postgres_node.PARAMETERS['wal_keep_size']}\n")
     try:
         primary.start()
         with primary.connect("postgres") as session:

@@ -35,6 +35,7 @@ from tests.integration.region import (
 # One sandbox with two regions for all of them.
 pytestmark = pytest.mark.xdist_group("region")
 
+GONE, BEHIND, SPLIT = FAULTS = ("region_gone", "region_gone_behind", "region_split")
 LOGIN = "SELECT rolcanlogin FROM pg_roles WHERE rolname = 'emr_application'"
 DUMPS = "daily-emr-sandbox-dumps-123456789012"
 ORDER = ["PromoteReadReplica", "PutSecretValue", "UpdateService", "PutMetricData"]
@@ -74,7 +75,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 @pytest.fixture(scope="module")
 def gone(sandbox: Sandbox) -> Iterator[Sandbox]:
     """The first region is gone, and its replica had fallen behind: for refusals, which leave it so."""
-    sandbox.break_("region_gone_behind")
+    sandbox.break_(BEHIND)
     yield sandbox
     sandbox.mend()
 
@@ -187,7 +188,7 @@ def test_acknowledged_writes_are_lost_at_most_as_said_and_one_side_alone_takes_w
     sandbox.mend()
     with Writer(sandbox) as writer, Prober(sandbox) as prober:
         wait_until(lambda: len(writer.acknowledged) > 5 and bool(prober.first), "users write", PATIENT_S)
-        sandbox.break_("region_gone_behind")
+        sandbox.break_(BEHIND)
         approve(sandbox, "INC-GONE")
         witness = Witness(sandbox)
         before = len(writer.acknowledged)
@@ -228,7 +229,7 @@ def test_a_first_region_that_returns_during_the_promotion_is_fenced_before_the_s
     sandbox: Sandbox, tmp_path: Path
 ) -> None:
     sandbox.mend()
-    sandbox.break_("region_gone")
+    sandbox.break_(GONE)
     approve(sandbox, "INC-EARLY")
     witness = Witness(sandbox)
     # RDS has begun, and its answer comes when the first region is there again.
@@ -254,7 +255,7 @@ def test_a_first_region_that_returns_during_the_promotion_is_fenced_before_the_s
 
 def test_a_first_region_that_cannot_be_fenced_keeps_the_second_one_closed(sandbox: Sandbox, tmp_path: Path) -> None:
     sandbox.mend()
-    sandbox.break_("region_split")
+    sandbox.break_(SPLIT)
     approve(sandbox, "INC-SPLIT")
     witness = Witness(sandbox)
     with Prober(sandbox) as prober:

@@ -21,7 +21,7 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
     ("service", "operation", "params"),
     [
         pytest.param("ecs", "execute_command", {"task": "t", "command": "ls", "interactive": True}, id="json"),
-        pytest.param("rds", "describe_pending_maintenance_actions", {}, id="query"),
+        pytest.param("rds", "describe_source_regions", {}, id="query"),
         pytest.param("sesv2", "get_account", {}, id="rest-json, no route"),
         pytest.param("arc-zonal-shift", "list_autoshifts", {}, id="own service"),
         pytest.param("health", "describe_events", {}, id="a service that moto does not know"),

@@ -37,12 +37,19 @@ def test_a_bucket_is_listed_in_its_own_region_alone(aws):
 
 
 def test_a_service_that_was_deleted_is_not_listed(aws):
-    ecs = aws.client("ecs")
+    ec2, ecs = aws.client("ec2"), aws.client("ecs")
+    vpc = ec2.create_vpc(CidrBlock="10.30.0.0/16")["Vpc"]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.30.0.0/24")["Subnet"]["SubnetId"]
+    group = ec2.create_security_group(VpcId=vpc, GroupName="web", Description="web")["GroupId"]
     ecs.create_cluster(clusterName="one", tags=LOWER)
     ecs.register_task_definition(
-        family="web", containerDefinitions=[{"name": "web", "image": "web", "memory": 64}], tags=LOWER
-    )
-    ecs.create_service(cluster="one", serviceName="web", taskDefinition="web", desiredCount=0, tags=LOWER)
+        family="web", networkMode="awsvpc", requiresCompatibilities=["FARGATE"], cpu="256", memory="512",
+        containerDefinitions=[{"name": "web", "image": "web"}], tags=LOWER,
+    )  # fmt: skip
+    ecs.create_service(
+        cluster="one", serviceName="web", taskDefinition="web", desiredCount=0, launchType="FARGATE", tags=LOWER,
+        networkConfiguration={"awsvpcConfiguration": {"subnets": [subnet], "securityGroups": [group]}},
+    )  # fmt: skip
     assert kinds(aws) == {"ecs:cluster", "ecs:service", "ecs:task-definition"}
     ecs.delete_service(cluster="one", service="web", force=True)
     ecs.deregister_task_definition(taskDefinition="web:1")

@@ -21,6 +21,7 @@ from tests.integration import test_app_outage as app_outage
 from tests.integration import test_claims_api_outage as claims_api_outage
 from tests.integration import test_database_failover as database_failover
 from tests.integration import test_error_spike as error_spike
+from tests.integration import test_region_failover as region_failover
 from tests.sandbox.spike_signs import SPIKE_SIGNS, Logs
 
 from .test_database_faults import NAMES
@@ -111,7 +112,7 @@ SIGNS: dict[str, Callable[[Seen], None]] = {
 
 def test_every_fault_has_its_signs_or_a_whole_run() -> None:
     claims = {*claims_api_outage.SIGNS, *claims_api_outage.RUNS}
-    rehearsed = {*app_outage.FAULTS, *error_spike.FAULTS, *database_failover.FAULTS, *claims}
+    rehearsed = {*app_outage.FAULTS, *error_spike.FAULTS, *database_failover.FAULTS, *claims, *region_failover.FAULTS}
     signs = {*SIGNS, *NAMES, *QUEUE_SIGNS, *TELEHEALTH_SIGNS}
     shown = {ALIASES.get(name, name) for name in signs | rehearsed}
     assert shown == {fault.name for fault in FAULTS}

@@ -43,7 +43,7 @@ def test_the_role_that_acts_may_do_what_was_done(sandbox):
     allowed = {name for one in statements if one["Effect"] == "Allow" for name in one["Action"]}
     # The leases are looked at by the test below.
     calls = {(call["service"], call["operation"]) for call in sandbox.calls()} - {("dynamodb", "Scan")}
-    assert len(calls) > 10
+    assert len(calls) > 5, "the log has what the run called"
     assert {one for call in calls for one in action(*call)} - allowed == set()
 
 
