@@ -27,8 +27,9 @@ COMPONENTS = {
     "queue_backlog": {"claims", "notifications", "exports"},
     "telehealth_degradation": {"emr-telehealth"},
 }
-TOO_YOUNG = {"burning_slow"}
-"""What an environment that was built minutes ago cannot say yet: it speaks of days."""
+TOO_YOUNG = {"burning_fast", "burning_slow", "load_up"}
+"""What an environment that was built minutes ago cannot say yet: all of it was read, and it speaks of hours and days,
+or of what was usual before."""
 AT_ONCE = 3
 NAME = re.compile(rf"daily-emr[-/]{ENVIRONMENT}[\w/-]*?(?=$|:\d+$|/[0-9a-f]{{8}})")
 
