@@ -318,6 +318,15 @@ def test_a_replica_that_somebody_else_promoted_is_not_a_promotion_that_is_done()
     assert tried(Promoting, ours, **PROMOTED_AS)["outcome"] == "noop"
 
 
+def test_a_promotion_in_doubt_names_the_run_that_a_person_has_to_look_for() -> None:
+    found = context(approvals=([], NOW), announced=word("INC-0", "unknown"), **SHUT)
+    assert any(
+        "region_failover_looked_at=run-1." in reason for reason in tried(Promoting, found, **PROMOTED_AS)["refusals"]
+    )
+    looked = tried(Promoting, found, **PROMOTED_AS | {"looked_at": "run-1"})
+    assert not any("looked_at" in reason for reason in looked["refusals"])
+
+
 PROMOTED_AS = {
     "max_loss_s": 300,
     "looked_at": "",

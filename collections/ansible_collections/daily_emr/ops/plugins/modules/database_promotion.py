@@ -197,7 +197,7 @@ class Promotion(RegionChange):
             return []
         return [
             f"Run {word.run} asked for it at {word.at}, and its end is not known: it is never sent twice. Look at the "
-            "replica in RDS; if nothing was begun there, run again with region_failover_looked_at={word.run}."
+            f"replica in RDS; if nothing was begun there, run again with region_failover_looked_at={word.run}."
         ]
 
     def _approval_reasons(self, context: Json) -> list[str]:
