@@ -67,14 +67,16 @@ class Evidence:
         missing = [need for need in needs if need not in self.readings.values]
         if missing:
             why = self.readings.unread.get(missing[0], "it depends on a reading that is missing")
-            status, seen = "unknown", f"could not read the {missing[0].replace('_', ' ')}: {why}"
+            self.note(name, None, f"could not read the {missing[0].replace('_', ' ')}: {why}", expected, call)
         else:
-            found, seen = rule()
-            status = "unknown" if found is None else "finding" if found else "ok"
+            self.note(name, *rule(), expected, call)
+
+    def note(self, name: str, found: bool | None, seen: str, expected: str, call: str) -> None:
+        """Add what is known already: whether it is a finding (None: unknown), and what was seen."""
         self.observations.append(
             {
                 "name": name,
-                "status": status,
+                "status": "unknown" if found is None else "finding" if found else "ok",
                 "symptom": name in self._symptoms,
                 "subject": plain(self._subject(name)),
                 "expected": expected,

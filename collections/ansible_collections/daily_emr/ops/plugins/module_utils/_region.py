@@ -69,6 +69,7 @@ LOOKS, PAUSE_S = 3, 2.0
 # Go or no-go (incident domain, F.3): a region that has been silent for less may be back before a failover is done.
 GO_NO_GO_S = 900.0
 AVAILABLE = "available"
+FIRST, SECOND = "first", "second"
 # Words that somebody gives who means that nothing is declared; as reasons they would all be true.
 NO_REASON = ("false", "no", "0", "none", "off", "n", "null")
 # What says that nobody is there, when no session could be had. Everything else is an answer of a server that lives.
@@ -190,7 +191,7 @@ def read_traffic(clients: Clients, recovery: Json) -> str:
     found = clients.read("cloudwatch").get_metric_data(
         MetricDataQueries=[query], StartTime=now - 14 * 86_400, EndTime=now + 120, ScanBy="TimestampDescending"
     )["MetricDataResults"][0]["Values"]
-    return "second" if found and found[0] >= 1 else "first"
+    return SECOND if found and found[0] >= 1 else FIRST
 
 
 def sides(clients: Clients, recovery: Json, database: Json) -> dict[str, Callable[[], Any]]:

@@ -8,8 +8,10 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from ansible_collections.daily_emr.ops.plugins.module_utils._health_evidence import Evidence
 from ansible_collections.daily_emr.ops.plugins.module_utils._region import (
     AVAILABLE,
+    SECOND,
     First,
     in_the_way,
     judge_first,
@@ -17,12 +19,11 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._region import (
     promoted,
     spoken_loss,
 )
-from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Json
+from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Json, Readings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-SECOND = "second"
 # Last words of a promotion that was never sent, or that RDS did not take. Every other one was, or may have been.
 NOT_SENT = ("refused", "failed")
 OK = "ok"
@@ -47,19 +48,12 @@ def observe(context: Json, component: str, asked: Json, at: str) -> list[Json]:
 
     asked: declared, stand_down and max_loss_s, as the module has them.
     """
-    return [
-        {
-            "name": name,
-            "status": "unknown" if finding is None else "finding" if finding else "ok",
-            "symptom": name not in CIRCUMSTANCES,
-            "subject": component,
-            "expected": expected,
-            "seen": seen,
-            "at": at,
-            "call": call,
-        }
-        for name, finding, seen, expected, call in _rules(context, asked)
-    ]
+    rules = _rules(context, asked)
+    symptoms = {name for name, *_rest in rules if name not in CIRCUMSTANCES}
+    evidence = Evidence(Readings(), component, {}, at, symptoms=symptoms, about={})
+    for rule in rules:
+        evidence.note(*rule)
+    return evidence.observations
 
 
 def _rules(context: Json, asked: Json) -> list[tuple[str, bool | None, str, str, str]]:

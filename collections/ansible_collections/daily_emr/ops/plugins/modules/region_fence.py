@@ -96,15 +96,16 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._postgres import (
 )
 from ansible_collections.daily_emr.ops.plugins.module_utils._region import (
     ALONE,
+    FIRST,
     LIMIT_S,
     RECOVERY_OPTION,
+    SECOND,
     RegionChange,
     first_place,
 )
 from ansible_collections.daily_emr.ops.plugins.module_utils._region_findings import opening_first, opening_second
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Json, given
 
-SECOND = "second"
 ALLOWED = "allowed"
 ENDED = "ended"
 CLOSE = "SELECT ops.fence_application(%(role)s, %(closed)s) AS done"
@@ -118,7 +119,7 @@ class Fence(RegionChange):
     spec: ClassVar[Json] = {
         "recovery": RECOVERY_OPTION,
         "database": DATABASE_OPTION,
-        "side": {"type": "str", "choices": ["first", SECOND], "required": True},
+        "side": {"type": "str", "choices": [FIRST, SECOND], "required": True},
         "state": {"type": "str", "choices": ["denied", ENDED, ALLOWED], "required": True},
         "looked_at": {"type": "str", "default": ""},
     }
@@ -196,7 +197,7 @@ class Fence(RegionChange):
         if self.params["state"] == ALLOWED:
             return "The second region is not fenced by this: plan the way back (README of region_failover)."
         names = {"recovery": given(self.recovery), "database": given(self.database)}
-        return {"module": "daily_emr.ops.region_fence", "args": {**names, "side": "first", "state": ALLOWED}}
+        return {"module": "daily_emr.ops.region_fence", "args": {**names, "side": FIRST, "state": ALLOWED}}
 
 
 ENTRY = change_entry(Fence)

@@ -70,6 +70,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._postgres import DAT
 from ansible_collections.daily_emr.ops.plugins.module_utils._region import (
     ALONE,
     RECOVERY_OPTION,
+    SECOND,
     RegionChange,
     read_application,
     read_traffic,
@@ -81,7 +82,6 @@ if TYPE_CHECKING:
     from ansible_collections.daily_emr.ops.plugins.module_utils._modules import Context, Params
 
 WRITE_S = 5.0
-SECOND = "second"
 
 
 class PlannedTraffic(RegionChange):

@@ -95,6 +95,7 @@ sentence:
 """
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._clients import gather
@@ -102,7 +103,9 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._health_probes impor
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import run_module
 from ansible_collections.daily_emr.ops.plugins.module_utils._postgres import DATABASE_OPTION
 from ansible_collections.daily_emr.ops.plugins.module_utils._region import (
+    FIRST,
     RECOVERY_OPTION,
+    SECOND,
     First,
     in_the_way,
     judge_first,
@@ -125,12 +128,11 @@ if TYPE_CHECKING:
 monotonic = time.monotonic
 sleep = time.sleep
 PROBE_S = 5.0
-FIRST = "first"
 UNFENCED = "the first one is UNFENCED: run this again as soon as it answers, before users or jobs reach it"
 
 
-def look(params: Params, clients: Clients) -> Look:
-    """Look at everything once, with a write in that region that is read where users go."""
+def look(params: Params, clients: Clients, contexts: list[Json]) -> Look:
+    """Look at everything once, with a write in that region that is read where users go; what was read is added."""
     recovery, side = params["recovery"], params["side"]
     probes = {"balancer_url": recovery[f"{side}_url"], "edge_url": recovery["edge_url"], "host": recovery["host"]}
     found = gather(
@@ -138,6 +140,7 @@ def look(params: Params, clients: Clients) -> Look:
         sides=lambda: take_sides(clients, recovery, params["database"]),
     )
     context = found["sides"].context()
+    contexts.append(context)
     bad = [found["failed_write"]] if found["failed_write"] else []
     unread = [
         f"{name}: {why}" for name, why in context["unread"].items() if name in ("replica", "position", "announced")
@@ -156,11 +159,12 @@ def two_sides(context: Json, side: str, asked: Params) -> list[str]:
 def verify(params: Params, clients: Clients, progress: Progress) -> dict[str, Any]:
     """Look until it was good often enough in a row, or until it cannot be any more before time is up."""
     proof = f"a write in the {params['side']} region that users can read"
-    found = until_verified(params, clients, progress, look=look, clock=Clock(monotonic, sleep), proof=proof)
+    contexts: list[Json] = []
+    looking = partial(look, contexts=contexts)
+    found = until_verified(params, clients, progress, look=looking, clock=Clock(monotonic, sleep), proof=proof)
     reached = f"the {params['side']} region serves"
     if params["side"] != FIRST:
-        first = judge_first(take_sides(clients, params["recovery"], params["database"]).context())
-        fenced = "the first one is fenced" if first is First.FENCED else UNFENCED
+        fenced = "the first one is fenced" if judge_first(contexts[-1]) is First.FENCED else UNFENCED
         reached = f"{reached}; {fenced}"
     return {**found, "reached": reached}
 
@@ -168,7 +172,7 @@ def verify(params: Params, clients: Clients, progress: Progress) -> dict[str, An
 SPEC = {
     "recovery": RECOVERY_OPTION,
     "database": DATABASE_OPTION,
-    "side": {"type": "str", "choices": [FIRST, "second"], "default": "second"},
+    "side": {"type": "str", "choices": [FIRST, SECOND], "default": SECOND},
     "looked_at": {"type": "str", "default": ""},
 }
 ENTRY = verified_entry(SPEC, verify)
