@@ -212,6 +212,21 @@ def jobs(root: Path) -> dict[str, set[str]]:
     return {name: modules for name, modules in found.items() if modules}
 
 
+def modules_behind(root: Path) -> dict[str, set[str]]:
+    """Policy -> the modules that its role runs; the policies of bootstrap are parts of one."""
+    life = modules_of(root, "incident")
+    acts = {f"act-{runbook}": modules_of(root, runbook) | life for runbook in runbooks(root)}
+    return {
+        **acts,
+        **{f"job-{name}": modules for name, modules in jobs(root).items()},
+        "diagnose": {module for some in acts.values() for module in some},
+        "approver": modules_in(root, "region_approval"),
+        "readiness": modules_of(root, "readiness"),
+        "teardown": modules_in(root, "teardown"),
+        "bootstrap": modules_in(root, "bootstrap"),
+    }
+
+
 def unseen(root: Path) -> dict[str, dict[str, str]]:
     """File, or bootstrap -> call -> why no test makes it."""
     found: dict[str, dict[str, list[str]]] = yaml.safe_load((root / UNSEEN).read_text())
@@ -228,25 +243,26 @@ def built(root: Path) -> set[str]:
 def policies(root: Path) -> dict[str, Json]:
     """Name -> policy document; the words in double braces are filled in by the role runbook_support."""
     sources = Sources(root)
-
-    def calls(modules: Iterable[str]) -> set[Site]:
-        return {site for module in modules for site in sources.calls(module)}
-
-    life = calls(modules_of(root, "incident"))
-    acts = {runbook: calls(modules_of(root, runbook)) | life for runbook in runbooks(root)}
-    proof, approving = actions(sources.proof), calls(modules_in(root, "region_approval"))
-    made = {
-        "diagnose": _look({site for some in acts.values() for site in some}),
-        "approver": _document(_reading(proof | _reads(approving)), _approving(approving), _denied(SECRET)),
-        "readiness": _look(calls(modules_of(root, "readiness")), SECRET),
+    calls = {
+        policy: {site for module in modules for site in sources.calls(module)}
+        for policy, modules in modules_behind(root).items()
     }
-    made |= {f"act-{runbook}": _document(_changing(some), _on_table(some), _denied()) for runbook, some in acts.items()}
-    for name, modules in jobs(root).items():
-        some, region = calls(modules), COPY_REGION if name in IN_COPY_REGION else REGION
-        table = _on_table(some, region) + (_unapproving(some) if region == COPY_REGION else [])
-        document = _document(_reading(_reads(some)), _changing(some, region), table, _denied())
-        made[f"job-{name}"] = json.loads(json.dumps(document).replace(LOGIN, USERS.get(name, LOGIN)))
-    built_calls = calls(modules_in(root, "bootstrap"))
+    proof, approving = actions(sources.proof), calls["approver"]
+    made = {
+        "diagnose": _look(calls["diagnose"]),
+        "approver": _document(_reading(proof | _reads(approving)), _approving(approving), _denied(SECRET)),
+        "readiness": _look(calls["readiness"], SECRET),
+    }
+    for policy, some in calls.items():
+        kind, _, name = policy.partition("-")
+        if kind == "act":
+            made[policy] = _document(_changing(some), _on_table(some), _denied())
+        elif kind == "job":
+            region = COPY_REGION if name in IN_COPY_REGION else REGION
+            table = _on_table(some, region) + (_unapproving(some) if region == COPY_REGION else [])
+            document = _document(_reading(_reads(some)), _changing(some, region), table, _denied())
+            made[policy] = json.loads(json.dumps(document).replace(LOGIN, USERS.get(name, LOGIN)))
+    built_calls = calls["bootstrap"]
     items = {f"{TABLE}:{operation}" for operation in TABLE_CALLS}
     recorded = {one for call in built(root) - items for one in action(*call.split(":"))}
     writes = {one for one in recorded if not _reads_only(one)} | _writes(built_calls)
@@ -256,7 +272,7 @@ def policies(root: Path) -> dict[str, Json]:
     made["bootstrap-write-1"]["Statement"][:0] = _lending(root)
     # To make a secret is a change under a lease; there is room in the last one.
     made[f"bootstrap-write-{number}"]["Statement"][:0] = _on_table(built_calls)
-    removed = calls(modules_in(root, "teardown"))
+    removed = calls["teardown"]
     made["teardown"] = _document(
         _reading(_reads(removed)), _removing(_writes(removed)), _denied(SECRET, but=_writes(removed))
     )

@@ -12,10 +12,7 @@ from daily_emr_runbooks.permissions import (
     KEYS,
     action,
     actions,
-    jobs,
-    modules_in,
-    modules_of,
-    runbooks,
+    modules_behind,
     tagging,
     unseen,
 )
@@ -29,18 +26,10 @@ RECORDED = set().union(*recorded().values())
 
 def sites(sources: Sources) -> dict[str, set]:
     """What the modules behind each policy may call."""
-    life = modules_of(ROOT, "incident")
-    modules = {f"act-{name}": modules_of(ROOT, name) | life for name in runbooks(ROOT)}
-    modules |= {f"job-{name}": some for name, some in jobs(ROOT).items()}
-    modules |= {"diagnose": {one for name in runbooks(ROOT) for one in modules[f"act-{name}"]}}
-    modules |= {
-        "approver": modules_in(ROOT, "region_approval"),
-        "readiness": modules_of(ROOT, "readiness"),
-        "teardown": modules_in(ROOT, "teardown"),
-    }
-    building = modules_in(ROOT, "bootstrap")
-    modules |= dict.fromkeys(("bootstrap-read", "bootstrap-write-1", "bootstrap-write-2"), building)
-    return {policy: {site for one in some for site in sources.calls(one)} for policy, some in modules.items()}
+    behind = modules_behind(ROOT)
+    building = behind.pop("bootstrap")
+    behind |= dict.fromkeys(("bootstrap-read", "bootstrap-write-1", "bootstrap-write-2"), building)
+    return {policy: {site for one in some for site in sources.calls(one)} for policy, some in behind.items()}
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,13 @@ from __future__ import annotations
 import json
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._calls import error_code
 from ansible_collections.daily_emr.ops.plugins.module_utils._changes import Change, State
+
+if TYPE_CHECKING:
+    from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clients
 
 Json = dict[str, Any]
 
@@ -459,6 +462,16 @@ class DeliveryStream(Resource):
         )
 
 
+def database_instance(clients: Clients, name: str) -> Json | None:
+    """A database as RDS describes it; None when there is none of that name."""
+    answer = absent(
+        lambda: clients.read("rds").describe_db_instances(DBInstanceIdentifier=name),
+        "DBInstanceNotFound",
+        "DBInstanceNotFoundFault",
+    )
+    return dict(answer["DBInstances"][0]) if answer else None
+
+
 class DatabaseInstance(Resource):
     """The database: RDS makes and keeps its master password, so nobody ever holds it."""
 
@@ -481,14 +494,9 @@ class DatabaseInstance(Resource):
     }
 
     def read(self) -> Json | None:
-        answer = absent(
-            lambda: self.clients.read("rds").describe_db_instances(DBInstanceIdentifier=self.called),
-            "DBInstanceNotFound",
-            "DBInstanceNotFoundFault",
-        )
-        if not answer:
+        found = database_instance(self.clients, self.called)
+        if found is None:
             return None
-        found = answer["DBInstances"][0]
         return {
             "class": found["DBInstanceClass"],
             "multi_az": found["MultiAZ"],
@@ -592,14 +600,9 @@ class DatabaseTags(Resource):
     name: ClassVar[str] = "database_tags"
 
     def read(self) -> Json | None:
-        answer = absent(
-            lambda: self.clients.read("rds").describe_db_instances(DBInstanceIdentifier=self.called),
-            "DBInstanceNotFound",
-            "DBInstanceNotFoundFault",
-        )
-        if not answer:
+        found = database_instance(self.clients, self.called)
+        if found is None:
             return None
-        found = answer["DBInstances"][0]
         standing = _flat(found.get("TagList"))
         ours = {tag["Key"]: standing.get(tag["Key"]) for tag in self.tags}
         return {"tags": ours, "context": {"arn": found["DBInstanceArn"]}}
