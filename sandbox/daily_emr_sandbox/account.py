@@ -10,7 +10,6 @@ payer and providers take the places that bootstrap made for them, by name. From 
 from __future__ import annotations
 
 import argparse
-import configparser
 import contextlib
 import json
 import logging
@@ -25,6 +24,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
+from .aws.principals import write_profiles
 from .aws.server import AwsServer
 from .daemon import detach, free_network, owned
 from .settings import ACCOUNT_ID, DEFAULT_TIME_FACTOR, TASK_PORT, Settings
@@ -60,16 +60,7 @@ def describe(settings: Settings) -> dict[str, Any]:
 
 def let_in(aws: AwsServer, role: str, credentials: Path) -> None:
     """Give the operator who uses these credentials a role, beside the profiles that stand there."""
-    session = aws.principals.assume(f"{aws.settings.prefix}-{role}", session=role)
-    file = configparser.ConfigParser(interpolation=None)
-    file.read(credentials)
-    file["default"] = {
-        "aws_access_key_id": session.access_key_id,
-        "aws_secret_access_key": session.secret_access_key,
-        "aws_session_token": session.session_token,
-    }
-    with os.fdopen(os.open(credentials, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
-        file.write(out)
+    write_profiles(credentials, {"default": aws.principals.assume(f"{aws.settings.prefix}-{role}", session=role)})
 
 
 def let_build(aws: AwsServer) -> None:

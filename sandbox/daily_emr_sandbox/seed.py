@@ -109,7 +109,8 @@ class Seed:
         if "telehealth" in settings.parts:
             seed_telehealth(settings, self._aws, self._tags)
         self._scaling()
-        self._runbooks()
+        self._table()
+        self._roles()
         seed_web_acl(settings, self._aws, balancer, self._tag_list())
         seed_dumps(settings, self._aws, self._tag_list())
         seed_alarms(settings, self._aws, balancer, targets, MINIMUM)
@@ -294,20 +295,14 @@ class Seed:
             },
         )  # fmt: skip
 
-    def _runbooks(self) -> None:
-        """What the runbooks themselves need: their table, their roles, and the fingerprint of the environment."""
+    def _table(self) -> None:
+        """What every run needs: the table of journals and leases, and the fingerprint of the environment."""
         settings = self._settings
         self._aws.boto("dynamodb").create_table(
             TableName=f"{settings.prefix}-runbooks", BillingMode="PAY_PER_REQUEST", Tags=self._tag_list(),
             KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
             AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")],
         )  # fmt: skip
-        who = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{settings.account_id}:root"}}
-        trust = json.dumps({"Version": "2012-10-17", "Statement": [who | {"Action": "sts:AssumeRole"}]})
-        for purpose in ("diagnose", "act"):
-            self._aws.boto("iam").create_role(
-                RoleName=f"{settings.prefix}-runbook-{purpose}", AssumeRolePolicyDocument=trust, Tags=self._tag_list()
-            )
         fingerprint = {
             "environment": settings.environment,
             "account_id": settings.account_id,
@@ -317,3 +312,13 @@ class Seed:
             Name=f"/daily-emr/{settings.environment}/fingerprint", Type="String", Value=json.dumps(fingerprint),
             Tags=self._tag_list(),
         )  # fmt: skip
+
+    def _roles(self) -> None:
+        """The roles of runbooks."""
+        settings = self._settings
+        who = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{settings.account_id}:root"}}
+        trust = json.dumps({"Version": "2012-10-17", "Statement": [who | {"Action": "sts:AssumeRole"}]})
+        for purpose in ("diagnose", "act"):
+            self._aws.boto("iam").create_role(
+                RoleName=f"{settings.prefix}-runbook-{purpose}", AssumeRolePolicyDocument=trust, Tags=self._tag_list()
+            )

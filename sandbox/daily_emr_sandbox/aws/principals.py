@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 from .errors import AwsError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
     from ..settings import Settings
 
 OTHER_ACCOUNT = "222222222222"
@@ -79,20 +82,25 @@ class Principals:
             "other_account": self.assume(f"{prefix}-runbook-act", OTHER_ACCOUNT),
             "other_role": self.assume(f"{prefix}-developer"),
         }
-        file = configparser.ConfigParser(interpolation=None)
-        for name, role in profiles.items():
-            file[name] = {
-                "aws_access_key_id": role.access_key_id,
-                "aws_secret_access_key": role.secret_access_key,
-                "aws_session_token": role.session_token,
-            }
-        self._settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        target = self._settings.credentials_file
-        draft = target.with_suffix(".draft")
-        draft.unlink(missing_ok=True)
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
-            file.write(out)
-        draft.rename(target)
+        write_profiles(self._settings.credentials_file, profiles)
+
+
+def write_profiles(target: Path, profiles: Mapping[str, Any]) -> None:
+    """Write sessions into a file of credentials, each as a profile; others that stand there are kept."""
+    file = configparser.ConfigParser(interpolation=None)
+    file.read(target)
+    for name, role in profiles.items():
+        file[name] = {
+            "aws_access_key_id": role.access_key_id,
+            "aws_secret_access_key": role.secret_access_key,
+            "aws_session_token": role.session_token,
+        }
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = target.with_suffix(".draft")
+    draft.unlink(missing_ok=True)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+        file.write(out)
+    draft.rename(target)
 
 
 def unknown(protocol: str, service: str, access_key: str) -> AwsError:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import json
-import os
 import time
 from contextlib import ExitStack
 from http import HTTPStatus
@@ -15,7 +14,7 @@ from urllib.parse import urlsplit
 from ..aws.overlays import rds_replica
 from ..aws.overlays.cloudwatch import store_of
 from ..aws.overlays.metric_store import key_of
-from ..aws.principals import SESSION
+from ..aws.principals import SESSION, write_profiles
 from ..compute.scheduler import EcsScheduler
 from ..loop import Rounds, wait_until
 from ..network.balancer import Balancer
@@ -111,16 +110,10 @@ class Region(Rounds):
         """Sessions of people in the role of who approves, each in a sandbox.json of their own."""
         for name in APPROVERS:
             role = self._world.aws.principals.assume(f"{self.settings.prefix}-runbook-approver", session=name)
-            folder = self._world.settings.state_dir / "people" / name
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            file = folder / "credentials"
-            with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
-                out.write(
-                    f"[default]\naws_access_key_id = {role.access_key_id}\n"
-                    f"aws_secret_access_key = {role.secret_access_key}\naws_session_token = {role.session_token}\n"
-                )
+            file = self._world.settings.state_dir / "people" / name / "credentials"
+            write_profiles(file, {"default": role})
             description = self._world.describe() | self.describe() | {"credentials_file": str(file)}
-            (folder / "sandbox.json").write_text(json.dumps(description))
+            (file.parent / "sandbox.json").write_text(json.dumps(description))
 
     def stop(self) -> None:
         super().stop()

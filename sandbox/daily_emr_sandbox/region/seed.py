@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from ..seed import RELEASES, Seed
@@ -25,7 +24,7 @@ class RegionSeed(Seed):
         self._service(definitions, subnets, group, targets)
         self._aws.boto("ecs").update_service(cluster=self._settings.prefix, service=self._settings.web, desiredCount=0)
         self._scaling()
-        self._table()
+        self._table()  # its own: a failover must not need the region that is gone
         self._alarms()
 
     def _replica(self, subnets: list[str], group: str) -> None:
@@ -58,24 +57,6 @@ class RegionSeed(Seed):
             for name, value in values.items()
         }
         return {"DATABASE_URL": arns[settings.recovery_secret], "SESSION_PASSWORD": arns[settings.session_secret]}
-
-    def _table(self) -> None:
-        """The runbooks' own table and fingerprint: a failover must not need the region that is gone."""
-        settings = self._settings
-        self._aws.boto("dynamodb").create_table(
-            TableName=f"{settings.prefix}-runbooks", BillingMode="PAY_PER_REQUEST", Tags=self._tag_list(),
-            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
-            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")],
-        )  # fmt: skip
-        fingerprint = {
-            "environment": settings.environment,
-            "account_id": settings.account_id,
-            "region": settings.region,
-        }
-        self._aws.boto("ssm").put_parameter(
-            Name=f"/daily-emr/{settings.environment}/fingerprint", Type="String", Value=json.dumps(fingerprint),
-            Tags=self._tag_list(),
-        )  # fmt: skip
 
     def _alarms(self) -> None:
         """What a canary of this region sees of the first one, and the switch that DNS follows."""
