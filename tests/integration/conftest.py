@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -126,6 +127,20 @@ class Operator:
 
     def runbook(self, *arguments: str, env: dict[str, str] | None = None) -> Run:
         return self.start("runbook", *arguments, env=env)
+
+
+class Killed:
+    """A run that dies in the middle: its whole process group is killed when a condition holds."""
+
+    def __init__(self, operator: Operator, *arguments: str) -> None:
+        self._process = operator.spawn(*arguments)
+
+    def when(self, condition: Callable[[], bool], what: str) -> None:
+        try:
+            wait_until(condition, what, PATIENT_S)
+        finally:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
 
 
 @pytest.fixture(scope="session")

@@ -22,23 +22,49 @@ PREFIX = "daily-emr-sandbox"
 COMPONENT = "emr-web"
 
 
+def environment_of(sandbox: Sandbox, **more: Any) -> Json:
+    """The environment as the sandbox's inventory describes it, apart from what is named."""
+    here = sandbox.description
+    return {
+        "name": "sandbox",
+        "account_id": here["account_id"],
+        "region": here["region"],
+        "role_pattern": f"{PREFIX}-runbook-(act|diagnose)",
+        "table": f"{PREFIX}-runbooks",
+        "fingerprint_parameter": "/daily-emr/sandbox/fingerprint",
+        "endpoint_url": here["endpoint_url"],
+        "credentials_file": here["credentials_file"],
+        "time_factor": here["time_factor"],
+        **more,
+    }
+
+
+def database_of(sandbox: Sandbox, **more: Any) -> Json:
+    """The option ``database``, apart from what is named."""
+    return {
+        "component": "emr-db",
+        "instance": f"{PREFIX}-db",
+        "secret": "daily-emr/sandbox/DATABASE_URL",
+        "name": "emr",
+        "application_role": "emr_application",
+        "login": {
+            "user": "emr_runbook",
+            "method": "passfile",
+            "sslmode": "disable",
+            "passfile": sandbox.description["database"]["passfile"],
+        },
+        "read_only_flag": "read-only",
+        **more,
+    }
+
+
 class Runner:
     """Runs a module in this process, under a lease that is really held."""
 
     def __init__(self, sandbox: Sandbox, folder: Path) -> None:
         here = sandbox.description
         self.sandbox = sandbox
-        self.environment = {
-            "name": "sandbox",
-            "account_id": here["account_id"],
-            "region": here["region"],
-            "role_pattern": f"{PREFIX}-runbook-(act|diagnose)",
-            "table": f"{PREFIX}-runbooks",
-            "fingerprint_parameter": "/daily-emr/sandbox/fingerprint",
-            "endpoint_url": here["endpoint_url"],
-            "credentials_file": here["credentials_file"],
-            "time_factor": here["time_factor"],
-        }
+        self.environment = environment_of(sandbox)
         self.service = {
             "component": COMPONENT,
             "cluster": PREFIX,

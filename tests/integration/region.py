@@ -21,7 +21,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._lease import LeaseS
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import Context, perform
 from daily_emr_sandbox.client import Sandbox
 
-from tests.integration.modules import PREFIX
+from tests.integration.modules import PREFIX, database_of, environment_of
 
 Json = dict[str, Any]
 COMPONENT = "emr-region"
@@ -38,17 +38,12 @@ def second(sandbox: Sandbox, service: str) -> Any:
 
 def environment(sandbox: Sandbox, credentials: str = "") -> Json:
     here = sandbox.description
-    return {
-        "name": "sandbox",
-        "account_id": here["account_id"],
-        "region": here["second_region"]["name"],
-        "role_pattern": f"{PREFIX}-runbook-act",
-        "table": TABLE,
-        "fingerprint_parameter": "/daily-emr/sandbox/fingerprint",
-        "endpoint_url": here["endpoint_url"],
-        "credentials_file": credentials or here["credentials_file"],
-        "time_factor": here["time_factor"],
-    }
+    return environment_of(
+        sandbox,
+        region=here["second_region"]["name"],
+        role_pattern=f"{PREFIX}-runbook-act",
+        credentials_file=credentials or here["credentials_file"],
+    )
 
 
 class RegionRunner:
@@ -78,20 +73,7 @@ class RegionRunner:
                 "source_secret": "daily-emr/sandbox/DATABASE_URL",
                 "secret": "daily-emr/sandbox/recovery/DATABASE_URL",
             },
-            "database": {
-                "component": COMPONENT,
-                "instance": REPLICA,
-                "secret": "daily-emr/sandbox/DATABASE_URL",
-                "name": "emr",
-                "application_role": "emr_application",
-                "login": {
-                    "user": "emr_runbook",
-                    "method": "passfile",
-                    "sslmode": "disable",
-                    "passfile": here["database"]["passfile"],
-                },
-                "read_only_flag": "read-only",
-            },
+            "database": database_of(sandbox, component=COMPONENT, instance=REPLICA),
         }
 
     def release(self) -> None:

@@ -17,7 +17,7 @@ from daily_emr_sandbox.client import Sandbox
 from daily_emr_sandbox.loop import wait_until
 
 from tests.integration.conftest import PATIENT_S, ROOT, TIME_FACTOR, Operator, Run, Witness
-from tests.integration.modules import Runner
+from tests.integration.modules import Runner, database_of
 from tests.integration.rehearsal import Expected, Rows, recording, rehearse, seen
 from tests.integration.test_secrets import hits, planted
 
@@ -95,21 +95,12 @@ def look(run: Runner) -> dict[str, Any]:
         "normal_per_minute": NORMAL_PER_S * 60,
         "normal_p95_ms": 1000,
     }
-    database = {
-        "component": "emr-db",
-        "instance": "daily-emr-sandbox-db",
-        "secret": "daily-emr/sandbox/DATABASE_URL",
-        "name": "emr",
-        "application_role": "emr_application",
-        "login": {
-            "user": "emr_runbook",
-            "method": "passfile",
-            "sslmode": "disable",
-            "passfile": here["database"]["passfile"],
-        },
-        "read_only_flag": "read-only",
+    args = {
+        "claims_api": claims_api,
+        "database": database_of(run.sandbox),
+        "service": service,
+        "thresholds": THRESHOLDS,
     }
-    args = {"claims_api": claims_api, "database": database, "service": service, "thresholds": THRESHOLDS}
     found = run("claims_api_health", args)
     assert not found.get("failed"), found
     return found

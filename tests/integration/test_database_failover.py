@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from daily_emr_sandbox.client import Sandbox
 from daily_emr_sandbox.loop import wait_until
 
-from tests.integration.conftest import PATIENT_S, Operator, Witness, rested
+from tests.integration.conftest import PATIENT_S, Killed, Operator, Witness, rested
 from tests.integration.rehearsal import Expected, Rows, recording, rehearse
 
 DATABASE = "daily-emr-sandbox-db"
@@ -86,20 +84,6 @@ def test_a_healthy_database_is_left_alone(operator: Operator, sandbox: Sandbox) 
     assert witness.mutating() == []
 
 
-class Killed:
-    """A run that dies in the middle: its whole process group is killed when a condition holds."""
-
-    def __init__(self, operator: Operator) -> None:
-        self._process = operator.spawn("-e", "incident_lease_seconds=30")
-
-    def when(self, condition: Callable[[], bool], what: str) -> None:
-        try:
-            wait_until(condition, what, PATIENT_S)
-        finally:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-
-
 def reboots(witness: Witness) -> int:
     return sum(call["operation"] == "RebootDBInstance" for call in witness.changes())
 
@@ -118,7 +102,9 @@ def test_a_run_that_was_killed_is_finished_without_a_second_failover(
     if moment == "the call":
         # The call was received, its answer is on the way for longer than the run lives.
         sandbox.fault("rds", "RebootDBInstance", "stall", ms=5000)
-    Killed(operator).when(lambda: reboots(witness) == 1 and (moment == "the call" or started(sandbox)), moment)
+    Killed(operator, "-e", "incident_lease_seconds=30").when(
+        lambda: reboots(witness) == 1 and (moment == "the call" or started(sandbox)), moment
+    )
 
     again = operator.playbook("-e", "incident_take_over=OPS-1", "-e", "incident_lease_seconds=30")
     assert again.returncode == 0, again.output

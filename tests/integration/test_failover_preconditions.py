@@ -13,7 +13,7 @@ from daily_emr_sandbox.client import Sandbox
 from daily_emr_sandbox.loop import wait_until
 
 from tests.integration.conftest import PATIENT_S, Witness
-from tests.integration.modules import Runner
+from tests.integration.modules import Runner, database_of
 
 pytestmark = pytest.mark.usefixtures("mended")
 
@@ -22,21 +22,7 @@ Breaking = Callable[[Sandbox], Iterator[None]]
 
 
 def options(sandbox: Sandbox) -> dict[str, Any]:
-    database = {
-        "component": "emr-db",
-        "instance": DATABASE,
-        "secret": "daily-emr/sandbox/DATABASE_URL",
-        "name": "emr",
-        "application_role": "emr_application",
-        "login": {
-            "user": "emr_runbook",
-            "method": "passfile",
-            "sslmode": "disable",
-            "passfile": sandbox.description["database"]["passfile"],
-        },
-        "read_only_flag": "read-only",
-    }
-    return {"database": database, "since": datetime.now(UTC).isoformat(), "quiesced": False}
+    return {"database": database_of(sandbox), "since": datetime.now(UTC).isoformat(), "quiesced": False}
 
 
 def superuser(sandbox: Sandbox, **more: Any) -> psycopg.Connection[Any]:

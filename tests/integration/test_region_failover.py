@@ -5,9 +5,7 @@ killed goes on where it was.
 from __future__ import annotations
 
 import json
-import os
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,7 +15,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._readiness import Re
 from daily_emr_sandbox.client import Sandbox
 from daily_emr_sandbox.loop import wait_until
 
-from tests.integration.conftest import PATIENT_S, Operator, Run, Witness
+from tests.integration.conftest import PATIENT_S, Killed, Operator, Run, Witness
 from tests.integration.conftest import TIME_FACTOR as FACTOR
 from tests.integration.region import (
     PEOPLE,
@@ -356,20 +354,6 @@ def test_a_rehearsal_leaves_evidence_that_readiness_counts_and_one_that_did_noth
     assert never.returncode != 0, "records of the same incident are there, and this one never started"
     assert "left 0 records of its own" in " ".join(never.output.split())
     assert s3.list_objects_v2(Bucket=DUMPS, Prefix="rehearsals/")["KeyCount"] == kept
-
-
-class Killed:
-    """A run that dies in the middle: its whole process group is killed when a condition holds."""
-
-    def __init__(self, operator: Operator) -> None:
-        self._process = operator.spawn()
-
-    def when(self, condition: Callable[[], bool], what: str) -> None:
-        try:
-            wait_until(condition, what, PATIENT_S)
-        finally:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
 
 
 @pytest.fixture(scope="module")
