@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
@@ -133,4 +135,10 @@ def show_summary(console: Console, verdict: Verdict, users: Users, patients: Con
         )
     for folder in verdict.folders:
         console.print(Text(f"  record: {clean(folder.path / 'record.json')}"), soft_wrap=True)
-    console.print(Text("  The sandbox stays up: `runbook sandbox down` stops it."))
+    console.print(Text(f"  The sandbox stays up: `{this_command()} sandbox down` stops it."))
+
+
+def this_command() -> str:
+    """How a shell in this folder finds the command, also where the virtual environment is not active."""
+    program = Path(sys.argv[0])
+    return str(program.relative_to(Path.cwd()) if program.is_relative_to(Path.cwd()) else program)

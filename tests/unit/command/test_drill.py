@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
-from daily_emr_runbooks.drill import Consultations, Users, compare, show_summary
+from daily_emr_runbooks.drill import Consultations, Users, compare, show_summary, this_command
 from daily_emr_runbooks.outcome import Verdict
 
 BROKEN_AT = datetime(2026, 11, 23, 21, 0, 0, tzinfo=UTC)
@@ -92,3 +94,13 @@ def test_the_summary_tells_of_consultations_that_suffered(patients: Consultation
 
     assert words in output.getvalue()
     assert "consultations" not in quiet.getvalue()
+
+
+def test_the_command_that_ends_the_sandbox_is_found_without_the_virtual_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [str(tmp_path / ".venv/bin/runbook"), "drill"])
+    assert this_command() == ".venv/bin/runbook"
+    monkeypatch.setattr(sys, "argv", ["/opt/bin/runbook", "drill"])
+    assert this_command() == "/opt/bin/runbook"
