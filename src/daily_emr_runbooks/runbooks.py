@@ -67,26 +67,31 @@ def load(project: Project, name: str) -> Runbook:
     name = name.removeprefix("runbooks/").removesuffix(".yml")
     if name not in (known := names(project)):
         raise CommandError(f"There is no runbook {name!r}. {one_of(name, known)}")
-    path = project.root / "runbooks" / f"{name}.yml"
-    play = _play(path)
+    return read(project, project.root / "runbooks" / f"{name}.yml")
+
+
+def read(project: Project, path: Path) -> Runbook:
+    """Read a file whose play takes components through an incident. Raises CommandError when it is not of that form."""
+    play = play_of(path)
     header = play.get("vars") or {}
-    role = project.root / "roles" / str(header.get("incident_runbook", name))
-    main = _main_spec(role)
+    role = project.root / "roles" / str(header.get("incident_runbook", path.stem))
+    main = main_spec(role)
     return Runbook(
-        name=name,
+        name=path.stem,
         path=path,
-        title=str(header.get("incident_title") or play.get("name") or name),
+        title=str(header.get("incident_title") or play.get("name") or path.stem),
         severity=str(header.get("incident_severity", "")),
         targets=str(play["hosts"]),
         triggers=tuple(str(trigger) for trigger in header.get("incident_triggers") or ()),
         short_description=str(main.get("short_description", "")),
-        description=_texts(main.get("description")),
-        inputs=(*_inputs(main), *_inputs(_main_spec(project.root / "roles" / LIFE_CYCLE_ROLE))),
+        description=texts_of(main.get("description")),
+        inputs=(*inputs_of(main), *inputs_of(main_spec(project.root / "roles" / LIFE_CYCLE_ROLE))),
         causes=_causes(role),
     )
 
 
-def _play(path: Path) -> dict[str, Any]:
+def play_of(path: Path) -> dict[str, Any]:
+    """The first play of a runbook or playbook. Raises CommandError when there is none."""
     plays = load_yaml(path)
     if not (isinstance(plays, list) and plays and isinstance(plays[0], dict) and "hosts" in plays[0]):
         raise CommandError(f"{path} is not a runbook: it must be a list with one play that has hosts and roles.")
@@ -94,19 +99,21 @@ def _play(path: Path) -> dict[str, Any]:
     return play
 
 
-def _main_spec(role: Path) -> dict[str, Any]:
+def main_spec(role: Path) -> dict[str, Any]:
+    """The main entry point of a role's argument spec; empty when it has none."""
     path = role / "meta" / "argument_specs.yml"
     if not path.is_file():
         return {}
     return ((load_yaml(path) or {}).get("argument_specs") or {}).get("main") or {}
 
 
-def _inputs(spec: dict[str, Any]) -> list[Input]:
+def inputs_of(spec: dict[str, Any]) -> list[Input]:
+    """The options of an entry point."""
     return [
         Input(
             name=name,
             type=str(option.get("type", "str")),
-            description=" ".join(_texts(option.get("description"))),
+            description=" ".join(texts_of(option.get("description"))),
             required=bool(option.get("required", False)),
             default=option.get("default"),
             choices=tuple(option.get("choices") or ()),
@@ -139,5 +146,6 @@ def _causes(role: Path) -> tuple[Cause, ...]:
     )
 
 
-def _texts(value: object) -> tuple[str, ...]:
+def texts_of(value: object) -> tuple[str, ...]:
+    """A description, which YAML may write as one text or as several."""
     return tuple(str(text) for text in value) if isinstance(value, list) else (str(value),) if value else ()
