@@ -2,7 +2,7 @@
 
 Generated parts stand between `<!-- begin NAME -->` and `<!-- end NAME -->`: the options of a role (from its argument
 specs), its decision table (from `vars/causes.yml`), and the table of faults (from `docs/faults.json`, which the
-integration tests write). The policies of IAM are generated as well, as a whole file.
+integration tests write). The policies of IAM and the jobs of the controller are generated as well, as whole files.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from daily_emr_runbooks.permissions import rendered
+from daily_emr_runbooks import awx, permissions
 from daily_emr_runbooks.project import Project
 from daily_emr_runbooks.text import plain
 
@@ -95,7 +95,8 @@ def pages(project: Path) -> dict[Path, str]:
         if causes.exists():
             text = put(text, "causes", causes_table(yaml.safe_load(causes.read_text())[f"{role.name}_causes"]))
         made[page] = text
-    made[project / POLICIES] = rendered(project)
+    made[project / POLICIES] = permissions.rendered(project)
+    made[project / awx.JOBS] = awx.rendered(Project(project))
     page = project / "docs/faults.md"
     text = page.read_text()
     for runbook, faults in json.loads((project / "docs/faults.json").read_text()).items():
