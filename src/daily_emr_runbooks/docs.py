@@ -2,7 +2,7 @@
 
 Generated parts stand between `<!-- begin NAME -->` and `<!-- end NAME -->`: the options of a role (from its argument
 specs), its decision table (from `vars/causes.yml`), and the table of faults (from `docs/faults.json`, which the
-integration tests write). The policies of IAM are generated as well, as a whole file.
+integration tests write). The policies of IAM and the definitions of the controllers are generated as whole files.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from daily_emr_runbooks import semaphore
 from daily_emr_runbooks.permissions import rendered
 from daily_emr_runbooks.project import Project
 from daily_emr_runbooks.text import plain
@@ -96,6 +97,7 @@ def pages(project: Path) -> dict[Path, str]:
             text = put(text, "causes", causes_table(yaml.safe_load(causes.read_text())[f"{role.name}_causes"]))
         made[page] = text
     made[project / POLICIES] = rendered(project)
+    made[project / semaphore.PAGE] = semaphore.rendered(Project(project))
     page = project / "docs/faults.md"
     text = page.read_text()
     for runbook, faults in json.loads((project / "docs/faults.json").read_text()).items():
@@ -106,7 +108,11 @@ def pages(project: Path) -> dict[Path, str]:
 
 def main() -> int:
     """Write the pages; with --check only compare them and return 1 when one is stale."""
-    stale = [(page, text) for page, text in pages(Project.find().root).items() if page.read_text() != text]
+    stale = [
+        (page, text)
+        for page, text in pages(Project.find().root).items()
+        if not page.exists() or page.read_text() != text
+    ]
     if "--check" in sys.argv[1:]:
         for page, _text in stale:
             sys.stderr.write(f"{page} is stale: run `make docs` and commit the result.\n")
