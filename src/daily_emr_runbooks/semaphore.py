@@ -27,6 +27,10 @@ NO_KEY = "None"
 """Semaphore wants a key for every inventory; every component here has a local connection."""
 FORMS = {"plan": ["--check", "--diff"], "run": ["--diff"]}
 """The arguments of ansible-playbook in both forms of a job."""
+# Playbooks whose role of AWS is not called after them (roles/runbook_support).
+ROLES = {"bootstrap": "bootstrap", "teardown": "teardown", "region_approval": "runbook-approver"}
+# Those that probe as an incident does, and so need the keys of the probes.
+PROBING = ("runbook-diagnose", "runbook-act", "runbook-rehearsal", "runbook-region-failover")
 APPROVE = "approve"
 """The digest of the plan that somebody approved. Semaphore's open version has no approval of its own."""
 # Started by people alone, because two others have to approve it while it runs.
@@ -64,7 +68,7 @@ def definitions(project: Project) -> list[dict[str, Any]]:
     return [
         _entry("key", "", name=NO_KEY, type="none"),
         _entry("key", "", name=REPOSITORY, type="none"),
-        *(_entry("environment", where, name=where, json="{}", env="{}") for where in ENVIRONMENTS),
+        *(_group(where, role) for where in ENVIRONMENTS for role in _roles(found)),
         _entry("repository", "", name=REPOSITORY, git_url="", git_branch="", ssh_key=REPOSITORY),
         *(
             # Every component has a local connection, so no key is needed.
@@ -82,6 +86,28 @@ def definitions(project: Project) -> list[dict[str, Any]]:
         ),
         *(_entry("schedule", where, **_schedule(timer, where)) for timer, where in timers),
     ]
+
+
+def _roles(found: list[Job]) -> list[str]:
+    return sorted({aws_role(job, form) for job in found for form in FORMS})
+
+
+def _group(environment: str, role: str) -> dict[str, Any]:
+    """The variable group of those jobs that run as a role of AWS, which is also the name of a profile on the runner."""
+    name = group_name(environment, role)
+    entry = _entry("environment", environment, name=name, json={}, env={"AWS_PROFILE": name})
+    return {**entry, "probes": role in PROBING}
+
+
+def group_name(environment: str, role: str) -> str:
+    return f"daily-emr-{environment}-{role}"
+
+
+def aws_role(job: Job, form: str) -> str:
+    """The role of AWS, without the prefix of its environment: runbooks plan with the one that only reads."""
+    if job.kind == "runbook":
+        return "runbook-diagnose" if form == "plan" else "runbook-act"
+    return ROLES.get(job.name, f"runbook-{job.name.replace('_', '-')}")
 
 
 def _entry(kind: str, environment: str, /, **definition: Any) -> dict[str, Any]:
@@ -106,7 +132,7 @@ def template(job: Job, environment: str, form: str) -> dict[str, Any]:
         "arguments": json.dumps(FORMS[form]),
         "inventory": environment,
         "repository": REPOSITORY,
-        "environment": environment,
+        "environment": group_name(environment, aws_role(job, form)),
         "view": f"{environment} {job.kind}s",
         "survey_vars": survey,
         "task_params": {

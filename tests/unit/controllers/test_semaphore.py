@@ -42,7 +42,7 @@ REQUEST_OF = {
 PROJECT = {"name": "Daily EMR", "alert": True, "max_parallel_tasks": 4}
 OBJECTS: list[dict[str, Any]] = [
     {"kind": "key", "definition": {"name": "None", "type": "none"}},
-    {"kind": "environment", "definition": {"name": "staging", "json": "{}", "env": '{"A": "b"}'}},
+    {"kind": "environment", "definition": {"name": "staging", "json": {}, "env": {"A": "b"}}},
     {
         "kind": "repository",
         "definition": {"name": "runbooks", "git_url": "https://x", "git_branch": "main", "ssh_key": "None"},
@@ -192,6 +192,7 @@ def test_what_is_sent_fits_the_recorded_api_document_too(semaphore: Server) -> N
     ("kind", "by_hand", "field"),
     [
         ("environment", {"env": "{}"}, "env"),
+        ("environment", {"env": "broken"}, "env"),
         ("repository", {"git_branch": "somebody-elses"}, "git_branch"),
         ("inventory", {"inventory": "inventories/production/hosts.yml"}, "inventory"),
         ("view", {"position": 7}, "position"),

@@ -8,6 +8,7 @@ The API speaks of ids; here is the one place that knows which field of which kin
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -86,10 +87,12 @@ def described(kind: str, definition: Json, found: Json, ids: Mapping[str, Mappin
     """An object of the API in the words of a definition, as far as the definition goes."""
     references = KINDS[kind].references
     seen: Json = {}
-    for name in definition:
+    for name, value in definition.items():
         if name in references:
             key, other = references[name]
             seen[name] = next((title for title, number in ids[other].items() if number == found.get(key)), None)
+        elif isinstance(value, dict) and isinstance(found.get(name), str):
+            seen[name] = _variables(found[name])
         else:
             seen[name] = found.get(name)
     return seen
@@ -98,14 +101,9 @@ def described(kind: str, definition: Json, found: Json, ids: Mapping[str, Mappin
 def payload(
     kind: str, project: int, definition: Json, found: Json | None, ids: Mapping[str, Mapping[str, int]]
 ) -> Json:
-    """The body of the request that makes the definition so: what is None is left out, and so unset.
-
-    Refused when it names what the project does not have.
-    """
+    """The body of the request that makes the definition so. Refused when it names what the project does not have."""
     body: Json = {"project_id": project}
-    for name, value in definition.items():
-        if value is None:
-            continue
+    for name, value in encoded(definition).items():
         if name not in KINDS[kind].references:
             body[name] = value
             continue
@@ -120,6 +118,15 @@ def payload(
         body["id"] = found["id"]
         body |= {name: found[name] for name in KINDS[kind].keeps if found.get(name)}
     return body
+
+
+def encoded(definition: Json) -> Json:
+    """A definition as it is sent: without what is None, which unsets it, and with variables as the text that Semaphore
+    keeps of them."""
+    kept = {name: value for name, value in definition.items() if value is not None}
+    return kept | {
+        name: json.dumps(kept[name], sort_keys=True) for name in ("json", "env") if isinstance(kept.get(name), dict)
+    }
 
 
 def different(wanted: Json, seen: Json) -> list[str]:
@@ -145,7 +152,7 @@ def restore_document(settings: Json, objects: Iterable[Json]) -> Json:
     document |= {"integrations": [], "integration_aliases": []}
     for entry in objects:
         kind = entry["kind"]
-        made = {name: value for name, value in entry["definition"].items() if value is not None}
+        made = encoded(entry["definition"])
         made.pop("task_params", None)
         if kind == "template":
             made["environments"] = [made["environment"]] if made.get("environment") else []
@@ -248,6 +255,14 @@ def _shown(definition: Json, sent: Json) -> Json:
 def _result(changed: bool, before: Json, after: Json, sentence: str) -> Json:
     text = f"{sentence[:1].upper()}{sentence[1:]}"
     return {"changed": changed, "diff": {"before": before, "after": after}, "msg": text}
+
+
+def _variables(text: str) -> Any:
+    """Variables of the text that Semaphore keeps of them, or the text where a person wrote something else."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def _named(listed: list[Json], title: str, name: str, twice: str) -> Json | None:

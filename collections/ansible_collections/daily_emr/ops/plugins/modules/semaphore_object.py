@@ -28,7 +28,7 @@ options:
     description:
       - The object with the fields of Semaphore's API, and names where the API has ids; C(ssh_key) instead of
         C(ssh_key_id), C(inventory), C(repository), C(environment), C(view), C(template).
-      - C(arguments) of a template is a JSON list as a text.
+      - C(arguments) of a template is a JSON list as a text; C(env) and C(json) of an environment are variables.
     type: dict
     required: true
   secrets:
