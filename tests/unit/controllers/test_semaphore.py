@@ -202,7 +202,6 @@ def test_what_is_sent_fits_the_recorded_api_document_too(semaphore: Server) -> N
         ("template", {"git_branch": "somebody-elses"}, "git_branch"),
         ("template", {"task_params": {"limit": ["web"], "allow_override_limit": True}}, "task_params"),
         ("template", {"survey_vars": []}, "survey_vars"),
-        ("template", {"environment_ids": [2, 99]}, "environment"),
         ("schedule", {"active": False}, "active"),
         ("schedule", {"task_params": {"environment": "{}"}}, "task_params"),
     ],
@@ -224,6 +223,13 @@ def test_what_somebody_changed_by_hand_is_shown_and_brought_back(
     assert {key: value for key, value in made.named(kind, stored.get(title)).items() if value} == {
         key: value for key, value in as_it_was.items() if value
     }
+
+
+def test_a_second_variable_group_of_a_template_is_a_difference(made: Server) -> None:
+    template = made.named("template", "app_outage on staging")
+    template["environment_ids"] = [*template["environment_ids"], 999]
+
+    assert list(apply(made, entry_of("template"), check=True)["diff"]["after"]) == ["environment"]
 
 
 def test_what_a_person_added_to_a_template_stays(made: Server) -> None:
