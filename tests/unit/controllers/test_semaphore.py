@@ -300,6 +300,22 @@ def test_a_key_gets_its_secret_when_it_is_made_and_when_its_type_changes(
         assert apply(made, entry_of("key", name=key, type=type_), secrets=secrets)["changed"] is False
 
 
+@pytest.mark.parametrize("name", ["fresh", "None"])
+def test_a_key_without_a_secret_to_send_is_refused(made: Server, name: str) -> None:
+    result = apply(made, entry_of("key", name=name, type="ssh"), secrets={"private_key": "NOT_SET_HERE"})
+
+    assert result["msg"] == (
+        f"The key {name} has no private_key: set the environment variable that holds it where Ansible runs."
+    )
+    assert made.changes == []
+
+
+def test_a_key_that_holds_nothing_is_sent_nothing(made: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("A_SECRET", "the-value")
+
+    assert not apply(made, entry_of("key"), secrets={"password": "A_SECRET"}, update_secrets=True)["changed"]
+
+
 def test_a_new_project_is_one_restore_document_and_everything_in_it_is_found_again(semaphore: Server) -> None:
     planned = project(semaphore, OBJECTS, check=True)
     assert (planned["changed"], semaphore.changes) == (True, [])
@@ -451,11 +467,12 @@ def test_a_task_is_started_with_its_answers_and_nothing_else(made: Server) -> No
     answers = {"incident_id": "INC-1", "state": "true"}
     assert (task(made, check=True, answers=answers)["task"], made.tasks) == (0, [])
 
-    started = task(made, answers=answers, message="Alert 4711")
+    started = task(made, answers=answers, reason="Alert 4711")
 
     (one,) = made.tasks
     assert started["task"] == one["id"]
     assert json.loads(one["environment"]) == answers
+    assert one["message"] == "Alert 4711"
     assert set(one) == {"id", "template_id", "environment", "message"}
 
 

@@ -43,6 +43,8 @@ def test_one_run_makes_everything_and_a_plan_shows_only_what_somebody_changed(se
     assert done.returncode == 0, done.stdout + done.stderr
     assert "failed=0" in done.stdout
     assert [call.path for call in semaphore.changes][:1] == ["/api/projects/restore"]
+    (key,) = [call.body for call in semaphore.changes if "/keys/" in call.path]
+    assert (key["name"], key["login_password"]) == ("runbooks", {"password": "repository-secret"})
     act = semaphore.named("environment", "daily-emr-staging-runbook-act")
     assert json.loads(act["env"]) == {"AWS_PROFILE": act["name"], "DAILY_EMR_RUNS": "/var/lib/daily-emr/runs"}
     assert [entry["name"] for entry in act["secrets"]] == ["LAUNCHDARKLY_ACCESS_TOKEN"]

@@ -56,6 +56,8 @@ KINDS: dict[str, Kind] = {
     "schedule": Kind("schedules", "schedules", references={"template": ("template_id", "template")}),
 }
 SECRET_KINDS = ("key", "environment")
+NO_SECRET = "none"
+"""The type of a key that holds nothing."""
 
 
 def project_id(server: Semaphore, name: str) -> int | None:
@@ -146,7 +148,8 @@ def restore_document(settings: Json, objects: Iterable[Json]) -> Json:
     """The document that Semaphore makes a project from, of settings with its name, and of entries {kind, definition}.
 
     Without parameters of tasks, because Semaphore's own reader of these documents cannot read them: a template then
-    forbids everything until it is applied. Schedules are not active until then.
+    forbids everything until it is applied. Until then schedules are not active either, and keys have no type, because
+    the document has no secrets.
     """
     document: Json = {"meta": dict(settings), **{kind.plural: [] for kind in KINDS.values()}}
     document |= {"integrations": [], "integration_aliases": []}
@@ -158,6 +161,8 @@ def restore_document(settings: Json, objects: Iterable[Json]) -> Json:
             made["environments"] = [made["environment"]] if made.get("environment") else []
         elif kind == "schedule":
             made["active"] = False
+        elif kind == "key":
+            made["type"] = NO_SECRET
         document[KINDS[kind].plural].append(made)
     return document
 
@@ -190,7 +195,9 @@ def ensure(
     found = find(server, number, kind, name)
     seen = described(kind, definition, found, ids) if found else {}
     fields = different(definition, seen) if found else list(definition)
-    sent = _secrets_to_send(kind, found, secrets, update_secrets or "type" in fields)
+    sent = _secrets_to_send(kind, definition, found, secrets, update_secrets or "type" in fields)
+    if kind == "key" and (not found or "type" in fields):
+        _need_secret(definition, sent)
     before = {key: seen.get(key) for key in fields} if found else {}
     after = _shown({key: definition[key] for key in fields}, sent)
     if found and not fields and not sent:
@@ -216,8 +223,18 @@ def _look_again(server: Semaphore, project: int, kind: str, definition: Json, id
         )
 
 
-def _secrets_to_send(kind: str, found: Json | None, secrets: Json, all_of_them: bool) -> Json:
-    if kind not in SECRET_KINDS or not secrets:
+def _need_secret(definition: Json, sent: Json) -> None:
+    """Raise Refused unless there is what a key of this type cannot do without; a log-in or passphrase may be empty."""
+    part = {"login_password": "password", "ssh": "private_key"}.get(definition["type"])
+    if part and part not in sent:
+        raise Refused(
+            f"The key {definition['name']} has no {part}: set the environment variable that holds it where Ansible "
+            "runs."
+        )
+
+
+def _secrets_to_send(kind: str, definition: Json, found: Json | None, secrets: Json, all_of_them: bool) -> Json:
+    if kind not in SECRET_KINDS or (kind == "key" and definition["type"] == NO_SECRET):
         return {}
     if all_of_them or not found:
         return secrets

@@ -20,7 +20,7 @@ options:
   objects:
     description:
       - What a new project is made with, each with C(kind) and C(definition) as in M(daily_emr.ops.semaphore_object).
-      - Templates get no parameters of tasks and schedules are not active until they are applied.
+      - Until they are applied, templates have no parameters of tasks, schedules are not active and keys have no type.
     type: list
     elements: dict
     default: []

@@ -34,7 +34,7 @@ options:
     type: list
     elements: str
     default: []
-  message:
+  reason:
     description: Why it is started, for the list of tasks.
     type: str
     default: ""
@@ -56,7 +56,7 @@ EXAMPLES = r"""
     project: Daily EMR
     template: app_outage on production (plan)
     answers: {incident_id: INC-20261130-7}
-    message: Alert 4711
+    reason: Alert 4711
 """
 
 RETURN = r"""
@@ -97,7 +97,7 @@ def run(params: Params, context: Context) -> dict[str, Any]:
     body: Json = {
         "template_id": template["id"],
         "environment": json.dumps(params["answers"], sort_keys=True),
-        "message": params["message"],
+        "message": params["reason"],
         **({"params": {"limit": params["limit"]}} if params["limit"] else {}),
     }
     shown = {"before": {}, "after": {"template": name, "answers": params["answers"], "limit": params["limit"]}}
@@ -136,7 +136,7 @@ ENTRY = Entry(
         "template": {"type": "str", "required": True},
         "answers": {"type": "dict", "default": {}},
         "limit": {"type": "list", "elements": "str", "default": []},
-        "message": {"type": "str", "default": ""},
+        "reason": {"type": "str", "default": ""},
     },
     run,
 )
