@@ -56,7 +56,7 @@ KINDS: dict[str, Kind] = {
     "schedule": Kind("schedules", "schedules", references={"template": ("template_id", "template")}),
 }
 SECRET_KINDS = ("key", "environment")
-NO_SECRET = "none"
+EMPTY = "none"
 """The type of a key that holds nothing."""
 
 
@@ -162,7 +162,7 @@ def restore_document(settings: Json, objects: Iterable[Json]) -> Json:
         elif kind == "schedule":
             made["active"] = False
         elif kind == "key":
-            made["type"] = NO_SECRET
+            made["type"] = EMPTY
         document[KINDS[kind].plural].append(made)
     return document
 
@@ -234,7 +234,7 @@ def _need_secret(definition: Json, sent: Json) -> None:
 
 
 def _secrets_to_send(kind: str, definition: Json, found: Json | None, secrets: Json, all_of_them: bool) -> Json:
-    if kind not in SECRET_KINDS or (kind == "key" and definition["type"] == NO_SECRET):
+    if kind not in SECRET_KINDS or (kind == "key" and definition["type"] == EMPTY):
         return {}
     if all_of_them or not found:
         return secrets
