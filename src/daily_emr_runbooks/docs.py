@@ -2,8 +2,8 @@
 
 Generated parts stand between `<!-- begin NAME -->` and `<!-- end NAME -->`: the options of a role (from its argument
 specs), its decision table (from `vars/causes.yml`), the table of jobs (from the catalogue), and the table of faults
-(from `docs/faults.json`, which the integration tests write). The policies of IAM and the jobs for the role controller
-are generated as well, as whole files.
+(from `docs/faults.json`, which the integration tests write). The policies of IAM and the definitions of the controllers
+are generated as whole files.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from daily_emr_runbooks import awx, permissions
+from daily_emr_runbooks import awx, permissions, semaphore
 from daily_emr_runbooks.catalogue import Job, jobs
 from daily_emr_runbooks.project import Project
 from daily_emr_runbooks.text import plain
@@ -110,6 +110,7 @@ def pages(project: Path) -> dict[Path, str]:
         made[page] = text
     made[project / POLICIES] = permissions.rendered(project)
     made[project / awx.JOBS] = awx.rendered(Project(project))
+    made[project / semaphore.PAGE] = semaphore.rendered(Project(project))
     page = project / "docs/controllers.md"
     made[page] = put(page.read_text(), "jobs", jobs_table(jobs(Project(project))))
     page = project / "docs/faults.md"
@@ -122,7 +123,11 @@ def pages(project: Path) -> dict[Path, str]:
 
 def main() -> int:
     """Write the pages; with --check only compare them and return 1 when one is stale."""
-    stale = [(page, text) for page, text in pages(Project.find().root).items() if page.read_text() != text]
+    stale = [
+        (page, text)
+        for page, text in pages(Project.find().root).items()
+        if not page.exists() or page.read_text() != text
+    ]
     if "--check" in sys.argv[1:]:
         for page, _text in stale:
             sys.stderr.write(f"{page} is stale: run `make docs` and commit the result.\n")

@@ -12,8 +12,8 @@ version_added: 0.1.0
 description:
   - Ansible returns 0 when no host matched, when no task ran, when C(--start-at-task) names a task that does not
     exist, and when tags skipped the tasks that matter. This callback ends such a run with an error and one sentence.
-  - A play with the role C(incident) has to run whole and to close its incident on every host. Its extra vars are
-    judged before anything uses them.
+  - The extra vars of a playbook with roles are judged before anything uses them.
+  - A play with the role C(incident) has to run whole and to close its incident on every host.
   - Other playbooks only have to run a task.
 requirements:
   - Enable it with C(callbacks_enabled = daily_emr.ops.gate) in C(ansible.cfg).
@@ -60,8 +60,9 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         roles: set[str] = set()
         for play in playbook.get_plays():
             names = _role_names(play)
+            roles |= names
             if LIFE_CYCLE_ROLE in names:
-                roles |= {*names, str((play.vars or {}).get("incident_runbook", ""))}
+                roles.add(str((play.vars or {}).get("incident_runbook", "")))
         if not roles:
             return
         project = find_project(Path(str(playbook._basedir)).absolute())
@@ -69,7 +70,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
             refuse_inputs(playbook._loader, project, roles - {""})
         except Refused as error:
             _end(error.sentence, RunOutcome.REFUSED)
-        if partial := _given(PARTIAL):
+        if LIFE_CYCLE_ROLE in roles and (partial := _given(PARTIAL)):
             _end(
                 f"{' and '.join(partial)} would leave out a part of the runbook, its guards among them: run it whole.",
                 RunOutcome.REFUSED,
