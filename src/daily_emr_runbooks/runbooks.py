@@ -48,6 +48,8 @@ class Runbook:
     severity: str
     targets: str
     triggers: tuple[str, ...]
+    alerts: dict[str, dict[str, str]] = field(default_factory=dict)
+    """The alerts that start it: source → name → component, which is empty where the alert names it."""
     short_description: str = ""
     description: tuple[str, ...] = ()
     inputs: tuple[Input, ...] = ()
@@ -79,6 +81,7 @@ def load(project: Project, name: str) -> Runbook:
         severity=str(header.get("incident_severity", "")),
         targets=str(play["hosts"]),
         triggers=tuple(str(trigger) for trigger in header.get("incident_triggers") or ()),
+        alerts=_alerts(header.get("incident_alerts") or {}),
         short_description=str(main.get("short_description", "")),
         description=_texts(main.get("description")),
         inputs=(*_inputs(main), *_inputs(_main_spec(project.root / "roles" / LIFE_CYCLE_ROLE))),
@@ -137,6 +140,13 @@ def _causes(role: Path) -> tuple[Cause, ...]:
         )
         for row in rows
     )
+
+
+def _alerts(table: dict[str, dict[str, Any]]) -> dict[str, dict[str, str]]:
+    return {
+        source: {str(name): str(component or "") for name, component in names.items()}
+        for source, names in table.items()
+    }
 
 
 def _texts(value: object) -> tuple[str, ...]:
