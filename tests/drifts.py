@@ -137,9 +137,25 @@ def scale_late(aws: Aws) -> None:
 
 def let_deployments_fail(aws: Aws) -> None:
     (service,) = aws("ecs").describe_services(cluster=NAME, services=[f"{NAME}-web"])["services"]
-    breaker = {"deploymentCircuitBreaker": {"enable": False, "rollback": False}}
-    configuration = {**service["deploymentConfiguration"], **breaker}
+    changed = {
+        "deploymentCircuitBreaker": {"enable": False, "rollback": False},
+        "canaryConfiguration": {"canaryPercent": 100.0, "canaryBakeTimeInMinutes": 0},
+    }
+    configuration = {**service["deploymentConfiguration"], **changed}
     aws("ecs").update_service(cluster=NAME, service=f"{NAME}-web", deploymentConfiguration=configuration)
+
+
+def release(aws: Aws) -> None:
+    """No drift: what ECS itself does in a release. The other target group has the traffic then, and may stand first."""
+    (service,) = aws("ecs").describe_services(cluster=NAME, services=[f"{NAME}-web"])["services"]
+    (balanced,) = service["loadBalancers"]
+    more = balanced["advancedConfiguration"]
+    first, other = balanced["targetGroupArn"], more["alternateTargetGroupArn"]
+    swapped = {**balanced, "targetGroupArn": other, "advancedConfiguration": {**more, "alternateTargetGroupArn": first}}
+    aws("ecs").update_service(cluster=NAME, service=f"{NAME}-web", loadBalancers=[swapped])
+    weights = [{"TargetGroupArn": first, "Weight": 0}, {"TargetGroupArn": other, "Weight": 100}]
+    forward = {"Type": "forward", "ForwardConfig": {"TargetGroups": weights}}
+    aws("elbv2").modify_rule(RuleArn=more["productionListenerRule"], Actions=[forward])
 
 
 def stop_recovery(aws: Aws) -> None:
@@ -263,9 +279,9 @@ DRIFTS = (
         (("application-autoscaling", "PutScalingPolicy"),),
     ),
     Drift(
-        "a deployment that fails is not rolled back",
+        "a release gets all the traffic at once, and is not rolled back when it fails",
         let_deployments_fail,
-        ("service.deployment",),
+        ("service.deployment", "service.canary"),
         f"service : Have the cluster, the first task definitions and the services: container_service {NAME}-web",
         (("ecs", "UpdateService"),),
     ),

@@ -141,7 +141,7 @@ class Seed:
         return subnets, group
 
     def _balancer(self, subnets: list[str], group: str) -> tuple[str, str]:
-        """ARNs of the load balancer and its target group."""
+        """ARNs of the load balancer and the target group that it forwards to. The alternate one waits for a canary."""
         elbv2, settings = self._aws.boto("elbv2"), self._settings
         balancer: str = elbv2.create_load_balancer(
             Name=settings.prefix, Subnets=subnets, SecurityGroups=[group], Scheme="internet-facing",
@@ -150,19 +150,24 @@ class Seed:
         elbv2.modify_load_balancer_attributes(
             LoadBalancerArn=balancer, Attributes=[{"Key": "zonal_shift.config.enabled", "Value": "true"}]
         )
-        targets: str = elbv2.create_target_group(
-            Name=settings.web, Protocol="HTTP", Port=TASK_PORT, VpcId=self._vpc, TargetType="ip",
-            HealthCheckPath="/livez", HealthCheckIntervalSeconds=10, HealthCheckTimeoutSeconds=5,
-            HealthyThresholdCount=2, UnhealthyThresholdCount=2, Matcher={"HttpCode": "200"}, Tags=self._tag_list(),
-        )["TargetGroups"][0]["TargetGroupArn"]  # fmt: skip
-        elbv2.modify_target_group_attributes(
-            TargetGroupArn=targets, Attributes=[{"Key": "deregistration_delay.timeout_seconds", "Value": "30"}]
-        )
+        targets, _ = (self._target_group(name) for name in (settings.web, settings.web_alternate))
         elbv2.create_listener(
             LoadBalancerArn=balancer, Protocol="HTTP", Port=80, Tags=self._tag_list(),
             DefaultActions=[{"Type": "forward", "TargetGroupArn": targets}],
         )  # fmt: skip
         return balancer, targets
+
+    def _target_group(self, name: str) -> str:
+        elbv2 = self._aws.boto("elbv2")
+        made: str = elbv2.create_target_group(
+            Name=name, Protocol="HTTP", Port=TASK_PORT, VpcId=self._vpc, TargetType="ip",
+            HealthCheckPath="/livez", HealthCheckIntervalSeconds=10, HealthCheckTimeoutSeconds=5,
+            HealthyThresholdCount=2, UnhealthyThresholdCount=2, Matcher={"HttpCode": "200"}, Tags=self._tag_list(),
+        )["TargetGroups"][0]["TargetGroupArn"]  # fmt: skip
+        elbv2.modify_target_group_attributes(
+            TargetGroupArn=made, Attributes=[{"Key": "deregistration_delay.timeout_seconds", "Value": "30"}]
+        )
+        return made
 
     def _data(self, subnets: list[str], group: str) -> None:
         """The database, with the limit on connections that the real one has, and the replication groups."""

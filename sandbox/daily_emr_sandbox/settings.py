@@ -110,6 +110,11 @@ class Settings:
         return f"{self.prefix}-web"
 
     @property
+    def web_alternate(self) -> str:
+        """Its other target group, for releases that begin as a canary."""
+        return f"{self.web}-alternate"
+
+    @property
     def database_name(self) -> str:
         return f"{self.prefix}-db"
 

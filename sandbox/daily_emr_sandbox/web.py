@@ -100,9 +100,14 @@ class Web:
 
     def target_states(self) -> list[str]:
         elbv2 = self._world.aws.boto("elbv2")
-        groups = elbv2.describe_target_groups(Names=[self._settings.web])["TargetGroups"]
-        health = elbv2.describe_target_health(TargetGroupArn=groups[0]["TargetGroupArn"])
-        return [target["TargetHealth"]["State"] for target in health["TargetHealthDescriptions"]]
+        names = [self._settings.web, self._settings.web_alternate]
+        return [
+            target["TargetHealth"]["State"]
+            for group in elbv2.describe_target_groups(Names=names)["TargetGroups"]
+            for target in elbv2.describe_target_health(TargetGroupArn=group["TargetGroupArn"])[
+                "TargetHealthDescriptions"
+            ]
+        ]
 
     def settled(self) -> bool:
         """One deployment, completed, with all tasks that are wanted, all of them healthy targets."""

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from .model import Deployment, Service, Task
+from .model import CLEAN_UP, Deployment, Service, ServiceDeployment, Task
 
 FREE_FAILURES = 3
 """Failed tasks in a row before ECS starts further ones more slowly."""
@@ -35,6 +35,8 @@ def plan(service: Service, tasks: Iterable[Task], healthy: Callable[[Task], bool
     primary = service.primary
     if primary.halted:
         return Plan()
+    if service.shifts and (record := service.rollout):
+        return _beside(service, record, list(tasks), healthy)
     wanted = service.desired_count
     lower = math.ceil(wanted * service.deployment_configuration["minimumHealthyPercent"] / 100)
     upper = max(math.floor(wanted * service.deployment_configuration["maximumPercent"] / 100), wanted)
@@ -63,6 +65,27 @@ def plan(service: Service, tasks: Iterable[Task], healthy: Callable[[Task], bool
     if condemned and (len(healthy_good) >= wanted or (need and not room)):
         result.stop += [(task, task.condemned or "") for task in condemned]
     result.stop += [(task, scaling_reason(primary.id)) for task in surplus(good, len(good) - wanted, healthy)]
+    return result
+
+
+def _beside(service: Service, record: ServiceDeployment, alive: list[Task], healthy: Callable[[Task], bool]) -> Plan:
+    """Next step of a deployment beside the old tasks, which stay as they are until the traffic has moved for good."""
+    primary, kept = service.primary, service.last_completed
+    own = [task for task in alive if task.deployment == primary.id]
+    good = [task for task in own if not task.condemned]
+    old = [task for task in alive if task.deployment != primary.id]
+    if record.stage != CLEAN_UP:
+        # Of a deployment that this one took the place of.
+        aside = {kept.id} if kept and kept is not primary else set()
+        if record.status == "ROLLBACK_IN_PROGRESS":
+            aside |= {task.deployment for task in old}
+        old = [task for task in old if task.deployment not in aside]
+    result = Plan(start=max(0, service.desired_count - len(good)))
+    result.stop = [(task, scaling_reason(task.deployment)) for task in old]
+    result.stop += [(task, task.condemned) for task in own if task.condemned]
+    result.stop += [
+        (task, scaling_reason(primary.id)) for task in surplus(good, len(good) - service.desired_count, healthy)
+    ]
     return result
 
 

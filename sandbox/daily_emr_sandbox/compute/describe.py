@@ -108,6 +108,7 @@ def describe_deployment_record(backend: Any, service: Service, record: ServiceDe
         targetServiceRevision=_revision_counts(record.target, service, tasks),
         status=record.status,
         statusReason=record.status_reason,
+        lifecycleStage=record.stage if service.shifts and not record.ended else None,
         deploymentConfiguration=record.configuration,
         rollback=record.rollback,
         deploymentCircuitBreaker={
@@ -119,7 +120,16 @@ def describe_deployment_record(backend: Any, service: Service, record: ServiceDe
 
 
 def describe_revision(service: Service, revision: Revision) -> dict[str, Any]:
+    resolved = [
+        {
+            "targetGroupArn": revision.group,
+            "productionListenerRule": entry["advancedConfiguration"]["productionListenerRule"],
+        }
+        for entry in revision.load_balancers
+        if revision.group and "advancedConfiguration" in entry
+    ]
     return {
+        **({"resolvedConfiguration": {"loadBalancers": resolved}} if resolved else {}),
         "serviceRevisionArn": revision.arn,
         "serviceArn": service.arn,
         "clusterArn": service.cluster_arn,

@@ -12,8 +12,8 @@ from . import rollout
 from .describe import describe_deployment_record, describe_revision, describe_service, describe_task
 from .errors import EcsError, find_service, invalid
 from .images import revision_of
-from .model import DEFAULT_CONFIGURATION, Revision, Service, Task
-from .validate import check_configuration, check_count, check_load_balancers, check_network
+from .model import DEFAULT_CANARY, DEFAULT_CONFIGURATION, Revision, Service, Task
+from .validate import check_configuration, check_count, check_load_balancers, check_network, check_shift
 
 KEPT_ONLY = (
     "platformVersion", "propagateTags", "enableECSManagedTags", "enableExecuteCommand", "placementConstraints",
@@ -53,6 +53,8 @@ def create_service(self: Any) -> ActionResult:
     check_load_balancers(_Backends(self), definition, balancers)
     if params.get("healthCheckGracePeriodSeconds") and not balancers:
         raise invalid("Health check grace period is only valid for services configured to use load balancers")
+    configuration = _configuration(DEFAULT_CONFIGURATION, params.get("deploymentConfiguration"))
+    check_shift(_Backends(self), configuration, balancers)
     service = Service(
         arn=f"{cluster.arn.replace(':cluster/', ':service/')}/{name}",
         name=name,
@@ -61,7 +63,7 @@ def create_service(self: Any) -> ActionResult:
         desired_count=params.get("desiredCount") or 0,
         load_balancers=balancers,
         network_configuration=params.get("networkConfiguration") or {},
-        deployment_configuration=_configuration(DEFAULT_CONFIGURATION, params.get("deploymentConfiguration")),
+        deployment_configuration=configuration,
         grace_period_s=params.get("healthCheckGracePeriodSeconds") or 0,
         tags=params.get("tags") or [],
         options={key: params[key] for key in KEPT_ONLY if key in params},
@@ -89,6 +91,9 @@ def update_service(self: Any) -> ActionResult:
     check_network(_Backends(self), definition, network)
     balancers = params.get("loadBalancers", service.load_balancers)
     check_load_balancers(_Backends(self), definition, balancers)
+    check_shift(_Backends(self), configuration, balancers)
+    if service.rollout and configuration.get("strategy", "ROLLING") != service.strategy:
+        raise invalid("The deployment strategy can not be changed while a service deployment is in progress.")
 
     rolls = (
         bool(params.get("forceNewDeployment"))
@@ -108,7 +113,12 @@ def update_service(self: Any) -> ActionResult:
 
 
 def _configuration(base: dict[str, Any], wanted: dict[str, Any] | None) -> dict[str, Any]:
-    merged = {**base, **(wanted or {})}
+    given = wanted or {}
+    merged = {**base, **given}
+    if merged.get("strategy") == "CANARY":
+        merged["canaryConfiguration"] = {**DEFAULT_CANARY, **merged.get("canaryConfiguration", {})}
+    elif "canaryConfiguration" not in given:
+        merged.pop("canaryConfiguration", None)
     check_configuration(merged)
     return merged
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 import secrets
+import time
 import uuid
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,11 @@ DEFAULT_CONFIGURATION: dict[str, Any] = {
     "maximumPercent": 200,
     "minimumHealthyPercent": 100,
 }
+DEFAULT_CANARY = {"canaryPercent": 5.0, "canaryBakeTimeInMinutes": 10}
+SHIFTING = ("BLUE_GREEN", "CANARY")
+"""Strategies in which ECS moves the traffic between two target groups."""
+RECONCILE_SERVICE, CLEAN_UP = "RECONCILE_SERVICE", "CLEAN_UP"
+"""First and last lifecycle stage of such a deployment; only in the last one the old tasks are stopped."""
 EVENTS_KEPT = 100
 """Events that DescribeServices returns at most."""
 
@@ -41,6 +47,8 @@ class Revision:
     load_balancers: list[dict[str, Any]]
     network_configuration: dict[str, Any]
     created_at: dt.datetime
+    group: str | None = None
+    """The one target group of its tasks, where the service has two; else they are in all groups of the service."""
 
 
 @dataclass
@@ -61,6 +69,13 @@ class ServiceDeployment:
     rollback: dict[str, Any] | None = None
     failure_count: int = 0
     circuit_breaker: str = "DISABLED"
+    deaf: bool = False
+    """One of its alarms rang when it began: AWS then heeds none of them, so that a repair can be deployed."""
+    stage: str = RECONCILE_SERVICE
+    stage_since: float = field(default_factory=time.monotonic)
+
+    def enter(self, stage: str) -> None:
+        self.stage, self.stage_since, self.updated_at = stage, time.monotonic(), now()
 
     @property
     def ended(self) -> bool:
@@ -99,6 +114,10 @@ class Deployment:
 
     def roll(self, state: str, reason: str) -> None:
         self.rollout_state, self.rollout_reason, self.updated_at = state, reason, now()
+
+    @property
+    def group(self) -> str | None:
+        return self.revision.group
 
     @property
     def task_definition(self) -> str:
@@ -152,6 +171,25 @@ class Service:
     @property
     def target_groups(self) -> list[str]:
         return [entry["targetGroupArn"] for entry in self.load_balancers if "targetGroupArn" in entry]
+
+    @property
+    def strategy(self) -> str:
+        return str(self.deployment_configuration.get("strategy", "ROLLING"))
+
+    @property
+    def shifts(self) -> bool:
+        """Whether ECS moves the traffic of its deployments between two target groups."""
+        return self.strategy in SHIFTING
+
+    @property
+    def next_group(self) -> str | None:
+        """Target group of the next deployment: with ROLLING the one in use, else the other one."""
+        used = self.last_completed.group if self.last_completed else None
+        if not self.shifts:
+            return used
+        entry = self.load_balancers[0]
+        first, other = str(entry["targetGroupArn"]), str(entry["advancedConfiguration"]["alternateTargetGroupArn"])
+        return first if self.last_completed is None or used == other else other
 
     @property
     def task_definition(self) -> str:
@@ -215,6 +253,8 @@ class Task:
     exit_code: int | None = None
     container_reason: str | None = None
     tags: list[dict[str, str]] = field(default_factory=list)
+    groups: list[str] = field(default_factory=list)
+    """Target groups that it is registered in."""
     attachment: str = field(default_factory=lambda: str(uuid.uuid4()))
     container_arn: str = ""
 

@@ -1,7 +1,7 @@
 """What happens to a deployment over time: begin, fail, roll back, stop, complete. State only, no processes.
 
-Wording and transitions are those of ECS rolling updates. A rollback makes the last completed deployment
-PRIMARY again, so its tasks that still run are kept.
+Wording and transitions are those of ECS rolling updates; `shift` has what is more where ECS moves the traffic. A
+rollback makes the last completed deployment PRIMARY again, so its tasks that still run are kept.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from .deployments import completed
-from .model import Deployment, Revision, Service, ServiceDeployment, Task, now, short_id
+from .model import CLEAN_UP, RECONCILE_SERVICE, Deployment, Revision, Service, ServiceDeployment, Task, now, short_id
 
 
 def begin(service: Service, revision: Revision) -> ServiceDeployment:
@@ -20,6 +20,7 @@ def begin(service: Service, revision: Revision) -> ServiceDeployment:
     sources = [deployment.revision for deployment in service.deployments]
     for deployment in service.deployments:
         deployment.status, deployment.halted = "ACTIVE", False
+    revision.group = service.next_group
     service.deployments.insert(0, Deployment(revision=revision, created_at=now()))
     service.revisions.append(revision)
     record = ServiceDeployment(
@@ -51,7 +52,9 @@ def advance(service: Service, tasks: Iterable[Task], healthy: Callable[[Task], b
     service.deployments = [d for d in service.deployments if d.status == "PRIMARY" or d.id in used]
     primary = service.primary
     alive = [task for task in remaining if task.active]
-    if len(service.deployments) == 1 and completed(service, alive, healthy):
+    record = service.rollout
+    shifting = record is not None and service.shifts and record.stage != CLEAN_UP
+    if len(service.deployments) == 1 and not shifting and completed(service, alive, healthy):
         complete(service, primary)
     else:
         service.steady = False
@@ -96,6 +99,19 @@ def task_failed(service: Service, deployment: Deployment) -> None:
         record.stopped_at = record.finished_at
 
 
+def heed_alarms(service: Service, ringing: set[str]) -> None:
+    """Roll the rollout back when one of its alarms rings; `ringing` are the names of all that do."""
+    record = service.rollout
+    alarms = record.configuration.get("alarms") if record else None
+    if record is None or not alarms or not alarms["enable"] or record.status not in ("PENDING", "IN_PROGRESS"):
+        return
+    mine = sorted(ringing & set(alarms["alarmNames"]))
+    if record.status == "PENDING":
+        record.deaf = bool(mine)
+    elif mine and not record.deaf and alarms["rollback"]:
+        roll_back(service, record, f"Service deployment rolled back because of alarms: {', '.join(mine)}.")
+
+
 def roll_back(service: Service, record: ServiceDeployment, reason: str) -> None:
     """Give the service back to its last completed deployment."""
     target, failed = service.last_completed, service.primary
@@ -109,6 +125,7 @@ def roll_back(service: Service, record: ServiceDeployment, reason: str) -> None:
     target.status, target.failed_tasks, target.settled, target.halted = "PRIMARY", 0, False, False
     cause = "circuit breaker" if record.circuit_breaker == "TRIGGERED" else "stopped"
     target.roll("IN_PROGRESS", f"ECS deployment {cause}: rolling back to deploymentId {target.id}.")
+    record.enter(RECONCILE_SERVICE)
     record.rollback = {"reason": reason, "startedAt": now(), "serviceRevisionArn": target.revision.arn}
     record.move("ROLLBACK_IN_PROGRESS", reason)
     service.say(f"(deployment {failed.id}) rolling back to deployment {target.id}.")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..network import targets
 from ..usage import Usage
-from . import ecs_api, rollout
+from . import ecs_api, rollout, shift
 from .awslogs import LogDriver, check_logging
 from .deployments import plan, throttle_s, zone_for
 from .images import StartError, resolve_image, resolve_secrets
@@ -130,13 +130,17 @@ class EcsScheduler:
             if task.last_status != "STOPPED":
                 self._move(service, task)
         remaining = [task for task in tasks if task.last_status != "STOPPED"]
-        rollout.advance(service, remaining, lambda task: self._healthy(service, task))
+        healthy = self._healthy
+        if service.rollout:
+            rollout.heed_alarms(service, self._ringing())
+        rollout.advance(service, remaining, healthy)
+        shift.advance(service, remaining, healthy, self.aws.backend("elbv2"), self.settings.time_factor)
         if service.status == "DRAINING":
             if not remaining:
                 service.status = "INACTIVE"
             service.desired_count = 0
         alive = [task for task in remaining if task.active]
-        step = plan(service, alive, lambda task: self._healthy(service, task))
+        step = plan(service, alive, healthy)
         for task, reason in step.stop:
             task.stop("ServiceSchedulerInitiated", reason)
         if stopped := [task for task, _ in step.stop]:
@@ -183,6 +187,7 @@ class EcsScheduler:
             memory=definition.memory or "512",
             created_at=deployment.created_at if deployment.backdated else now(),
             starts_at=time.monotonic() + delay,
+            groups=[deployment.group] if deployment.group else service.target_groups,
             tags=list(service.tags) if service.options.get("propagateTags") == "SERVICE" else [],
             container_arn=f"{arn.replace(':task/', ':container/')}/{uuid.uuid4()}",
         )
@@ -236,15 +241,15 @@ class EcsScheduler:
         backdated = deployment and deployment.backdated and not service.steady
         task.started_at = deployment.updated_at if deployment and backdated else now()
         task.running_since, task.last_status = time.monotonic(), "RUNNING"
-        for group in self._groups(service):
+        for group in self._groups(task):
             targets.register(group, task.address, self._port(task), task.zone)
-        if service.target_groups:
-            service.say(f"registered 1 targets in (target-group {service.target_groups[0]})")
+        if task.groups:
+            service.say(f"registered 1 targets in (target-group {task.groups[0]})")
 
     def _judge(self, service: Service, task: Task) -> None:
         """Look at a running task: healthy, still coming up, or to be replaced."""
         deployment = self._deployment(service, task)
-        if self._healthy(service, task):
+        if self._healthy(task):
             task.was_healthy = True
             if deployment and not deployment.settled:
                 deployment.settled, deployment.failed_tasks, deployment.backdated = True, 0, False
@@ -252,7 +257,7 @@ class EcsScheduler:
         grace = service.grace_period_s / self.settings.time_factor
         if task.condemned or (not task.was_healthy and time.monotonic() - task.running_since < grace):
             return
-        sick = [group for group in self._groups(service) if targets.health_of(group, task.address).state == "unhealthy"]
+        sick = [group for group in self._groups(task) if targets.health_of(group, task.address).state == "unhealthy"]
         if sick:
             task.condemned = f"Task failed ELB health checks in (target-group {sick[0].arn})"
             service.say(
@@ -266,7 +271,7 @@ class EcsScheduler:
         if task.pid is None:
             self._stopped(task, None)
             return
-        groups = self._groups(service)
+        groups = self._groups(task)
         for group in groups:
             targets.deregister(group, task.address)
         if any(targets.health_of(group, task.address).state == "draining" for group in groups):
@@ -283,7 +288,7 @@ class EcsScheduler:
         """The process is gone, by itself or because it was told to."""
         surprise = task.active
         task.stop("EssentialContainerExited", "Essential container in task exited")
-        for group in self._groups(service):
+        for group in self._groups(task):
             targets.deregister(group, task.address)
         self._stopped(task, code)
         if surprise:
@@ -304,8 +309,8 @@ class EcsScheduler:
 
     # Small questions.
 
-    def _healthy(self, service: Service, task: Task) -> bool:
-        groups = self._groups(service)
+    def _healthy(self, task: Task) -> bool:
+        groups = self._groups(task)
         if task.last_status != "RUNNING" or task.pid is None:
             return False
         return all(targets.health_of(group, task.address).state == "healthy" for group in groups)
@@ -313,9 +318,13 @@ class EcsScheduler:
     def _deployment(self, service: Service, task: Task) -> Deployment | None:
         return next((found for found in service.deployments if found.id == task.deployment), None)
 
-    def _groups(self, service: Service) -> list[Any]:
+    def _groups(self, task: Task) -> list[Any]:
         known = self.aws.backend("elbv2").target_groups
-        return [known[arn] for arn in service.target_groups if arn in known]
+        return [known[arn] for arn in task.groups if arn in known]
+
+    def _ringing(self) -> set[str]:
+        """Names of the alarms that ring."""
+        return {alarm.name for alarm in self.aws.backend("cloudwatch").get_alarms_by_state_value("ALARM")}
 
     def _port(self, task: Task) -> int:
         """Port that it serves; 0 for a worker, which serves none."""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from .errors import invalid
+from .errors import EcsError, invalid
 from .images import Backends
+from .model import SHIFTING
+from .shift import forwarded, production_rule
 
 MAX_DESIRED = 5000
 LEAST_MAXIMUM = 100
+LONGEST_BAKE = 1440
 
 
 def check_count(count: int | None) -> None:
@@ -26,6 +29,26 @@ def check_configuration(configuration: dict[str, Any]) -> None:
     breaker = configuration["deploymentCircuitBreaker"]
     if breaker.get("rollback") and not breaker.get("enable"):
         raise invalid("Rollback of the deployment circuit breaker needs the circuit breaker to be enabled.")
+    _check_strategy(configuration)
+
+
+def _check_strategy(configuration: dict[str, Any]) -> None:
+    strategy = configuration.get("strategy", "ROLLING")
+    if strategy == "LINEAR":
+        raise EcsError("UnsupportedFeatureException", "The sandbox deploys with ROLLING, BLUE_GREEN and CANARY only.")
+    if strategy not in ("ROLLING", *SHIFTING):
+        raise invalid(f"Unknown deployment strategy {strategy}.")
+    canary = configuration.get("canaryConfiguration")
+    if (canary is not None) != (strategy == "CANARY"):
+        raise invalid("canaryConfiguration is valid with the strategy CANARY, and only with it.")
+    if strategy == "BLUE_GREEN" and "bakeTimeInMinutes" not in configuration:
+        raise invalid("bakeTimeInMinutes is required with the strategy BLUE_GREEN.")
+    minutes = [configuration.get("bakeTimeInMinutes", 0), (canary or {}).get("canaryBakeTimeInMinutes", 0)]
+    if not all(0 <= some <= LONGEST_BAKE for some in minutes):
+        raise invalid(f"A bake time is between 0 and {LONGEST_BAKE} minutes.")
+    tenths = (canary or {"canaryPercent": 1})["canaryPercent"] * 10
+    if not 1 <= tenths <= 1000 or abs(tenths - round(tenths)) > 1e-6:  # noqa: PLR2004  # 0.1 to 100 percent
+        raise invalid("canaryPercent is a multiple of 0.1 between 0.1 and 100.0.")
 
 
 def check_network(aws: Backends, definition: Any, network: dict[str, Any] | None) -> None:
@@ -42,6 +65,32 @@ def check_network(aws: Backends, definition: Any, network: dict[str, Any] | None
             f"Error retrieving subnet information for {missing}: "
             f"The subnet ID '{missing[0]}' does not exist (ErrorCode: InvalidSubnetID.NotFound)"
         )
+
+
+def check_shift(aws: Backends, configuration: dict[str, Any], balancers: list[dict[str, Any]]) -> None:
+    """What a strategy that moves traffic needs. What is wrong with a rule AWS says later, by rolling back."""
+    if configuration.get("strategy") not in SHIFTING:
+        return
+    if not balancers:
+        raise invalid(f"The strategy {configuration['strategy']} needs a load balancer.")
+    elb = aws.backend("elbv2")
+    for entry in balancers:
+        more = entry.get("advancedConfiguration") or {}
+        if missing := {"alternateTargetGroupArn", "productionListenerRule", "roleArn"} - {
+            key for key in more if more[key]
+        }:
+            raise invalid(f"advancedConfiguration needs {', '.join(sorted(missing))}.")
+        groups = {entry["targetGroupArn"], more["alternateTargetGroupArn"]}
+        if len(groups) == 1:
+            raise invalid("alternateTargetGroupArn must differ from targetGroupArn.")
+        if strange := groups - elb.target_groups.keys():
+            raise invalid(f"Unable to find target group {strange.pop()}.")
+        rule = production_rule(elb, more["productionListenerRule"])
+        if rule is None or {one["TargetGroupArn"] for one in forwarded(rule)} != groups:
+            raise invalid(
+                "Invalid networking configuration. Both targetGroup and alternateTargetGroup must be associated with "
+                "the productionListenerRule or testListenerRule."
+            )
 
 
 def check_load_balancers(aws: Backends, definition: Any, balancers: list[dict[str, Any]]) -> None:

@@ -58,6 +58,16 @@ def one_client(world: World, _serve: Serve) -> None:
     world.rate_rule()
 
 
+def left_at_once(world: World, _serve: Serve) -> None:
+    """A release was rolled back at once, and that ended."""
+    world.canary()
+    world.bad_release()
+    world.configuration = {**world.configuration, "strategy": "BLUE_GREEN", "bakeTimeInMinutes": 0}
+    del world.configuration["canaryConfiguration"]
+    world.deployed(2, ago(minutes=5), source=3)
+    world.revision = 2
+
+
 def nothing(_world: World, _serve: Serve) -> None:
     """The change is due as it is."""
 
@@ -77,6 +87,20 @@ CASES = [
         deploying,
         {"state": "stopped"},
         ({"state": "in progress", "revision": f"{P}-web:3"}, {"state": "stopped", "revision": f"{P}-web:2"}),
+    ),
+    Case(
+        "ecs_service_strategy",
+        "UpdateService",
+        left_at_once,
+        {},
+        (
+            {"strategy": "BLUE_GREEN", "bake_minutes": 0, "steps": {}},
+            {
+                "strategy": "CANARY",
+                "bake_minutes": 10,
+                "steps": {"canaryPercent": 10.0, "canaryBakeTimeInMinutes": 30},
+            },
+        ),
     ),
     Case(
         "ecs_service_tasks",

@@ -69,6 +69,7 @@ class World:
         self.queries: list[Json] = []
         self.query_status = "Complete"
         self.unhealthy: set[str] = set()
+        self.serving = "arn:tg"
         self.groups = {f"{P}-web": "arn:tg", f"{P}-web-canary": "arn:tg-canary"}
         self.listener: list[Json] = [
             {
@@ -104,6 +105,7 @@ class World:
             "status": status,
             "targetServiceRevision": {"arn": revision_arn(revision)},
             "sourceServiceRevisions": [{"arn": revision_arn(source)}] if source else [],
+            "deploymentConfiguration": self.configuration,
         }
         if status in ("SUCCESSFUL", "ROLLBACK_SUCCESSFUL"):
             item["finishedAt"] = at + timedelta(minutes=3)
@@ -114,6 +116,17 @@ class World:
         """Revision 3 was deployed 20 minutes ago."""
         self.deployed(3, ago(minutes=20), source=2, status=status)
         self.revision = 3
+
+    def canary(self) -> Json:
+        """The service deploys with a canary, and always did; its deployment configuration."""
+        self.configuration |= {
+            "strategy": "CANARY",
+            "canaryConfiguration": {"canaryPercent": 10.0, "canaryBakeTimeInMinutes": 30},
+            "bakeTimeInMinutes": 10,
+            "deploymentCircuitBreaker": {"enable": True, "rollback": True},
+            "alarms": {"alarmNames": [f"{P}-error-ratio"], "enable": True, "rollback": True},
+        }
+        return dict(self.configuration)
 
     def task(self, name: str, revision: int, started: datetime, zone: str) -> Json:
         return {"id": name, "revision": revision, "startedAt": started, "zone": zone, "address": None}
@@ -229,6 +242,7 @@ class World:
         if "taskDefinition" in params:
             self.revision = int(params["taskDefinition"].rsplit(":", 1)[1])
         self.desired = params.get("desiredCount", self.desired)
+        self.configuration = params.get("deploymentConfiguration", self.configuration)
         if "taskDefinition" in params or params.get("forceNewDeployment"):
             self.deployed(self.revision, datetime.now(UTC), source, status="IN_PROGRESS")
         return {}
@@ -351,7 +365,8 @@ class World:
         return {"TargetGroups": asked}
 
     def elbv2_DescribeTargetHealth(self, params: Json) -> Json:
-        assert params["TargetGroupArn"] == "arn:tg"
+        if params["TargetGroupArn"] != self.serving:
+            return {"TargetHealthDescriptions": []}
         return {
             "TargetHealthDescriptions": [
                 {

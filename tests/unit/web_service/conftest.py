@@ -38,6 +38,12 @@ class Live:
         self.service["probes"] = {"edge_url": places[EDGE], "balancer_url": places[BALANCER], "host": "app.test"}
         self.service["feature_flags"]["api_url"] = serve.handle("127.0.0.6", flags_handler(self.flags))
 
+    def alternate(self) -> None:
+        """After an odd number of releases with a canary the other target group has the tasks."""
+        name = f"{self.service['target_group']}-alternate"
+        self.service["alternate_target_group"] = name
+        self.world.groups[name] = self.world.serving = "arn:alternate"
+
     def params(self, module: str, **more: Any) -> Json:
         entry = _module(module).ENTRY
         known = {"environment": self.environment, "service": self.service, "thresholds": self.thresholds}

@@ -39,6 +39,12 @@ def test_a_healthy_service_is_healthy(live: Live) -> None:
         assert all(item[key] for key in ("name", "status", "subject", "expected", "seen", "at", "call")), item
 
 
+def test_a_service_whose_tasks_are_in_the_alternate_group_is_healthy(live: Live) -> None:
+    live.alternate()
+    result = look(live)
+    assert (result["healthy"], result["sentence"]) == (True, "emr-web is healthy.")
+
+
 def test_nothing_is_read_twice(live: Live) -> None:
     look(live)
     assert {call: count for call, count in live.world.calls.items() if count > 1} == {}

@@ -28,6 +28,13 @@ def test_a_settled_service_is_not_waited_for(live: Live, clock: Clock) -> None:
     assert result["seen"] == f"2 tasks of {NEW}, 2 healthy targets in 2 zones"
 
 
+def test_either_target_group_may_have_the_tasks(live: Live, clock: Clock) -> None:
+    live.alternate()
+    result = live.run("web_service_settled", revision=NEW, timeout=900)
+    assert (result["settled"], clock.slept) == (True, [])
+    assert result["seen"] == f"2 tasks of {NEW}, 2 healthy targets in 2 zones"
+
+
 def test_it_waits_through_a_rollout_and_tells_each_change_once(live: Live, clock: Clock) -> None:
     live.world.deployed(1, ago(), source=2, status="IN_PROGRESS")
     live.world.revision = 1

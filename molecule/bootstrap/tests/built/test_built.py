@@ -61,6 +61,23 @@ def test_a_deployment_that_fails_is_rolled_back(aws):
     assert found["desiredCount"] == 2
 
 
+def test_a_release_begins_as_a_canary_with_a_second_target_group(aws):
+    (found,) = aws("ecs").describe_services(cluster=NAME, services=[f"{NAME}-web"])["services"]
+    deployment = found["deploymentConfiguration"]
+    assert (deployment["strategy"], deployment["bakeTimeInMinutes"]) == ("CANARY", 10)
+    assert deployment["canaryConfiguration"] == {"canaryPercent": 10.0, "canaryBakeTimeInMinutes": 30}
+    (balanced,) = found["loadBalancers"]
+    more = balanced["advancedConfiguration"]
+    (rule,) = aws("elbv2").describe_rules(RuleArns=[more["productionListenerRule"]])["Rules"]
+    (action,) = rule["Actions"]
+    weights = {one["TargetGroupArn"]: int(one["Weight"]) for one in action["ForwardConfig"]["TargetGroups"]}
+    assert weights == {balanced["targetGroupArn"]: 1, more["alternateTargetGroupArn"]: 0}
+    trust = aws("iam").get_role(RoleName=more["roleArn"].rpartition("/")[2])["Role"]["AssumeRolePolicyDocument"]
+    assert trust["Statement"][0]["Principal"] == {"Service": "ecs.amazonaws.com"}
+    (worker,) = aws("ecs").describe_services(cluster=NAME, services=[f"{NAME}-claims-worker"])["services"]
+    assert worker["deploymentConfiguration"].get("strategy", "ROLLING") == "ROLLING"
+
+
 def test_dumps_are_locked_and_no_bucket_is_public(aws):
     s3 = aws("s3")
     lock = s3.get_object_lock_configuration(Bucket=f"{NAME}-dumps-123456789012")["ObjectLockConfiguration"]

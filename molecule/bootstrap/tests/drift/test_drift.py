@@ -85,6 +85,7 @@ def story() -> Story:
     before = readiness()
     for drift in drifts.DRIFTS:
         drift.make(aws)
+    drifts.release(aws)
     drifted = readiness()
     since = number()
     plan = changed(playbook("bootstrap", "--check", "--diff"))

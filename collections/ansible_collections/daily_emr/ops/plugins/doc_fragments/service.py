@@ -35,6 +35,11 @@ options:
         required: true
         description: Name of the target group the tasks are registered in.
         type: str
+      alternate_target_group:
+        description:
+          - Name of the other target group, where ECS deploys with a canary. Each release takes the one that is free, so
+            either may be the one that carries the traffic.
+        type: str
       container:
         description: Name of the application's container in the task definition.
         type: str

@@ -23,10 +23,10 @@ def read_balancer(clients: Clients, name: str) -> Json:
     return {"arn": found["LoadBalancerArn"], "zones": zones}
 
 
-def read_targets(clients: Clients, group: str) -> list[Json]:
-    """Address, zone, state and reason of each registered target."""
+def read_targets(clients: Clients, groups: list[str]) -> list[Json]:
+    """Address, zone, state and reason of each target that is registered in one of the groups."""
     elbv2 = clients.read("elbv2")
-    arn = elbv2.describe_target_groups(Names=[group])["TargetGroups"][0]["TargetGroupArn"]
+    found = elbv2.describe_target_groups(Names=groups)["TargetGroups"]
     return [
         {
             "address": item["Target"]["Id"],
@@ -34,7 +34,8 @@ def read_targets(clients: Clients, group: str) -> list[Json]:
             "state": item["TargetHealth"]["State"],
             "reason": item["TargetHealth"].get("Reason", ""),
         }
-        for item in elbv2.describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]
+        for group in found
+        for item in elbv2.describe_target_health(TargetGroupArn=group["TargetGroupArn"])["TargetHealthDescriptions"]
     ]
 
 

@@ -34,6 +34,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes
     Readings,
     answered_at,
     iso,
+    target_groups,
 )
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ class _Look(Chains):
         service, timeout_s = self.service, self.thresholds["probe_timeout_s"]
         self.take(
             tasks=lambda: read_tasks(self.clients, service["cluster"], service["service"]),
-            targets=lambda: read_targets(self.clients, service["target_group"]),
+            targets=lambda: read_targets(self.clients, target_groups(service)),
         )
         if self.known("tasks", "task_probes"):
             ask = partial(

@@ -42,6 +42,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes
     Readings,
     iso,
     short_revision,
+    target_groups,
 )
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ class _Look(Chains):
                 "secrets", {name: partial(secret_changed_at, self.clients, name) for name in self.service["secrets"]}
             ),
             singles=lambda: self.take(
-                targets=lambda: read_targets(self.clients, self.service["target_group"]),
+                targets=lambda: read_targets(self.clients, target_groups(self.service)),
                 capacity=lambda: read_capacity(self.clients, *self.ecs),
                 changes=lambda: read_changes(self.clients, self.thresholds["release_recent_minutes"]),
                 flags=lambda: read_flags(self.clients, self.service["feature_flags"]),

@@ -21,6 +21,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes
     listed,
     parse_utc,
     plural,
+    target_groups,
 )
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def look(clients: Clients, service: Json) -> Readings:
         service=lambda: read_service(clients, cluster, name),
         history=lambda: read_history(clients, cluster, name),
         tasks=lambda: read_tasks(clients, cluster, name),
-        targets=lambda: read_targets(clients, service["target_group"]),
+        targets=lambda: read_targets(clients, target_groups(service)),
     )
     return readings
 

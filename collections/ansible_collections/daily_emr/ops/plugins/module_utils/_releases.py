@@ -32,6 +32,9 @@ ROLLING_BACK = ("STOP_REQUESTED", "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS")
 # DescribeServiceDeployments and DescribeServiceRevisions take 20 ARNs; the history that matters is short.
 _PAGE = 20
 _DEPLOYMENTS_READ = 60
+# Deployments in which ECS itself sets the weights of the listener rule, and those of them that take long to give all.
+ECS_SETS_WEIGHTS = ("BLUE_GREEN", "CANARY", "LINEAR")
+GRADUAL = {"CANARY": "canaryConfiguration", "LINEAR": "linearConfiguration"}
 # A release that makes less of the bad requests than this is not the whole cause (incident domain, A3.2).
 ENOUGH_OF_THE_BAD = 0.8
 
@@ -53,6 +56,7 @@ def read_service(clients: Clients, cluster: str, service: str) -> Json:
         "minimum_healthy_percent": configuration.get("minimumHealthyPercent", 100),
         "maximum_percent": configuration.get("maximumPercent", 200),
         "strategy": configuration.get("strategy", "ROLLING"),
+        "configuration": configuration,
         "deployment": primary
         and {"id": primary["id"], "created_at": iso(primary["createdAt"]), "rollout": primary.get("rolloutState")},
         "tags": {tag["key"]: tag["value"] for tag in found.get("tags", [])},
@@ -111,6 +115,7 @@ def _deployment(item: Json, revisions: dict[str, str]) -> Json:
         "finished_at": iso(item.get("finishedAt")),
         "revision": revisions.get(item.get("targetServiceRevision", {}).get("arn", "")),
         "from": sources,
+        "configuration": item.get("deploymentConfiguration", {}),
         # A deployment that waits at a PAUSE hook is answered there, not stopped.
         "waits_at_hook": any(hook.get("status") == "AWAITING_ACTION" for hook in item.get("lifecycleHookDetails", [])),
     }
@@ -266,6 +271,40 @@ def removes(bad_share: float | None) -> list[str]:
         return []
     sentence = f"Removes {bad_share * 100:.0f} % of the bad requests"
     return [f"{sentence}." if bad_share >= ENOUGH_OF_THE_BAD else f"{sentence}: below 80 % it will not fix it."]
+
+
+def at_once(service: Json) -> Json:
+    """What UpdateService needs besides, so that a deployment that mends something gives all the traffic at once.
+
+    ECS keeps the strategy with the service and takes none for a single deployment: `ecs_service_strategy` gives the one
+    that was back. The alarms ring for the release that is given up, and must not stop what takes it away.
+    """
+    if service["strategy"] not in GRADUAL:
+        return {}
+    kept = {key: value for key, value in service["configuration"].items() if key not in GRADUAL.values()}
+    if "alarms" in kept:
+        kept["alarms"] = {**kept["alarms"], "enable": False, "rollback": False}
+    return {"deploymentConfiguration": {**kept, "strategy": "BLUE_GREEN", "bakeTimeInMinutes": 0}}
+
+
+def gradual_before(service: Json, history: Iterable[Json]) -> Json | None:
+    """The configuration that a service deployed with at once lost; None when its strategy is its owner's choice."""
+    if not _sent_at_once(service["configuration"]):
+        return None
+    before = next((item for item in history if not _sent_at_once(item["configuration"])), None)
+    found: Json = before["configuration"] if before else {}
+    return found if found.get("strategy") in GRADUAL else None
+
+
+def _sent_at_once(configuration: Json) -> bool:
+    return configuration.get("strategy") == "BLUE_GREEN" and configuration.get("bakeTimeInMinutes") == 0
+
+
+def moving_at_once(service: Json) -> list[str]:
+    """What a plan says of it."""
+    if service["strategy"] not in GRADUAL:
+        return []
+    return [f"All the traffic moves as soon as the new tasks are healthy, not step by step ({service['strategy']})."]
 
 
 def in_progress(history: Iterable[Json]) -> Json | None:

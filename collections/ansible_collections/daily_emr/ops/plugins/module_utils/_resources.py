@@ -687,7 +687,11 @@ class TaskDefinition(Resource):
 
 
 class ContainerService(Resource):
-    """A Fargate service and how it is deployed. Which release it runs, and how many tasks, is not ours to set again."""
+    """A Fargate service and how it is deployed. Which release it runs, and how many tasks, is not ours to set again.
+
+    With a canary it has two target groups. Which of them carries the traffic, and which stands first, is ECS's to say:
+    it changes with each release.
+    """
 
     name: ClassVar[str] = "container_service"
     spec: ClassVar[Json] = {
@@ -701,6 +705,17 @@ class ContainerService(Resource):
         "port": {"type": "int"},
         "grace_seconds": {"type": "int", "default": 60},
         "alarms": {"type": "list", "elements": "str", "default": []},
+        "canary": {
+            "type": "dict",
+            "options": {
+                "percent": {"type": "int", "required": True},
+                "minutes": {"type": "int", "required": True},
+                "bake_minutes": {"type": "int", "required": True},
+                "alternate_target_group": {"type": "str", "required": True},
+                "rule": {"type": "str", "required": True},
+                "role_arn": {"type": "str", "required": True},
+            },
+        },
     }
 
     def read(self) -> Json | None:
@@ -716,14 +731,18 @@ class ContainerService(Resource):
         configuration = found[0].get("deploymentConfiguration") or {}
         breaker = configuration.get("deploymentCircuitBreaker") or {}
         network = found[0]["networkConfiguration"]["awsvpcConfiguration"]
+        alarms = configuration.get("alarms") or {}
         return {
             "circuit_breaker": bool(breaker.get("enable")),
             "rollback": bool(breaker.get("rollback")),
             "minimum_percent": configuration.get("minimumHealthyPercent"),
             "maximum_percent": configuration.get("maximumPercent"),
-            "alarms": sorted((configuration.get("alarms") or {}).get("alarmNames") or []),
+            "alarms": sorted(alarms["alarmNames"]) if alarms.get("enable") and alarms.get("rollback") else [],
             "subnets": sorted(network["subnets"]),
             "security_groups": sorted(network["securityGroups"]),
+            **_deployed(configuration),
+            **(_balanced(found[0].get("loadBalancers") or []) if self.settings["canary"] else {}),
+            "context": {"deploying": any(one.get("rolloutState") == "IN_PROGRESS" for one in found[0]["deployments"])},
         }
 
     def desired(self) -> Json:
@@ -735,7 +754,41 @@ class ContainerService(Resource):
             "alarms": sorted(self.settings["alarms"]),
             "subnets": sorted(self.settings["subnets"]),
             "security_groups": sorted(self.settings["security_groups"]),
+            **_deployed(self._strategy()),
+            **(_balanced(self._balancers()) if self.settings["canary"] else {}),
         }
+
+    def refusals(self, before: State) -> list[str]:
+        if before["present"] and before["strategy"] != self.desired()["strategy"] and before["context"]["deploying"]:
+            return [f"{self.called} is being deployed, and ECS takes no other strategy then: run again when it ended."]
+        return []
+
+    def _strategy(self) -> Json:
+        canary = self.settings["canary"]
+        if not canary:
+            return {"strategy": "ROLLING"}
+        return {
+            "strategy": "CANARY",
+            "canaryConfiguration": {
+                "canaryPercent": float(canary["percent"]),
+                "canaryBakeTimeInMinutes": canary["minutes"],
+            },
+            "bakeTimeInMinutes": canary["bake_minutes"],
+        }
+
+    def _balancers(self) -> list[Json]:
+        settings, canary = self.settings, self.settings["canary"]
+        more = canary and {
+            "alternateTargetGroupArn": canary["alternate_target_group"],
+            "productionListenerRule": canary["rule"],
+            "roleArn": canary["role_arn"],
+        }
+        one = {
+            "targetGroupArn": settings["target_group"],
+            "containerName": settings["container"],
+            "containerPort": settings["port"],
+        }
+        return [{**one, **({"advancedConfiguration": more} if more else {})}]
 
     def apply(self, before: State) -> None:
         settings, wanted = self.settings, self.desired()
@@ -743,6 +796,7 @@ class ContainerService(Resource):
             "deploymentCircuitBreaker": {"enable": True, "rollback": True},
             "minimumHealthyPercent": 100,
             "maximumPercent": 200,
+            **self._strategy(),
         }
         if settings["alarms"]:
             deployment["alarms"] = {"alarmNames": wanted["alarms"], "enable": True, "rollback": True}
@@ -754,21 +808,22 @@ class ContainerService(Resource):
             }
         }
         if before["present"]:
+            balancers = _balanced(self._balancers()) if settings["canary"] else {}
             self.clients.write("ecs", "UpdateService").update_service(
                 cluster=settings["cluster"],
                 service=self.called,
                 deploymentConfiguration=deployment,
                 networkConfiguration=network,
+                # Said again, the groups would start a deployment; so only where they are not as wanted.
+                **({} if before.items() >= balancers.items() else {"loadBalancers": self._balancers()}),
             )
             return
         balanced: Json = {}
         if settings["target_group"]:
-            target = {
-                "targetGroupArn": settings["target_group"],
-                "containerName": settings["container"],
-                "containerPort": settings["port"],
+            balanced = {
+                "loadBalancers": self._balancers(),
+                "healthCheckGracePeriodSeconds": settings["grace_seconds"],
             }
-            balanced = {"loadBalancers": [target], "healthCheckGracePeriodSeconds": settings["grace_seconds"]}
         self.clients.write("ecs", "CreateService").create_service(
             cluster=settings["cluster"],
             serviceName=self.called,
@@ -782,6 +837,31 @@ class ContainerService(Resource):
             tags=lower(self.tags),
             **balanced,
         )
+
+
+def _deployed(configuration: Json) -> Json:
+    """How a deployment moves the traffic, of a deployment configuration."""
+    strategy, canary = configuration.get("strategy") or "ROLLING", configuration.get("canaryConfiguration") or {}
+    if strategy == "ROLLING":
+        return {"strategy": strategy}
+    return {
+        "strategy": strategy,
+        "canary_percent": canary.get("canaryPercent"),
+        "canary_minutes": canary.get("canaryBakeTimeInMinutes"),
+        "bake_minutes": configuration.get("bakeTimeInMinutes"),
+    }
+
+
+def _balanced(balancers: list[Json]) -> Json:
+    """The pair of target groups of a service, in no order, and what moves the traffic between them."""
+    entry = balancers[0] if balancers else {}
+    more = entry.get("advancedConfiguration") or {}
+    groups = {entry.get("targetGroupArn"), more.get("alternateTargetGroupArn")} - {None}
+    return {
+        "target_groups": sorted(groups),
+        "rule": more.get("productionListenerRule"),
+        "role": more.get("roleArn"),
+    }
 
 
 class Cluster(Resource):
@@ -1197,7 +1277,120 @@ class WebAclLog(Resource):
         )
 
 
-class RatioAlarm(Resource):
+class ExpressionAlarm(Resource):
+    """An alarm on an expression over metrics of a load balancer."""
+
+    comparison: ClassVar[str]
+    missing: ClassVar[str]
+    statistic: ClassVar[str]
+    about: ClassVar[str]
+
+    @abstractmethod
+    def expression(self) -> str:
+        """What is compared with the threshold, of the ids of the metrics."""
+
+    @abstractmethod
+    def threshold(self) -> float:
+        """With what."""
+
+    @abstractmethod
+    def metrics(self) -> dict[str, tuple[str, dict[str, str]]]:
+        """Metric and dimensions, by the id that the expression has for it."""
+
+    def actions(self) -> Json:
+        return {"AlarmActions": [self.settings["topic_arn"]]}
+
+    def read(self) -> Json | None:
+        found = self.clients.read("cloudwatch").describe_alarms(AlarmNames=[self.called])["MetricAlarms"]
+        if not found:
+            return None
+        alarm = found[0]
+        return {
+            "expression": next((one["Expression"] for one in alarm.get("Metrics") or [] if one.get("Expression")), ""),
+            "threshold": alarm["Threshold"],
+            "periods": alarm["EvaluationPeriods"],
+            "missing": alarm.get("TreatMissingData", "missing"),
+            "actions": alarm["AlarmActions"],
+            "enabled": alarm["ActionsEnabled"],
+        }
+
+    def desired(self) -> Json:
+        return {
+            "expression": self.expression(),
+            "threshold": self.threshold(),
+            "periods": self.settings["periods"],
+            "missing": self.missing,
+            "actions": [self.settings["topic_arn"]],
+            "enabled": True,
+        }
+
+    def apply(self, before: State) -> None:
+        queries: list[Json] = [
+            {
+                "Id": identity,
+                "ReturnData": False,
+                "MetricStat": {
+                    "Metric": {
+                        "Namespace": "AWS/ApplicationELB",
+                        "MetricName": metric,
+                        "Dimensions": [{"Name": name, "Value": value} for name, value in dimensions.items()],
+                    },
+                    "Period": 60,
+                    "Stat": self.statistic,
+                },
+            }
+            for identity, (metric, dimensions) in self.metrics().items()
+        ]
+        queries.append({"Id": "alarm", "Expression": self.expression(), "Label": self.about, "ReturnData": True})
+        self.clients.write("cloudwatch", "PutMetricAlarm").put_metric_alarm(
+            AlarmName=self.called,
+            AlarmDescription=self.about,
+            Metrics=queries,
+            ComparisonOperator=self.comparison,
+            Threshold=self.threshold(),
+            EvaluationPeriods=self.settings["periods"],
+            TreatMissingData=self.missing,
+            ActionsEnabled=True,
+            Tags=self.tags,
+            **self.actions(),
+        )
+
+
+class TargetsAlarm(ExpressionAlarm):
+    """Too few healthy targets in the target groups of a service together: one of the two is empty between releases."""
+
+    name: ClassVar[str] = "targets_alarm"
+    spec: ClassVar[Json] = {
+        "balancer": {"type": "str", "required": True},
+        "target_groups": {"type": "list", "elements": "str", "required": True},
+        "least": {"type": "int", "required": True},
+        "periods": {"type": "int", "required": True},
+        "topic_arn": {"type": "str", "required": True},
+    }
+    comparison: ClassVar[str] = "LessThanThreshold"
+    # Without a target there is no metric, and that is the worst of it.
+    missing: ClassVar[str] = "breaching"
+    statistic: ClassVar[str] = "Minimum"
+    about: ClassVar[str] = "Healthy targets of the service, in all its target groups"
+
+    def expression(self) -> str:
+        return "+".join(f"FILL({identity},0)" for identity in self.metrics())
+
+    def threshold(self) -> float:
+        return float(self.settings["least"])
+
+    def metrics(self) -> dict[str, tuple[str, dict[str, str]]]:
+        balancer = self.settings["balancer"]
+        return {
+            f"group{number}": ("HealthyHostCount", {"LoadBalancer": balancer, "TargetGroup": group})
+            for number, group in enumerate(self.settings["target_groups"], start=1)
+        }
+
+    def actions(self) -> Json:
+        return {**super().actions(), "OKActions": [self.settings["topic_arn"]]}
+
+
+class RatioAlarm(ExpressionAlarm):
     """The alarm of the error ratio of a load balancer, an expression over three metrics."""
 
     name: ClassVar[str] = "ratio_alarm"
@@ -1207,6 +1400,10 @@ class RatioAlarm(Resource):
         "periods": {"type": "int", "default": 2},
         "topic_arn": {"type": "str", "required": True},
     }
+    comparison: ClassVar[str] = "GreaterThanThreshold"
+    missing: ClassVar[str] = "notBreaching"
+    statistic: ClassVar[str] = "Sum"
+    about: ClassVar[str] = "Errors among all requests, in percent"
     METRICS: ClassVar[dict[str, str]] = {
         "requests": "RequestCount",
         "balancer": "HTTPCode_ELB_5XX_Count",
@@ -1215,58 +1412,15 @@ class RatioAlarm(Resource):
     # RequestCount has only requests for which a target was chosen: the balancer's own errors come on top.
     RATIO: ClassVar[str] = "100*(FILL(balancer,0)+FILL(target,0))/(FILL(requests,0)+FILL(balancer,0))"
 
-    def read(self) -> Json | None:
-        found = self.clients.read("cloudwatch").describe_alarms(AlarmNames=[self.called])["MetricAlarms"]
-        if not found:
-            return None
-        alarm = found[0]
-        return {
-            "expression": next((one["Expression"] for one in alarm.get("Metrics") or [] if one.get("Expression")), ""),
-            "percent": alarm["Threshold"],
-            "periods": alarm["EvaluationPeriods"],
-            "missing": alarm.get("TreatMissingData", "missing"),
-            "actions": alarm["AlarmActions"],
-            "enabled": alarm["ActionsEnabled"],
-        }
+    def expression(self) -> str:
+        return self.RATIO
 
-    def desired(self) -> Json:
-        return {
-            "expression": self.RATIO,
-            "percent": float(self.settings["percent"]),
-            "periods": self.settings["periods"],
-            "missing": "notBreaching",
-            "actions": [self.settings["topic_arn"]],
-            "enabled": True,
-        }
+    def threshold(self) -> float:
+        return float(self.settings["percent"])
 
-    def apply(self, before: State) -> None:
-        wanted = self.desired()
-        dimensions = [{"Name": "LoadBalancer", "Value": self.settings["balancer"]}]
-        queries: list[Json] = [
-            {
-                "Id": identity,
-                "ReturnData": False,
-                "MetricStat": {
-                    "Metric": {"Namespace": "AWS/ApplicationELB", "MetricName": metric, "Dimensions": dimensions},
-                    "Period": 60,
-                    "Stat": "Sum",
-                },
-            }
-            for identity, metric in self.METRICS.items()
-        ]
-        queries.append({"Id": "ratio", "Expression": self.RATIO, "Label": "error ratio, percent", "ReturnData": True})
-        self.clients.write("cloudwatch", "PutMetricAlarm").put_metric_alarm(
-            AlarmName=self.called,
-            AlarmDescription="Errors among all requests, in percent",
-            Metrics=queries,
-            ComparisonOperator="GreaterThanThreshold",
-            Threshold=wanted["percent"],
-            EvaluationPeriods=wanted["periods"],
-            TreatMissingData=wanted["missing"],
-            AlarmActions=wanted["actions"],
-            ActionsEnabled=True,
-            Tags=self.tags,
-        )
+    def metrics(self) -> dict[str, tuple[str, dict[str, str]]]:
+        where = {"LoadBalancer": self.settings["balancer"]}
+        return {identity: (metric, where) for identity, metric in self.METRICS.items()}
 
 
 class ScalableTarget(Resource):
@@ -1391,6 +1545,7 @@ KINDS: dict[str, type[Resource]] = {
         ScalingPolicy,
         TableProtection,
         TableRecovery,
+        TargetsAlarm,
         TaskDefinition,
         Topic,
         WebAcl,

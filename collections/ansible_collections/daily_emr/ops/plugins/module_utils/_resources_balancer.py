@@ -40,4 +40,74 @@ class BalancerZonalShift(Resource):
         )
 
 
-BALANCER_KINDS: dict[str, type[Resource]] = {kind.name: kind for kind in (BalancerZonalShift,)}
+class ListenerRule(Resource):
+    """The rule of a listener that forwards everything to two target groups. How it divides is ECS's to say."""
+
+    name: ClassVar[str] = "listener_rule"
+    arn: str | None = None
+    spec: ClassVar[Json] = {
+        "balancer": {"type": "str", "required": True},
+        "port": {"type": "int", "required": True},
+        "target_groups": {"type": "list", "elements": "str", "required": True},
+    }
+    PRIORITY: ClassVar[str] = "1"
+    EVERYTHING: ClassVar[list[Json]] = [{"Field": "path-pattern", "Values": ["/*"]}]
+
+    def read(self) -> Json | None:
+        reader = self.clients.read("elbv2")
+        listeners = reader.describe_listeners(LoadBalancerArn=self.settings["balancer"])["Listeners"]
+        ours = [one["ListenerArn"] for one in listeners if one["Port"] == self.settings["port"]]
+        if not ours:
+            return {"paths": [], "target_groups": [], "context": {"listener": None, "rule": None}}
+        pages = reader.get_paginator("describe_rules").paginate(ListenerArn=ours[0])
+        rules = [rule for page in pages for rule in page["Rules"] if rule["Priority"] == self.PRIORITY]
+        context = {"listener": ours[0], "rule": rules[0]["RuleArn"] if rules else None}
+        forwards = [one for rule in rules for one in rule["Actions"] if one["Type"] == "forward"]
+        groups = [one for forward in forwards for one in forward.get("ForwardConfig", {}).get("TargetGroups", [])]
+        self.arn = context["rule"]
+        return {
+            "paths": [_pattern(one) for rule in rules for one in rule["Conditions"]],
+            "target_groups": sorted(one["TargetGroupArn"] for one in groups),
+            "context": context,
+        }
+
+    def desired(self) -> Json:
+        return {
+            "paths": [_pattern(one) for one in self.EVERYTHING],
+            "target_groups": sorted(self.settings["target_groups"]),
+        }
+
+    def refusals(self, before: State) -> list[str]:
+        if before["context"]["listener"] is None:
+            return [f"{self.settings['balancer']} has no listener at port {self.settings['port']}: make it first."]
+        return []
+
+    def apply(self, before: State) -> None:
+        groups = [
+            {"TargetGroupArn": arn, "Weight": int(number == 0)}
+            for number, arn in enumerate(self.settings["target_groups"])
+        ]
+        actions = [{"Type": "forward", "ForwardConfig": {"TargetGroups": groups}}]
+        if before["context"]["rule"]:
+            client = self.clients.write("elbv2", "ModifyRule")
+            client.modify_rule(RuleArn=before["context"]["rule"], Conditions=self.EVERYTHING, Actions=actions)
+            return
+        self.clients.write("elbv2", "CreateRule").create_rule(
+            ListenerArn=before["context"]["listener"],
+            Priority=int(self.PRIORITY),
+            Conditions=self.EVERYTHING,
+            Actions=actions,
+        )
+
+    def remarks(self) -> State:
+        """The ARN, which the service wants to know; None where it is not made yet."""
+        return {"arn": self.arn}
+
+
+def _pattern(condition: Json) -> Json:
+    """What a condition looks at; AWS says the same values in two places."""
+    values: list[str] = condition.get("PathPatternConfig", condition).get("Values", [])
+    return {"field": condition["Field"], "values": sorted(values)}
+
+
+BALANCER_KINDS: dict[str, type[Resource]] = {kind.name: kind for kind in (BalancerZonalShift, ListenerRule)}

@@ -29,6 +29,7 @@ SERVICE_OPTION: Json = {
         "service": {"type": "str", "required": True},
         "load_balancer": {"type": "str", "required": True},
         "target_group": {"type": "str", "required": True},
+        "alternate_target_group": {"type": "str"},
         "container": {"type": "str", "default": "web"},
         "port": {"type": "int", "default": 8080},
         "repository": {"type": "str", "required": True},
@@ -121,6 +122,11 @@ class WebServiceChange(Change):
     def step_back(self, module: str, **args: Any) -> Json:
         """An inverse: the same service given to ``module`` with other arguments."""
         return {"module": f"daily_emr.ops.{module}", "args": {"service": given(self.service), **args}}
+
+
+def target_groups(service: Json) -> list[str]:
+    """Where the tasks may be registered: after each release with a canary ECS has them in the other group."""
+    return [name for name in (service["target_group"], service.get("alternate_target_group")) if name]
 
 
 def given(value: Any) -> Any:

@@ -51,6 +51,7 @@ options:
       - image_replication
       - image_repository
       - image_scanning
+      - listener_rule
       - log_retention
       - mail_identity
       - ratio_alarm
@@ -59,6 +60,7 @@ options:
       - scaling_policy
       - table_protection
       - table_recovery
+      - targets_alarm
       - task_definition
       - topic
       - web_acl

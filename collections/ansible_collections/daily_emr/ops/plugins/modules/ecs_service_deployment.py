@@ -10,6 +10,8 @@ version_added: 0.1.0
 description:
   - Stops the deployment that is in progress, with the stop type C(ROLLBACK), so that ECS returns to the revision
     before it.
+  - Under the strategies C(BLUE_GREEN), C(CANARY) and C(LINEAR) the tasks of that revision still run, also in the bake
+    time after all the traffic has moved, and ECS gives them all of it at once.
   - When no deployment is in progress, or the deployment is rolling back already, nothing is changed.
   - Refuses when there is no revision to return to, when that revision cannot run now (image, schema of the database,
     secrets), when the deployment replaces tasks of one and the same revision, and when it waits at a lifecycle hook.
@@ -74,6 +76,7 @@ undo:
     args:
       revision: daily-emr-staging-web:42
       proven: false
+      at_once: false
 target:
   description: What the change is about.
   returned: always
@@ -86,6 +89,7 @@ from typing import ClassVar
 from ansible_collections.daily_emr.ops.plugins.module_utils._dependencies import read_database
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import change_entry, run_module
 from ansible_collections.daily_emr.ops.plugins.module_utils._releases import (
+    ECS_SETS_WEIGHTS,
     RUNNING,
     in_progress,
     read_history,
@@ -167,7 +171,9 @@ class Deployment(WebServiceChange):
         return reasons
 
     def prediction(self, before: Json) -> list[str]:
-        return removes(self.params["bad_share"])
+        strategy, previous = before["context"]["service"]["strategy"], before["context"]["previous"]
+        back = [f"All the traffic goes back at once, to the tasks of {previous} that still run ({strategy})."]
+        return [*removes(self.params["bad_share"]), *(back if strategy in ECS_SETS_WEIGHTS else [])]
 
     def apply(self, before: Json) -> None:
         self.clients.write("ecs", "StopServiceDeployment").stop_service_deployment(
@@ -177,7 +183,7 @@ class Deployment(WebServiceChange):
     def inverse(self, before: Json) -> Json | str:
         if before["state"] == "stopped":
             return "Nothing was stopped, so there is nothing to undo."
-        return self.step_back("ecs_service_release", revision=before["revision"], proven=False)
+        return self.step_back("ecs_service_release", revision=before["revision"], proven=False, at_once=False)
 
     def done(self, before: Json, after: Json) -> bool:
         """A deployment that went through in the meantime was not stopped, so its own state decides."""

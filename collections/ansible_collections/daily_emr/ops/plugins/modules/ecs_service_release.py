@@ -17,6 +17,10 @@ description:
     silently in its place.
   - Refuses while another rollback runs, when no earlier release is known to be good, and when the release that runs
     now carries a security fix.
+  - Where the service deploys with a canary, a roll back does not - the bad release would keep the traffic meanwhile.
+    All of it moves as soon as the new tasks are healthy, see O(at_once).
+  - Refuses while such a deployment runs, because stopping that one is faster - see
+    M(daily_emr.ops.ecs_service_deployment).
   - Does not wait until the tasks are replaced (2 to 6 minutes for two tasks).
 author:
   - Daily EMR operations (@daily-emr)
@@ -34,6 +38,13 @@ options:
     description:
       - Whether the revision must be known to be good. Undoing a rollback sets V(false).
       - Image, schema and secrets are checked in any case.
+    type: bool
+    default: true
+  at_once:
+    description:
+      - Whether a service that deploys with the strategy C(CANARY) or C(LINEAR) gets all the traffic moved at once. Its
+        strategy is C(BLUE_GREEN) from then on, and M(daily_emr.ops.ecs_service_strategy) gives it the one it had back.
+      - Undoing a rollback sets V(false), so that what was taken away comes back as a canary.
     type: bool
     default: true
   bad_share:
@@ -94,6 +105,7 @@ undo:
     args:
       revision: daily-emr-staging-web:42
       proven: false
+      at_once: false
 target:
   description: What the change is about.
   returned: always
@@ -108,6 +120,10 @@ from typing import ClassVar
 from ansible_collections.daily_emr.ops.plugins.module_utils._dependencies import read_database
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import change_entry, run_module
 from ansible_collections.daily_emr.ops.plugins.module_utils._releases import (
+    ECS_SETS_WEIGHTS,
+    at_once,
+    in_progress,
+    moving_at_once,
     passed_over,
     proven_revisions,
     read_history,
@@ -141,6 +157,7 @@ class Release(WebServiceChange):
         "revision": {"type": "str"},
         "good_after_s": {"type": "int", "default": 86400},
         "proven": {"type": "bool", "default": True},
+        "at_once": {"type": "bool", "default": True},
         "bad_share": {"type": "float"},
     }
 
@@ -192,6 +209,12 @@ class Release(WebServiceChange):
             reasons.append(
                 f"A rollback from {moving['revision']} already runs ({moving['status']}): wait until it ends."
             )
+        deploying = in_progress(context.get("history", []))
+        if deploying and running["strategy"] in ECS_SETS_WEIGHTS:
+            reasons.append(
+                f"The {running['strategy']} deployment of {deploying['revision']} runs: stop it instead, the tasks "
+                "before it still run and take the traffic at once."
+            )
         reasons += [
             f"{name} carries a security fix: let the security lead decide, then deploy by hand."
             for name in dict.fromkeys([before["revision"], *context["given_up"]])
@@ -215,7 +238,8 @@ class Release(WebServiceChange):
         return reasons
 
     def prediction(self, before: Json) -> list[str]:
-        return removes(self.params["bad_share"])
+        moving = moving_at_once(before["context"]["service"]) if self.params["at_once"] else []
+        return [*removes(self.params["bad_share"]), *moving]
 
     def _no_good_release(self, context: Json) -> list[str]:
         if "history" not in context:
@@ -233,10 +257,11 @@ class Release(WebServiceChange):
             cluster=self.service["cluster"],
             service=self.service["service"],
             taskDefinition=self.wanted(before)["revision"],
+            **(at_once(before["context"]["service"]) if self.params["at_once"] else {}),
         )
 
     def inverse(self, before: Json) -> Json | str:
-        return self.step_back(self.name, revision=before["revision"], proven=False)
+        return self.step_back(self.name, revision=before["revision"], proven=False, at_once=False)
 
     def done(self, before: Json, after: Json) -> bool:
         return bool(after["revision"] == self.wanted(before)["revision"])

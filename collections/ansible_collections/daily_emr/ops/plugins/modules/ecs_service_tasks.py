@@ -14,6 +14,8 @@ description:
   - Refuses while the database or the cache is down or its state is unknown, while a deployment or a rollback runs,
     when the image is not pinned by digest or gone, when the deployment configuration would drop capacity, when the
     tasks were replaced within O(cooldown_s), and when new tasks would get a secret that no task has proved.
+  - Where the service deploys with a canary, this one gives the new tasks all the traffic at once;
+    M(daily_emr.ops.ecs_service_strategy) gives the service its strategy back.
   - Does not wait until the tasks are replaced (2 to 6 minutes for two tasks).
 author:
   - Daily EMR operations (@daily-emr)
@@ -93,8 +95,10 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._recycling import (
     too_soon,
 )
 from ansible_collections.daily_emr.ops.plugins.module_utils._releases import (
+    at_once,
     cannot_start,
     in_progress,
+    moving_at_once,
     read_history,
     read_release,
     read_service,
@@ -193,9 +197,15 @@ class Tasks(WebServiceChange):
         cooldown_s = self.aws_seconds(self.params["cooldown_s"])
         return reasons + too_soon(history, running["read_at"], cooldown_s, "tasks")
 
+    def prediction(self, before: Json) -> list[str]:
+        return moving_at_once(before["context"]["service"])
+
     def apply(self, before: Json) -> None:
         self.clients.write("ecs", "UpdateService").update_service(
-            cluster=self.service["cluster"], service=self.service["service"], forceNewDeployment=True
+            cluster=self.service["cluster"],
+            service=self.service["service"],
+            forceNewDeployment=True,
+            **at_once(before["context"]["service"]),
         )
 
     def inverse(self, before: Json) -> Json | str:

@@ -127,6 +127,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes
     Readings,
     WebServiceChange,
     plural,
+    target_groups,
     unread,
 )
 
@@ -163,7 +164,7 @@ class Task(WebServiceChange):
             tasks=lambda: read_tasks(*where),
             service=lambda: read_service(*where),
             history=lambda: read_history(*where),
-            targets=lambda: read_targets(clients, service["target_group"]),
+            targets=lambda: read_targets(clients, target_groups(service)),
         )
         status = readings.need("task")
         mine = next((item for item in readings.need("tasks") if item["id"] == self.params["task"]), None)

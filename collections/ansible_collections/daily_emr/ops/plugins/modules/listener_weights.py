@@ -103,6 +103,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._balancer import rea
 from ansible_collections.daily_emr.ops.plugins.module_utils._listeners import read_forwards, with_weights
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import change_entry, run_module
 from ansible_collections.daily_emr.ops.plugins.module_utils._releases import (
+    ECS_SETS_WEIGHTS,
     ENOUGH_OF_THE_BAD,
     in_progress,
     read_history,
@@ -116,12 +117,11 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes
     WebServiceChange,
     listed,
     plural,
+    target_groups,
     unread,
 )
 
 HEAVIEST = 999  # of a target group, by AWS
-# Deployments in which ECS itself sets the weights.
-ECS_SETS_WEIGHTS = ("BLUE_GREEN", "CANARY", "LINEAR")
 
 
 class ListenerWeights(WebServiceChange):
@@ -145,12 +145,15 @@ class ListenerWeights(WebServiceChange):
     def _baseline(self) -> str:
         return str(self.params["baseline"] or self.service["target_group"])
 
+    def _ours(self, group: str) -> bool:
+        return group in target_groups(self.service)
+
     def observe(self) -> Json:
         clients, service = self.clients, self.service
         readings = Readings()
         readings.take(
             load_balancer_rules=lambda: read_forwards(clients, service["load_balancer"]),
-            baseline_targets=lambda: read_targets(clients, self._baseline),
+            baseline_targets=lambda: read_targets(clients, [self._baseline]),
             service=lambda: read_service(clients, service["cluster"], service["service"]),
             history=lambda: read_history(clients, service["cluster"], service["service"]),
         )
@@ -173,8 +176,11 @@ class ListenerWeights(WebServiceChange):
         weights = before["weights"]
         if self.params["weights"] is not None:
             return {"weights": {name: _whole(weight) for name, weight in self.params["weights"].items()}}
-        others = sum(weight for name, weight in weights.items() if name != self._baseline)
-        if weights.get(self._baseline) and not others:
+        carrying = [name for name, weight in weights.items() if weight]
+        # After each second release with a canary of ECS the alternate group has it all, and that is no canary.
+        if carrying == [self._baseline] or (
+            len(carrying) == 1 and not self.params["baseline"] and self._ours(carrying[0])
+        ):
             return {"weights": dict(weights)}
         whole = min(sum(weights.values()), HEAVIEST) or 1
         return {"weights": {**dict.fromkeys(weights, 0), self._baseline: whole}}

@@ -99,6 +99,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes
     listed,
     parse_utc,
     plural,
+    target_groups,
     unread,
 )
 
@@ -131,7 +132,7 @@ class ZonalShift(WebServiceChange):
         readings.take(
             load_balancer=lambda: read_balancer(clients, service["load_balancer"]),
             service=lambda: read_service(*where),
-            targets=lambda: read_targets(clients, service["target_group"]),
+            targets=lambda: read_targets(clients, target_groups(service)),
             tasks=lambda: read_tasks(*where),
             database=lambda: read_database(clients, service["database"]),
         )

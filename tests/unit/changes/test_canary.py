@@ -1,0 +1,157 @@
+"""What runbooks do with a service whose releases begin as a canary of ECS."""
+
+from __future__ import annotations
+
+import pytest
+
+from .conftest import Runner, Serve
+from .world import Json, P, World, ago
+
+BOTH = {"alternate_target_group": f"{P}-web-alternate"}
+AT_ONCE = "All the traffic moves as soon as the new tasks are healthy, not step by step (CANARY)."
+
+
+def odd(world: World, run: Runner) -> None:
+    """After an odd number of releases the alternate group has the tasks and the traffic."""
+    run.service |= BOTH
+    world.groups = {f"{P}-web": "arn:tg", f"{P}-web-alternate": "arn:alternate"}
+    world.serving = "arn:alternate"
+    groups = world.listener[0]["ForwardConfig"]["TargetGroups"]
+    groups[0]["Weight"], groups[1] = 0, {"TargetGroupArn": "arn:alternate", "Weight": 100}
+
+
+def test_a_roll_back_takes_no_canary_and_keeps_everything_else(world: World, run: Runner) -> None:
+    before = world.canary()
+    world.bad_release()
+
+    assert run.plan("ecs_service_release", {})["prediction"] == [AT_ONCE]
+    result = run("ecs_service_release")
+
+    ((operation, params),) = world.mutations
+    assert (result["outcome"], operation) == ("ok", "UpdateService")
+    configuration = params["deploymentConfiguration"]
+    assert (configuration["strategy"], configuration["bakeTimeInMinutes"]) == ("BLUE_GREEN", 0)
+    assert configuration["alarms"] == {**before["alarms"], "enable": False, "rollback": False}
+    same = before.keys() - {"strategy", "bakeTimeInMinutes", "alarms", "canaryConfiguration"}
+    assert configuration.keys() == same | {"strategy", "bakeTimeInMinutes", "alarms"}
+    assert all(configuration[key] == before[key] for key in same)
+
+
+def test_what_was_rolled_back_comes_back_as_a_canary(world: World, run: Runner) -> None:
+    world.canary()
+    world.bad_release()
+    undo = run("ecs_service_release")["undo"]
+    world.deployments[0]["status"] = "SUCCESSFUL"
+    run("ecs_service_strategy")
+    world.deployments[0]["status"] = "SUCCESSFUL"
+    world.mutations.clear()
+
+    assert run("ecs_service_release", **undo["args"])["outcome"] == "ok"
+
+    ((_, params),) = world.mutations
+    assert "deploymentConfiguration" not in params
+    assert world.configuration["strategy"] == "CANARY"
+
+
+def test_the_strategy_comes_back_as_it_was(world: World, run: Runner) -> None:
+    before = world.canary()
+    world.bad_release()
+    run("ecs_service_release")
+    world.deployments[0]["status"] = "SUCCESSFUL"
+
+    assert run("ecs_service_strategy")["outcome"] == "ok"
+
+    assert world.configuration == before
+
+
+def test_the_strategy_waits_for_the_deployment(world: World, run: Runner) -> None:
+    world.canary()
+    world.bad_release()
+    run("ecs_service_release")
+
+    refused = run("ecs_service_strategy")
+
+    assert refused["refusals"] == [f"The deployment of {P}-web:2 is IN_PROGRESS: wait until it ends."]
+
+
+@pytest.mark.parametrize(
+    "configuration",
+    [{}, {"strategy": "ROLLING"}, {"strategy": "BLUE_GREEN", "bakeTimeInMinutes": 15}],
+    ids=["none", "rolling", "blue and green, as its owner wants it"],
+)
+def test_a_strategy_that_nobody_took_stays(configuration: Json, world: World, run: Runner) -> None:
+    world.canary()
+    world.bad_release()
+    world.configuration = configuration
+
+    assert run("ecs_service_strategy")["outcome"] == "noop"
+
+
+def test_a_service_that_never_began_with_a_canary_gets_none(world: World, run: Runner) -> None:
+    world.configuration |= {"strategy": "BLUE_GREEN", "bakeTimeInMinutes": 0}
+
+    assert run("ecs_service_strategy")["outcome"] == "noop"
+
+
+def test_a_rolling_service_is_rolled_back_as_ever(world: World, run: Runner) -> None:
+    world.bad_release()
+
+    assert run.plan("ecs_service_release", {})["prediction"] == []
+    run("ecs_service_release")
+
+    assert "deploymentConfiguration" not in world.mutations[0][1]
+
+
+def test_a_canary_under_way_is_stopped_and_not_rolled_back(world: World, run: Runner) -> None:
+    world.canary()
+    world.bad_release(status="IN_PROGRESS")
+
+    refused = run.plan("ecs_service_release", {"revision": f"{P}-web:1"})
+    plan = run.plan("ecs_service_deployment", {})
+
+    assert any("The CANARY deployment of daily-emr-sandbox-web:3 runs: stop it" in one for one in refused["refusals"])
+    assert plan["prediction"] == [
+        f"All the traffic goes back at once, to the tasks of {P}-web:2 that still run (CANARY)."
+    ]
+    assert run("ecs_service_deployment")["outcome"] == "ok"
+    assert [operation for operation, _ in world.mutations] == ["StopServiceDeployment"]
+
+
+def test_stuck_tasks_are_replaced_at_once(world: World, serve: Serve, run: Runner) -> None:
+    world.canary()
+    serve.ready("127.0.0.1", database=None, cache=None)
+    run.service["port"] = serve.port
+    for task in world.tasks:
+        task["address"] = "127.0.0.1"
+    since = {"started_after": ago(minutes=5).isoformat()}
+
+    assert run.plan("ecs_service_tasks", since)["prediction"] == [AT_ONCE]
+    run("ecs_service_tasks", **since)
+
+    ((_, params),) = world.mutations
+    assert params["forceNewDeployment"]
+    assert params["deploymentConfiguration"]["strategy"] == "BLUE_GREEN"
+
+
+def test_traffic_in_the_alternate_group_is_no_canary(world: World, run: Runner) -> None:
+    odd(world, run)
+
+    assert run("listener_weights", bad_share=0.95)["outcome"] == "noop"
+    assert world.mutations == []
+
+
+def test_traffic_that_ecs_divides_is_left_to_it(world: World, run: Runner) -> None:
+    odd(world, run)
+    world.canary()
+    world.bad_release(status="IN_PROGRESS")
+    world.listener[0]["ForwardConfig"]["TargetGroups"][0]["Weight"] = 10
+
+    refused = run.plan("listener_weights", {"bad_share": 0.95})
+
+    assert any("ECS sets the weights while its CANARY deployment runs" in one for one in refused["refusals"])
+
+
+def test_healthy_targets_count_in_either_group(world: World, run: Runner) -> None:
+    odd(world, run)
+
+    assert run.plan("zonal_shift", {"away_from": "afs1-az1", "expires_in": "2h"})["outcome"] == "planned"
