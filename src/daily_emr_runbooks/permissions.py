@@ -115,7 +115,6 @@ NAMED = {
     # Records have no tags: those of the zone of the environment, which its owner names.
     "route53:ChangeResourceRecordSets": [f"route53:hostedzone/{ZONE}"],
     "route53:ListResourceRecordSets": [f"route53:hostedzone/{ZONE}"],
-    "route53:CreateHealthCheck": ["route53:healthcheck/*"],
     "route53:UpdateHealthCheck": ["route53:healthcheck/*"],
     # Logging in, as the one user.
     "rds-db:connect": [f"rds-db:dbuser:*/{LOGIN}"],
