@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from ..server import AwsServer
 
 INHERITED = (
-    "engine", "engine_version", "allocated_storage", "db_name", "port", "master_username", "storage_encrypted",
+    "engine", "engine_version", "db_instance_class", "allocated_storage", "storage_type", "db_name", "port",
+    "master_username", "storage_encrypted",
 )  # fmt: skip
 
 
