@@ -15,8 +15,9 @@ SCALED = {
     "PolicyName": f"{NAME}-web-cpu",
 }
 ANYWHERE = "0.0.0.0/0"
-Aws = Callable[[str], Any]
-"""A client of a service, by its name."""
+SECOND = "eu-west-1"
+Aws = Callable[..., Any]
+"""A client of a service, by its name, in the first region or in the one that is named."""
 
 
 @dataclass(frozen=True)
@@ -164,6 +165,27 @@ def stop_recovery(aws: Aws) -> None:
     )
 
 
+def unprotect_the_replica(aws: Aws) -> None:
+    aws("rds", SECOND).modify_db_instance(
+        DBInstanceIdentifier=f"{NAME}-db-replica", DeletionProtection=False, ApplyImmediately=True
+    )
+
+
+def turn_dns_by_its_own_opposite(aws: Aws) -> None:
+    (check,) = aws("route53").list_health_checks()["HealthChecks"]
+    aws("route53").update_health_check(HealthCheckId=check["Id"], Inverted=True)
+
+
+def look_at_the_health_of_targets(aws: Aws) -> None:
+    """So that DNS turns by itself, to a database that takes no writes."""
+    (zone,) = aws("route53").list_hosted_zones()["HostedZones"]
+    listed = aws("route53").list_resource_record_sets(HostedZoneId=zone["Id"])["ResourceRecordSets"]
+    (record,) = [one for one in listed if one.get("Failover") == "PRIMARY"]
+    target = {**record["AliasTarget"], "EvaluateTargetHealth": True}
+    change = {"Action": "UPSERT", "ResourceRecordSet": {**record, "AliasTarget": target}}
+    aws("route53").change_resource_record_sets(HostedZoneId=zone["Id"], ChangeBatch={"Changes": [change]})
+
+
 DRIFTS = (
     Drift(
         "the database is open to everybody",
@@ -291,5 +313,27 @@ DRIFTS = (
         ("runbooks.table",),
         "runbook_support : Have the table protected, and restorable to each second: table_recovery",
         (("dynamodb", "UpdateContinuousBackups"),),
+    ),
+    # Of the second region; no control of readiness looks at these.
+    Drift(
+        "the replica may be deleted",
+        unprotect_the_replica,
+        (),
+        "database : Replica | Have the replica",
+        (("rds", "ModifyDBInstance"),),
+    ),
+    Drift(
+        "DNS turns when nobody failed over",
+        turn_dns_by_its_own_opposite,
+        (),
+        "dns : Have what DNS turns by",
+        (("route53", "UpdateHealthCheck"),),
+    ),
+    Drift(
+        "DNS turns by the health of targets",
+        look_at_the_health_of_targets,
+        (),
+        "dns : Have the names: origin.app.daily-emr.test PRIMARY",
+        (("route53", "ChangeResourceRecordSets"),),
     ),
 )

@@ -27,10 +27,12 @@ from typing import Any
 from .aws.principals import write_profiles
 from .aws.server import AwsServer
 from .daemon import detach, free_network, owned
-from .settings import ACCOUNT_ID, DEFAULT_TIME_FACTOR, TASK_PORT, Settings
+from .settings import ACCOUNT_ID, COPY_REGION, DEFAULT_TIME_FACTOR, TASK_PORT, Settings
 
 BUILDER = "bootstrap"
 READER, REMOVER = "readiness", "teardown"
+RECOVERER = "region-failover"
+DOMAIN = "app.daily-emr.test"
 END_S = 20.0
 INHABITED_S = 180.0
 Wish = Future[None] | None
@@ -54,6 +56,12 @@ def describe(settings: Settings) -> dict[str, Any]:
         "task_port": TASK_PORT,
         "database": {"passfile": str(settings.database_passfile)},
         "queues": {"passfile": str(settings.queue_passfile)},
+        # Where a failover would find both regions' parts: nobody answers there.
+        "second_region": {
+            "name": COPY_REGION,
+            "balancer_url": settings.balancer_url,
+            "first_database": {"host": settings.database_address, "port": settings.database_port},
+        },
         "parts": [],
     }
 
@@ -78,6 +86,12 @@ def let_others_in(aws: AwsServer, name: str, role: str) -> None:
     (folder / "sandbox.json").write_text(json.dumps(description, indent=2) + "\n")
 
 
+def registered_zone(aws: AwsServer) -> str:
+    """Id of the hosted zone of the domain, which its owner has from the registrar before anything is built."""
+    made = aws.boto("route53").create_hosted_zone(Name=DOMAIN, CallerReference="registrar")
+    return str(made["HostedZone"]["Id"].rpartition("/")[2])
+
+
 @contextlib.contextmanager
 def running(settings: Settings) -> Any:
     """A started, empty account, with its files."""
@@ -89,10 +103,12 @@ def running(settings: Settings) -> Any:
     aws.start()
     ecs_api.install()
     let_build(aws)
+    zone = registered_zone(aws)
     let_others_in(aws, READER, f"runbook-{READER}")
     let_others_in(aws, REMOVER, REMOVER)
+    let_others_in(aws, RECOVERER, f"runbook-{RECOVERER}")
     draft = settings.file.with_suffix(".draft")
-    draft.write_text(json.dumps(describe(settings), indent=2) + "\n")
+    draft.write_text(json.dumps({**describe(settings), "dns_zone": zone}, indent=2) + "\n")
     draft.rename(settings.file)
     try:
         yield aws

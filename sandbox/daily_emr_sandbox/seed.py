@@ -188,7 +188,7 @@ class Seed:
             DBInstanceIdentifier=name, DBInstanceClass="db.m6g.large", Engine="postgres", EngineVersion="18.1",
             DBName=DATABASE, Port=settings.database_port, AllocatedStorage=100, StorageEncrypted=True, MultiAZ=True,
             AvailabilityZone=settings.zones[0], DBSubnetGroupName=name, DBParameterGroupName=name,
-            VpcSecurityGroupIds=[group], MasterUsername="postgres", ManageMasterUserPassword=True,
+            VpcSecurityGroupIds=[group], MasterUsername="postgres", MasterUserPassword=secrets.token_urlsafe(32),
             BackupRetentionPeriod=7, DeletionProtection=True, Tags=self._tag_list(schema_version=SCHEMA_VERSION),
         )  # fmt: skip
         elasticache = self._aws.boto("elasticache")

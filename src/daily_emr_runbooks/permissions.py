@@ -92,6 +92,7 @@ KEYS = {
 ACCOUNT, REGION = "{{ runbook_support_account }}", "{{ runbook_support_region }}"
 PREFIX, ENVIRONMENT = "{{ runbook_support_prefix }}", "{{ runbook_support_environment }}"
 COPY_REGION = "{{ runbook_support_copy_region }}"
+ZONE = "{{ runbook_support_dns_zone }}"
 REGIONS = [REGION, COPY_REGION, "us-east-1"]
 # It acts, and keeps its lease, in the second region alone: the first one may be gone.
 IN_COPY_REGION = ("region_failover",)
@@ -112,6 +113,10 @@ NAMED = {
     "ecs:StopServiceDeployment": [f"ecs:service/{PREFIX}/*", f"ecs:service-deployment/{PREFIX}/*"],
     # It is not there yet, and what is not there has no tags.
     "secretsmanager:CreateSecret": [f"secretsmanager:secret:daily-emr/{ENVIRONMENT}/*"],
+    # Records have no tags: those of the zone of the environment, which its owner names.
+    "route53:ChangeResourceRecordSets": [f"route53:hostedzone/{ZONE}"],
+    "route53:ListResourceRecordSets": [f"route53:hostedzone/{ZONE}"],
+    "route53:UpdateHealthCheck": ["route53:healthcheck/*"],
     # Logging in, as the one user.
     "rds-db:connect": [f"rds-db:dbuser:*/{LOGIN}"],
     "elasticache:Connect": [f"elasticache:replicationgroup:{PREFIX}-*", f"elasticache:user:{LOGIN}"],
@@ -274,7 +279,7 @@ def policies(root: Path) -> dict[str, Json]:
         made[f"bootstrap-write-{number}"] = _document(_building(part), _denied())
     made["bootstrap-write-1"]["Statement"][:0] = _lending(root)
     # To make a secret is a change under a lease; there is room in the last one.
-    made[f"bootstrap-write-{number}"]["Statement"][:0] = _on_table(built_calls)
+    made[f"bootstrap-write-{number}"]["Statement"][:0] = _on_table(built_calls, REGION, COPY_REGION)
     removed = calls["teardown"]
     made["teardown"] = _document(
         _reading(_reads(removed)), _removing(_writes(removed)), _denied(SECRET, but=_writes(removed))
@@ -344,7 +349,8 @@ def _scoped(names: set[str], region: str) -> dict[tuple[str, ...], set[str]]:
 
 def _arn(what: str, region: str) -> str:
     service, _, rest = what.partition(":")
-    return f"arn:aws:{service}:{'' if service in GLOBAL else region}:{ACCOUNT}:{rest}"
+    account = "" if service == "route53" else ACCOUNT
+    return f"arn:aws:{service}:{'' if service in GLOBAL else region}:{account}:{rest}"
 
 
 def _allow(names: set[str], resources: Iterable[str], conditions: Json) -> Json:
@@ -390,10 +396,11 @@ def _with_keys(names: set[str], region: str = REGION) -> list[Json]:
     return [_allow(keys, [_arn("kms:key/*", region)], where)] if keys else []
 
 
-def _on_table(sites: Iterable[Site], region: str = REGION) -> list[Json]:
+def _on_table(sites: Iterable[Site], *regions: str) -> list[Json]:
+    """On the runbooks' own table, in the first region unless others are named."""
     names = actions(site for site in sites if _about_items(site))
-    arn = f"arn:aws:dynamodb:{region}:{ACCOUNT}:table/{{{{ runbook_support_table }}}}"
-    return [_allow(names, [arn], {})] if names else []
+    arns = [f"arn:aws:dynamodb:{one}:{ACCOUNT}:table/{{{{ runbook_support_table }}}}" for one in regions or (REGION,)]
+    return [_allow(names, arns, {})] if names else []
 
 
 def _approving(sites: set[Site]) -> list[Json]:

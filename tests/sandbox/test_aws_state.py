@@ -254,3 +254,76 @@ def test_the_first_registration_needs_both_limits(aws: Aws) -> None:
             ServiceNamespace="ecs", ResourceId=f"service/{aws.settings.prefix}/other",
             ScalableDimension="ecs:service:DesiredCount", MinCapacity=1,
         )  # fmt: skip
+
+
+# Read replicas of RDS, and health checks of Route 53.
+
+
+@pytest.fixture(scope="module")
+def source(aws: Aws) -> str:
+    """ARN of an encrypted instance with backups."""
+    made = aws.client("rds").create_db_instance(
+        DBInstanceIdentifier="followed", DBInstanceClass="db.m6g.large", Engine="postgres", EngineVersion="18.1",
+        AllocatedStorage=20, StorageEncrypted=True, MasterUsername="postgres", MasterUserPassword="a-word-for-a-test",
+        BackupRetentionPeriod=7, MultiAZ=True, DeletionProtection=True, Tags=[{"Key": "of", "Value": "the source"}],
+    )  # fmt: skip
+    return str(made["DBInstance"]["DBInstanceArn"])
+
+
+def test_a_replica_abroad_is_an_instance_of_its_own(aws: Aws, source: str) -> None:
+    rds = aws.client("rds", region="eu-west-1")
+    made = rds.create_db_instance_read_replica(
+        DBInstanceIdentifier="follower",
+        SourceDBInstanceIdentifier=source,
+        SourceRegion="af-south-1",
+        KmsKeyId="alias/x",
+    )["DBInstance"]
+    assert made["DBInstanceArn"] == source.replace("af-south-1", "eu-west-1").replace("followed", "follower")
+    assert made["ReadReplicaSourceDBInstanceIdentifier"] == source
+    # Neither backups, nor a second zone, protection or tags come from its source.
+    assert (made["BackupRetentionPeriod"], made["MultiAZ"], made["DeletionProtection"]) == (0, False, False)
+    assert (made["TagList"], made["KmsKeyId"]) == ([], "alias/x")
+    first = aws.client("rds").describe_db_instances(DBInstanceIdentifier="followed")["DBInstances"][0]
+    assert first["ReadReplicaDBInstanceIdentifiers"] == [made["DBInstanceArn"]]
+
+
+@pytest.mark.parametrize(
+    ("changed", "key", "code"),
+    [
+        pytest.param({}, {}, "InvalidParameterCombination", id="no key where it is"),
+        pytest.param(
+            {"ManageMasterUserPassword": True}, {"KmsKeyId": "x"}, "InvalidParameterValue", id="kept password"
+        ),
+        pytest.param({"BackupRetentionPeriod": 0}, {"KmsKeyId": "x"}, "InvalidDBInstanceState", id="no backups"),
+    ],
+)
+def test_a_replica_is_refused_as_rds_refuses_it(
+    aws: Aws, changed: dict[str, Any], key: dict[str, str], code: str
+) -> None:
+    first, name = aws.client("rds"), f"followed-{uuid.uuid4()}"
+    made = first.create_db_instance(
+        DBInstanceIdentifier=name, DBInstanceClass="db.m6g.large", Engine="postgres", AllocatedStorage=20,
+        StorageEncrypted=True, MasterUsername="postgres", **{"BackupRetentionPeriod": 7, **changed},
+        **({} if changed.get("ManageMasterUserPassword") else {"MasterUserPassword": "a-word-for-a-test"}),
+    )["DBInstance"]  # fmt: skip
+    with pytest.raises(ClientError) as caught:
+        aws.client("rds", region="eu-west-1").create_db_instance_read_replica(
+            DBInstanceIdentifier=f"{name}-replica", SourceDBInstanceIdentifier=made["DBInstanceArn"], **key
+        )
+    assert caught.value.response["Error"]["Code"] == code
+
+
+def test_a_health_check_keeps_the_alarm_that_it_follows(aws: Aws) -> None:
+    route53 = aws.client("route53")
+    followed = {"Region": "eu-west-1", "Name": "an-alarm"}
+    made = route53.create_health_check(
+        CallerReference=str(uuid.uuid4()),
+        HealthCheckConfig={
+            "Type": "CLOUDWATCH_METRIC", "AlarmIdentifier": followed, "InsufficientDataHealthStatus": "LastKnownStatus",
+        },
+    )["HealthCheck"]  # fmt: skip
+    route53.update_health_check(HealthCheckId=made["Id"], InsufficientDataHealthStatus="Unhealthy")
+    config = route53.get_health_check(HealthCheckId=made["Id"])["HealthCheck"]["HealthCheckConfig"]
+    assert config["AlarmIdentifier"] == followed
+    assert config["InsufficientDataHealthStatus"] == "Unhealthy"
+    assert "Port" not in config

@@ -40,7 +40,8 @@ class RegionSeed(Seed):
         rds.create_db_instance_read_replica(
             DBInstanceIdentifier=settings.replica_name, SourceDBInstanceIdentifier=source,
             DBInstanceClass="db.m6g.large", Port=settings.database_port, DBSubnetGroupName=name,
-            DBParameterGroupName=name, VpcSecurityGroupIds=[group], Tags=self._tag_list(),
+            DBParameterGroupName=name, VpcSecurityGroupIds=[group], KmsKeyId=f"alias/{settings.prefix}",
+            Tags=self._tag_list(),
         )  # fmt: skip
 
     def _secrets(self) -> dict[str, str]:

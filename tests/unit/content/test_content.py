@@ -72,7 +72,11 @@ def test_inventories_have_the_same_components_and_settings(environment: str) -> 
     common = ROOT / "inventories/common"
     shared = {"hosts.yml": folder / "hosts.yml", "all.yml": folder / "group_vars/all/convention.yml"}
     shared |= {"readiness.yml": folder / "group_vars/all/readiness.yml"}
+    # The second region is described by several: its own, and what the first one is made by.
+    second = ("region.yml", "second_region.yml")
+    shared |= {name: folder / "group_vars/region" / name for name in second}
     shared |= {path.name: folder / "group_vars" / path.name for path in common.glob("*.yml") if path.name not in shared}
+    assert (folder / "group_vars/region/environment.yml").resolve() == (common / "environment.yml").resolve()
     for name, link in shared.items():
         assert link.resolve() == (common / name).resolve()
     settings = load(folder / "group_vars/all/environment.yml")

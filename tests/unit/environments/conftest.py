@@ -19,6 +19,7 @@ STAGING = {
     "prefix": "daily-emr-staging",
     "environment": "staging",
     "table": "daily-emr-staging-runbooks",
+    "dns_zone": "Z1",
 }
 
 

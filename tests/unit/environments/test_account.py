@@ -44,7 +44,7 @@ def test_without_a_pattern_nobody_may_build():
 def test_only_the_sandbox_gets_an_endpoint():
     staging: dict[str, str] = {"AWS_PROFILE": "staging"}
     surround(builder_environment(STAGING, "^builder$"), staging)
-    assert staging == {"AWS_PROFILE": "staging", "AWS_REGION": "af-south-1"}
+    assert staging == {"AWS_PROFILE": "staging", "AWS_REGION": "af-south-1", "AWS_DEFAULT_REGION": "af-south-1"}
     sandbox = {"AWS_PROFILE": "staging", "AWS_ACCESS_KEY_ID": "real"}
     surround(builder_environment(SANDBOX, "^builder$"), sandbox)
     assert "AWS_PROFILE" not in sandbox

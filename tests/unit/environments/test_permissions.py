@@ -80,10 +80,11 @@ def test_every_statement_knows_its_account_or_its_region(filled):
             arns = statement["Resource"]
             if arns == "*":
                 services = {one.partition(":")[0] for one in statement["Action"]}
-                is_global = services <= {"account", "cloudfront", "iam", "organizations", "sts"}
+                is_global = services <= {"account", "cloudfront", "iam", "organizations", "route53", "sts"}
                 assert is_global or "aws:RequestedRegion" in equals(statement), (name, statement["Action"])
             else:
-                assert all(":123456789012:" in arn or arn.startswith("arn:aws:s3:::daily-emr-") for arn in arns)
+                named = ("arn:aws:s3:::daily-emr-", "arn:aws:route53:::hostedzone/Z1", "arn:aws:route53:::healthcheck/")
+                assert all(":123456789012:" in arn or arn.startswith(named) for arn in arns)
 
 
 def test_bootstrap_makes_secrets_under_a_lease_in_the_table_of_the_runbooks_and_writes_items_nowhere_else(filled):
@@ -91,7 +92,10 @@ def test_bootstrap_makes_secrets_under_a_lease_in_the_table_of_the_runbooks_and_
     building = [one for name in filled if name.startswith("bootstrap-") for one in allowed(filled[name])]
     (statement,) = [one for one in building if items & set(one["Action"])]
     assert set(statement["Action"]) == items
-    assert statement["Resource"] == ["arn:aws:dynamodb:af-south-1:123456789012:table/daily-emr-staging-runbooks"]
+    assert statement["Resource"] == [
+        f"arn:aws:dynamodb:{region}:123456789012:table/daily-emr-staging-runbooks"
+        for region in ("af-south-1", "eu-west-1")
+    ]
 
 
 def test_bootstrap_touches_nothing_of_another_environment(filled):

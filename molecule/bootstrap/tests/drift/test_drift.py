@@ -24,7 +24,7 @@ from tests.not_ready import LEFT
 STATE = Path(os.environ["DAILY_EMR_SANDBOX"])
 ROOT = Path(__file__).resolve().parents[4]
 TASK = re.compile(r"^TASK \[(?P<task>[^]]+)\]", re.MULTILINE)
-CHANGED = re.compile(r"^changed: \[emr-environment\](?: => \(item=(?P<item>.*)\))?$", re.MULTILINE)
+CHANGED = re.compile(r"^changed: \[emr-(?:environment|region)\](?: => \(item=(?P<item>.*)\))?$", re.MULTILINE)
 
 
 def playbook(name: str, *arguments: str, state: Path = STATE) -> str:
@@ -81,7 +81,7 @@ def story() -> Story:
     facts = json.loads((STATE / "sandbox.json").read_text())
     os.environ["AWS_SHARED_CREDENTIALS_FILE"] = facts["credentials_file"]
     session = boto3.session.Session(region_name=facts["region"])
-    aws = lambda service: session.client(service, endpoint_url=facts["endpoint_url"])  # noqa: E731
+    aws = lambda service, region=None: session.client(service, region, endpoint_url=facts["endpoint_url"])  # noqa: E731
     before = readiness()
     for drift in drifts.DRIFTS:
         drift.make(aws)

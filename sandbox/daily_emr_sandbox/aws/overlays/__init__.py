@@ -11,7 +11,8 @@ from typing import Any
 
 OVERLAYS = (
     "autoscaling", "cloudtrail", "cloudwatch", "dynamodb", "ec2", "ecr", "elasticache", "elasticache_groups", "elbv2",
-    "logs", "rds", "rds_groups", "s3", "secretsmanager", "ses", "sns", "sqs", "synthetics", "tagging", "wafv2",
+    "logs", "rds", "rds_copies", "rds_groups", "route53", "s3", "secretsmanager", "ses", "sns", "sqs", "synthetics",
+    "tagging", "wafv2",
 )  # fmt: skip
 
 

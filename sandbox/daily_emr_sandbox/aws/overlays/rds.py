@@ -102,8 +102,10 @@ def _install_place(aws: AwsServer) -> None:
     def address(self: Any) -> str:
         return aws.settings.database_address if _is_real(aws, self) else _address.fget(self)
 
-    def port(self: Any) -> int:
-        return aws.settings.database_port if _is_real(aws, self) else int(self.__dict__["port"])
+    def port(self: Any) -> int | None:
+        """None while moto has not yet taken the usual port of the engine."""
+        kept = self.__dict__["port"]
+        return aws.settings.database_port if _is_real(aws, self) else kept and int(kept)
 
     def set_port(self: Any, value: Any) -> None:
         self.__dict__["port"] = value

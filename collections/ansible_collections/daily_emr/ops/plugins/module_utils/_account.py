@@ -45,6 +45,8 @@ def surround(environment: Environment, environ: MutableMapping[str, str] | None 
     """Point what reads the process's environment, as the modules of amazon.aws do, at this environment."""
     environ = os.environ if environ is None else environ
     environ["AWS_REGION"] = environment.region
+    # The name that botocore knows: modules whose option region is about something else leave it to that.
+    environ["AWS_DEFAULT_REGION"] = environment.region
     if environment.sandbox:
         environ["AWS_ENDPOINT_URL"] = str(environment.endpoint_url)
         environ["AWS_SHARED_CREDENTIALS_FILE"] = str(environment.credentials_file)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -473,7 +474,11 @@ def database_instance(clients: Clients, name: str) -> Json | None:
 
 
 class DatabaseInstance(Resource):
-    """The database: RDS makes and keeps its master password, so nobody ever holds it."""
+    """The database. Its master password is made here and forgotten: who needs one sets a new one.
+
+    RDS could keep one in Secrets Manager, but then refuses every read replica, and so a second region ("Limitations
+    for Secrets Manager integration", RDS User Guide).
+    """
 
     LOGS: ClassVar[list[str]] = ["postgresql", "upgrade"]
     name: ClassVar[str] = "database_instance"
@@ -495,8 +500,10 @@ class DatabaseInstance(Resource):
 
     def read(self) -> Json | None:
         found = database_instance(self.clients, self.called)
-        if found is None:
-            return None
+        return None if found is None else self.described(found)
+
+    def described(self, found: Json) -> Json:
+        """The settings that are compared, of an instance as RDS describes it."""
         return {
             "class": found["DBInstanceClass"],
             "multi_az": found["MultiAZ"],
@@ -511,6 +518,7 @@ class DatabaseInstance(Resource):
             "insights": found.get("PerformanceInsightsEnabled", False),
             "logs": sorted(found.get("EnabledCloudwatchLogsExports") or []),
             "encrypted": found["StorageEncrypted"],
+            "kept_password": "MasterUserSecret" in found,
             "context": {"status": found["DBInstanceStatus"]},
         }
 
@@ -530,6 +538,7 @@ class DatabaseInstance(Resource):
             "insights": True,
             "logs": sorted(self.LOGS),
             "encrypted": True,
+            "kept_password": False,
         }
 
     def refusals(self, before: State) -> list[str]:
@@ -569,9 +578,11 @@ class DatabaseInstance(Resource):
         }
         if before["present"]:
             logs = {"EnableLogTypes": [name for name in self.LOGS if name not in before["logs"]]}
+            password = {"ManageMasterUserPassword": False, "MasterUserPassword": secrets.token_urlsafe(32)}
             client = self.clients.write("rds", "ModifyDBInstance")
             client.modify_db_instance(
                 **common,
+                **(password if before["kept_password"] else {}),
                 **({"CloudwatchLogsExportConfiguration": logs} if any(logs.values()) else {}),
                 ApplyImmediately=True,
             )
@@ -587,7 +598,7 @@ class DatabaseInstance(Resource):
             KmsKeyId=settings["kms_key"],
             DBSubnetGroupName=settings["subnet_group"],
             MasterUsername="postgres",
-            ManageMasterUserPassword=True,
+            MasterUserPassword=secrets.token_urlsafe(32),
             EnableCloudwatchLogsExports=self.LOGS,
             CopyTagsToSnapshot=True,
             Tags=self.tags,

@@ -24,6 +24,7 @@ options:
     required: true
     choices:
       - address_tags
+      - alarm_health_check
       - balancer_zonal_shift
       - bucket
       - bucket_access
@@ -43,6 +44,7 @@ options:
       - container_service
       - database_instance
       - database_parameters
+      - database_replica
       - database_tags
       - delivery_stream
       - event_subscription
@@ -135,8 +137,9 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._resources import KI
 from ansible_collections.daily_emr.ops.plugins.module_utils._resources_balancer import BALANCER_KINDS
 from ansible_collections.daily_emr.ops.plugins.module_utils._resources_buckets import BUCKET_KINDS
 from ansible_collections.daily_emr.ops.plugins.module_utils._resources_canary import CANARY_KINDS
+from ansible_collections.daily_emr.ops.plugins.module_utils._resources_recovery import RECOVERY_KINDS
 
-KINDS = OTHER_KINDS | BUCKET_KINDS | CANARY_KINDS | BALANCER_KINDS
+KINDS = OTHER_KINDS | BUCKET_KINDS | CANARY_KINDS | BALANCER_KINDS | RECOVERY_KINDS
 
 SPEC: dict[str, Any] = {
     "builder_role_pattern": {"type": "str", "required": True},

@@ -63,8 +63,9 @@ import uuid
 from typing import ClassVar
 from urllib.parse import urlsplit, urlunsplit
 
+from ansible_collections.daily_emr.ops.plugins.module_utils._calls import error_code
 from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Secret
-from ansible_collections.daily_emr.ops.plugins.module_utils._errors import OpsError
+from ansible_collections.daily_emr.ops.plugins.module_utils._errors import CallFailed, OpsError
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import change_entry, run_module
 from ansible_collections.daily_emr.ops.plugins.module_utils._postgres import DATABASE_OPTION
 from ansible_collections.daily_emr.ops.plugins.module_utils._region import ALONE, RECOVERY_OPTION, RegionChange
@@ -72,6 +73,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._region_findings imp
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Json
 
 CURRENT = "AWSCURRENT"
+NO_VALUE = "ResourceNotFoundException"
 
 
 class RegionSecret(RegionChange):
@@ -90,17 +92,26 @@ class RegionSecret(RegionChange):
         if not place["address"]:
             raise OpsError(f"{self.instance} has no endpoint.")
         source = self.clients.secret_value(self.recovery["source_secret"], stage=CURRENT)
-        current = self.clients.secret_value(self.recovery["secret"], stage=CURRENT)
+        current = self.standing()
         # Kept beside the state: nothing of it may get into a diff.
         self._wanted = moved(source, f"{place['address']}:{place['port']}")
-        points_to, account = place_of(current), current.reveal() == self._wanted.reveal()
+        same = current is not None and _account(current) == _account(source)
         context = readings.context()
         return {
-            "points_to": points_to,
-            "account": "same" if account or _account(current) == _account(source) else "another",
+            "points_to": place_of(current) if current else "",
+            "account": "same" if same else "another",
             ALONE: not opening_second(context, self.params),
             "context": {**context, "wanted": f"{place['address']}:{place['port']}"},
         }
+
+    def standing(self) -> Secret | None:
+        """The value that the tasks would get now; None while it is the placeholder that bootstrap made."""
+        try:
+            return self.clients.secret_value(self.recovery["secret"], stage=CURRENT)
+        except CallFailed as error:
+            if error_code(error) != NO_VALUE:
+                raise
+            return None
 
     def wanted(self, before: Json) -> Json:
         return {"points_to": before["context"]["wanted"], "account": "same", ALONE: True}
