@@ -10,8 +10,9 @@ from importlib import import_module
 from typing import Any
 
 OVERLAYS = (
-    "autoscaling", "cloudtrail", "cloudwatch", "dynamodb", "ec2", "ecr", "elasticache", "elasticache_groups", "elbv2",
-    "logs", "rds", "rds_groups", "s3", "secretsmanager", "ses", "sns", "sqs", "synthetics", "tagging", "wafv2",
+    "autoscaling", "cloudfront", "cloudtrail", "cloudwatch", "dynamodb", "ec2", "ecr", "elasticache",
+    "elasticache_groups", "elbv2", "log_delivery", "logs", "rds", "rds_groups", "s3", "secretsmanager", "ses", "sns",
+    "sqs", "synthetics", "tagging", "wafv2",
 )  # fmt: skip
 
 

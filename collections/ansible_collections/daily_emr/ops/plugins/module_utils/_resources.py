@@ -1167,8 +1167,11 @@ class WebAclLog(Resource):
     spec: ClassVar[Json] = {
         "scope": {"type": "str", "required": True, "choices": ["REGIONAL"]},
         "log_group_arn": {"type": "str", "required": True},
+        "header": {"type": "str", "required": True},
     }
-    HIDDEN: ClassVar[tuple[str, ...]] = ("authorization", "cookie")
+
+    def _hidden(self) -> list[str]:
+        return sorted(["authorization", "cookie", self.settings["header"].lower()])
 
     def read(self) -> Json | None:
         client = self.clients.read("wafv2")
@@ -1182,7 +1185,7 @@ class WebAclLog(Resource):
         return {"to": found.get("LogDestinationConfigs", []), "hidden": sorted(hidden), "context": {"arn": ours}}
 
     def desired(self) -> Json:
-        return {"to": [self.settings["log_group_arn"]], "hidden": list(self.HIDDEN)}
+        return {"to": [self.settings["log_group_arn"]], "hidden": self._hidden()}
 
     def refusals(self, before: State) -> list[str]:
         return [] if before["present"] else [f"There is no web ACL {self.called}: make it first."]
@@ -1192,7 +1195,7 @@ class WebAclLog(Resource):
             LoggingConfiguration={
                 "ResourceArn": before["context"]["arn"],
                 "LogDestinationConfigs": [self.settings["log_group_arn"]],
-                "RedactedFields": [{"SingleHeader": {"Name": name}} for name in self.HIDDEN],
+                "RedactedFields": [{"SingleHeader": {"Name": name}} for name in self._hidden()],
             }
         )
 

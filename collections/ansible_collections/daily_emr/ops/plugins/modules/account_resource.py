@@ -23,6 +23,7 @@ options:
     type: str
     required: true
     choices:
+      - address_set
       - address_tags
       - balancer_zonal_shift
       - bucket
@@ -45,18 +46,24 @@ options:
       - database_parameters
       - database_tags
       - delivery_stream
+      - distribution
       - event_subscription
       - flow_log
       - image_lifecycle
       - image_replication
       - image_repository
       - image_scanning
+      - log_delivery
+      - log_destination
       - log_retention
+      - log_source
       - mail_identity
+      - origin_rule
       - ratio_alarm
       - replication_group
       - scalable_target
       - scaling_policy
+      - secret_value
       - table_protection
       - table_recovery
       - task_definition
@@ -133,8 +140,9 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._resources import KI
 from ansible_collections.daily_emr.ops.plugins.module_utils._resources_balancer import BALANCER_KINDS
 from ansible_collections.daily_emr.ops.plugins.module_utils._resources_buckets import BUCKET_KINDS
 from ansible_collections.daily_emr.ops.plugins.module_utils._resources_canary import CANARY_KINDS
+from ansible_collections.daily_emr.ops.plugins.module_utils._resources_edge import EDGE_KINDS
 
-KINDS = OTHER_KINDS | BUCKET_KINDS | CANARY_KINDS | BALANCER_KINDS
+KINDS = OTHER_KINDS | BUCKET_KINDS | CANARY_KINDS | BALANCER_KINDS | EDGE_KINDS
 
 SPEC: dict[str, Any] = {
     "builder_role_pattern": {"type": "str", "required": True},
