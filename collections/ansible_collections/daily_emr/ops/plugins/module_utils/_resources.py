@@ -396,72 +396,6 @@ class EventSubscription(Resource):
         )
 
 
-class DeliveryStream(Resource):
-    """A delivery stream of Firehose for audit events: to OpenSearch, and every record to S3 as well."""
-
-    name: ClassVar[str] = "delivery_stream"
-    spec: ClassVar[Json] = {
-        "role_arn": {"type": "str", "required": True},
-        "bucket": {"type": "str", "required": True},
-        "kms_key": {"type": "str", "required": True},
-        "domain_arn": {"type": "str"},
-        "index": {"type": "str", "default": "audit"},
-        "log_group": {"type": "str", "required": True},
-    }
-
-    def read(self) -> Json | None:
-        answer = absent(
-            lambda: self.clients.read("firehose").describe_delivery_stream(DeliveryStreamName=self.called),
-            "ResourceNotFoundException",
-        )
-        if not answer:
-            return None
-        found = answer["DeliveryStreamDescription"]["Destinations"][0]
-        search = found.get("AmazonopensearchserviceDestinationDescription") or {}
-        plain = found.get("ExtendedS3DestinationDescription") or found.get("S3DestinationDescription") or {}
-        stored = search.get("S3DestinationDescription") or plain
-        return {"bucket": stored.get("BucketARN"), "domain": search.get("DomainARN")}
-
-    def desired(self) -> Json:
-        return {"bucket": f"arn:aws:s3:::{self.settings['bucket']}", "domain": self.settings["domain_arn"]}
-
-    def refusals(self, before: State) -> list[str]:
-        if before["present"]:
-            return [f"{self.called} delivers to another place: make a new stream, then remove this one by hand."]
-        return []
-
-    def apply(self, before: State) -> None:
-        settings = self.settings
-        stored = {
-            "RoleARN": settings["role_arn"],
-            "BucketARN": f"arn:aws:s3:::{settings['bucket']}",
-            "Prefix": "events/",
-            "ErrorOutputPrefix": "undelivered/",
-            "CompressionFormat": "GZIP",
-            "EncryptionConfiguration": {"KMSEncryptionConfig": {"AWSKMSKeyARN": settings["kms_key"]}},
-            "CloudWatchLoggingOptions": {
-                "Enabled": True,
-                "LogGroupName": settings["log_group"],
-                "LogStreamName": "delivery",
-            },
-        }
-        destination: Json = {"ExtendedS3DestinationConfiguration": stored}
-        if settings["domain_arn"]:
-            destination = {
-                "AmazonopensearchserviceDestinationConfiguration": {
-                    "RoleARN": settings["role_arn"],
-                    "DomainARN": settings["domain_arn"],
-                    "IndexName": settings["index"],
-                    "IndexRotationPeriod": "OneMonth",
-                    "S3BackupMode": "AllDocuments",
-                    "S3Configuration": stored,
-                }
-            }
-        self.clients.write("firehose", "CreateDeliveryStream").create_delivery_stream(
-            DeliveryStreamName=self.called, DeliveryStreamType="DirectPut", Tags=self.tags, **destination
-        )
-
-
 def database_instance(clients: Clients, name: str) -> Json | None:
     """A database as RDS describes it; None when there is none of that name."""
     answer = absent(
@@ -1379,7 +1313,6 @@ KINDS: dict[str, type[Resource]] = {
         DatabaseInstance,
         DatabaseParameters,
         DatabaseTags,
-        DeliveryStream,
         EventSubscription,
         FlowLog,
         ImageLifecycle,

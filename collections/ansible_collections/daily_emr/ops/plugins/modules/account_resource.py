@@ -63,6 +63,7 @@ options:
       - replication_group
       - scalable_target
       - scaling_policy
+      - search_domain
       - secret_value
       - table_protection
       - table_recovery
@@ -137,12 +138,13 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._modules import (
     run_module,
 )
 from ansible_collections.daily_emr.ops.plugins.module_utils._resources import KINDS as OTHER_KINDS
+from ansible_collections.daily_emr.ops.plugins.module_utils._resources_audit import AUDIT_KINDS
 from ansible_collections.daily_emr.ops.plugins.module_utils._resources_balancer import BALANCER_KINDS
 from ansible_collections.daily_emr.ops.plugins.module_utils._resources_buckets import BUCKET_KINDS
 from ansible_collections.daily_emr.ops.plugins.module_utils._resources_canary import CANARY_KINDS
 from ansible_collections.daily_emr.ops.plugins.module_utils._resources_edge import EDGE_KINDS
 
-KINDS = OTHER_KINDS | BUCKET_KINDS | CANARY_KINDS | BALANCER_KINDS | EDGE_KINDS
+KINDS = OTHER_KINDS | BUCKET_KINDS | CANARY_KINDS | BALANCER_KINDS | EDGE_KINDS | AUDIT_KINDS
 
 SPEC: dict[str, Any] = {
     "builder_role_pattern": {"type": "str", "required": True},
