@@ -165,9 +165,14 @@ def test_a_call_whose_action_has_another_name_is_translated():
 
 
 @pytest.mark.parametrize("environment", ["development", "staging", "production"])
-def test_runbooks_log_in_as_the_user_that_the_policies_name(environment):
+def test_runbooks_log_in_as_the_user_that_the_policies_name(filled, environment):
     found = yaml.safe_load((ROOT / f"inventories/{environment}/group_vars/all/environment.yml").read_text())
-    assert (found["emr_database_login"]["user"], found["emr_queue_login"]["user"]) == (LOGIN, LOGIN)
+    assert (found["emr_database_login"]["user"], found["emr_queue_login"]["user"]) == (
+        LOGIN,
+        "{{ emr_prefix }}-runbook",
+    )
+    (login,) = [one for one in allowed(filled["diagnose"]) if "elasticache:Connect" in one["Action"]]
+    assert "arn:aws:elasticache:af-south-1:123456789012:user:daily-emr-staging-runbook" in login["Resource"]
 
 
 def test_backups_log_in_as_the_user_that_only_reads(filled):

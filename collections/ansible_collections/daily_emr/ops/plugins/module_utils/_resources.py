@@ -198,6 +198,8 @@ class ReplicationGroup(Resource):
         "kms_key": {"type": "str", "required": True},
         "snapshot_days": {"type": "int", "required": True},
         "engine_version": {"type": "str", "required": True},
+        # Of a new one; what a standing one asks is a kind of its own, because it lets nobody in without a log-in.
+        "user_group": {"type": "str"},
     }
 
     def read(self) -> Json | None:
@@ -260,6 +262,7 @@ class ReplicationGroup(Resource):
             TransitEncryptionEnabled=True,
             KmsKeyId=settings["kms_key"],
             Tags=self.tags,
+            **({"UserGroupIds": [settings["user_group"]]} if settings["user_group"] else {}),
         )
 
 

@@ -53,7 +53,7 @@ class SearchDomain(Resource):
             "https_only": endpoint.get("EnforceHTTPS", False),
             "tls": endpoint.get("TLSSecurityPolicy", ""),
             "roles": _roles(found.get("AccessPolicies") or "{}"),
-            "context": {"engine_version": found["EngineVersion"], "busy": bool(found.get("Processing"))},
+            "ready": not found.get("Processing") and bool(found.get("Endpoints") or found.get("Endpoint")),
         }
 
     def desired(self) -> Json:
@@ -74,7 +74,7 @@ class SearchDomain(Resource):
         }
 
     def refusals(self, before: State) -> list[str]:
-        if before["present"] and before["context"]["busy"]:
+        if before["present"] and not before["ready"]:
             return [f"{self.called} is being changed: run again when it is done."]
         return []
 

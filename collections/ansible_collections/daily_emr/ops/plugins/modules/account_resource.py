@@ -35,9 +35,12 @@ options:
       - bucket_replication
       - bucket_tags
       - bucket_versions
+      - cache_login
       - cache_parameter_group
       - cache_parameters
       - cache_subnets
+      - cache_user
+      - cache_user_group
       - canary
       - canary_run
       - cluster
@@ -143,8 +146,9 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._resources_balancer 
 from ansible_collections.daily_emr.ops.plugins.module_utils._resources_buckets import BUCKET_KINDS
 from ansible_collections.daily_emr.ops.plugins.module_utils._resources_canary import CANARY_KINDS
 from ansible_collections.daily_emr.ops.plugins.module_utils._resources_edge import EDGE_KINDS
+from ansible_collections.daily_emr.ops.plugins.module_utils._resources_login import LOGIN_KINDS
 
-KINDS = OTHER_KINDS | BUCKET_KINDS | CANARY_KINDS | BALANCER_KINDS | EDGE_KINDS | AUDIT_KINDS
+KINDS = OTHER_KINDS | BUCKET_KINDS | CANARY_KINDS | BALANCER_KINDS | EDGE_KINDS | AUDIT_KINDS | LOGIN_KINDS
 
 SPEC: dict[str, Any] = {
     "builder_role_pattern": {"type": "str", "required": True},
