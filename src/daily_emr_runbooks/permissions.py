@@ -430,7 +430,7 @@ def _building(names: set[str]) -> list[Json]:
     made = [_allow(own, OWN_ROLES, NOT_ANOTHERS)] if own else []
     if values := names & VALUES:
         secrets = [_arn(f"secretsmanager:secret:daily-emr/{ENVIRONMENT}/{name}-*", REGION) for name in OWN_SECRETS]
-        made += [_allow(values, secrets, {}), *_with_keys(values)]
+        made += [_allow(values, secrets, NOT_ANOTHERS), *_with_keys(values)]
         own |= values
     here = {"StringEquals": {"aws:RequestedRegion": REGIONS}, **NOT_ANOTHERS}
     return made + [_allow(some, arns, here) for arns, some in _scoped(names - own, "*").items()]

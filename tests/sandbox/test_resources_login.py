@@ -103,4 +103,4 @@ def test_a_standing_cache_begins_to_ask_and_a_group_of_somebody_else_is_left(bui
 
 
 def test_a_cache_that_is_not_there_cannot_ask(builder, group):
-    assert builder.have("cache_login", "missing", user_group=group)[0] == "refused"
+    assert builder.have("cache_login", "missing", user_group=group)[0] == "failed"

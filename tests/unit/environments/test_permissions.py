@@ -99,11 +99,27 @@ def test_bootstrap_touches_nothing_of_another_environment(filled):
     for name in filled:
         if name.startswith("bootstrap-write"):
             for statement in allowed(filled[name]):
-                if statement["Action"] not in lent and "dynamodb:GetItem" not in statement["Action"]:
+                if statement["Action"] in lent or "dynamodb:GetItem" in statement["Action"]:
+                    continue
+                if "kms:Decrypt" in statement["Action"]:
+                    assert OURS.items() <= equals(statement).items()
+                    assert "kms:ViaService" in equals(statement)
+                else:
                     assert statement["Condition"]["StringEqualsIfExists"] == {
                         "aws:RequestTag/Environment": "staging",
                         "aws:ResourceTag/Environment": "staging",
                     }
+
+
+def test_bootstrap_reads_the_values_that_it_hands_on_and_no_others(filled):
+    found = [one for name in filled if name.startswith("bootstrap-") for one in allowed(filled[name])]
+    read = [one["Resource"] for one in found if "secretsmanager:GetSecretValue" in one["Action"]]
+    assert read == [
+        [
+            f"arn:aws:secretsmanager:af-south-1:123456789012:secret:daily-emr/staging/{name}-*"
+            for name in ("ORIGIN_HEADER", "QUEUE_PASSWORD", "SESSION_PASSWORD")
+        ]
+    ]
 
 
 def test_bootstrap_hands_its_roles_to_the_services_that_they_trust_and_to_nobody_else(filled):

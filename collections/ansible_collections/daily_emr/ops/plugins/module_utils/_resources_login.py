@@ -163,9 +163,7 @@ class CacheLogin(Resource):
         return {"user_group": self.settings["user_group"]}
 
     def refusals(self, before: State) -> list[str]:
-        if not before["present"]:
-            return [f"There is no replication group {self.called}: make it first."]
-        if before["user_group"]:
+        if before["present"] and before["user_group"]:
             return [
                 f"{self.called} asks {before['user_group']}, a group that somebody else gave it: take it away first."
             ]

@@ -45,6 +45,7 @@ options:
       - canary_run
       - cluster
       - container_service
+      - dashboard
       - database_instance
       - database_parameters
       - database_tags
@@ -145,10 +146,20 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._resources_audit imp
 from ansible_collections.daily_emr.ops.plugins.module_utils._resources_balancer import BALANCER_KINDS
 from ansible_collections.daily_emr.ops.plugins.module_utils._resources_buckets import BUCKET_KINDS
 from ansible_collections.daily_emr.ops.plugins.module_utils._resources_canary import CANARY_KINDS
+from ansible_collections.daily_emr.ops.plugins.module_utils._resources_dashboard import DASHBOARD_KINDS
 from ansible_collections.daily_emr.ops.plugins.module_utils._resources_edge import EDGE_KINDS
 from ansible_collections.daily_emr.ops.plugins.module_utils._resources_login import LOGIN_KINDS
 
-KINDS = OTHER_KINDS | BUCKET_KINDS | CANARY_KINDS | BALANCER_KINDS | EDGE_KINDS | AUDIT_KINDS | LOGIN_KINDS
+KINDS = (
+    OTHER_KINDS
+    | BUCKET_KINDS
+    | CANARY_KINDS
+    | BALANCER_KINDS
+    | EDGE_KINDS
+    | AUDIT_KINDS
+    | LOGIN_KINDS
+    | DASHBOARD_KINDS
+)
 
 SPEC: dict[str, Any] = {
     "builder_role_pattern": {"type": "str", "required": True},
