@@ -12,6 +12,8 @@ from ..errors import AwsError
 if TYPE_CHECKING:
     from ..server import AwsServer
 
+USER_GROUPS = "sandbox_user_groups"
+"""The attribute of moto's backend that has them."""
 DEFAULT = "default"
 IAM = "iam"
 MOST_PASSWORDS = 2
@@ -21,7 +23,7 @@ _create_user = ElastiCacheResponse.create_user
 
 def _user_groups(response: Any) -> dict[str, dict[str, Any]]:
     """On the backend, so that they go when the sandbox starts with an empty AWS."""
-    kept: dict[str, dict[str, Any]] = response.elasticache_backend.__dict__.setdefault("sandbox_user_groups", {})
+    kept: dict[str, dict[str, Any]] = response.elasticache_backend.__dict__.setdefault(USER_GROUPS, {})
     return kept
 
 
