@@ -28,7 +28,8 @@ def sites(sources: Sources) -> dict[str, set]:
     """What the modules behind each policy may call."""
     behind = modules_behind(ROOT)
     building = behind.pop("bootstrap")
-    behind |= dict.fromkeys(("bootstrap-read", "bootstrap-write-1", "bootstrap-write-2"), building)
+    parts = ("bootstrap-read", *(f"bootstrap-write-{number}" for number in (1, 2, 3)))
+    behind |= dict.fromkeys(parts, building)
     return {policy: {site for one in some for site in sources.calls(one)} for policy, some in behind.items()}
 
 

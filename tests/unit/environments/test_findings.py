@@ -42,7 +42,7 @@ WRONG = {
         ("RESOURCE_MISMATCH", str([missing(name, kind) for name in some for kind in ("application", "datasource")])): (
             "They have tags as well; those of a domain are meant."
         )
-        for some in (["es:ListTags"], ["es:AddTags", "es:RemoveTags"])
+        for some in (["es:AddTags"],)
     },
     **{
         (
