@@ -107,7 +107,7 @@ class Distribution(BySecret):
 
     def _said(self, config: Json) -> Json:
         """The compared settings of a configuration. Whether the header is right is said, and not what it is."""
-        origin = next((one for one in config["Origins"]["Items"] if one["Id"] == self.ORIGIN), {})
+        origin: Json = next((one for one in config["Origins"]["Items"] if one["Id"] == self.ORIGIN), {})
         custom = origin.get("CustomOriginConfig") or {}
         sent = {
             one["HeaderName"].lower(): one["HeaderValue"]
