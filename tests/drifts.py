@@ -105,6 +105,40 @@ def take_the_web_acl_away(aws: Aws) -> None:
     aws("wafv2").disassociate_web_acl(ResourceArn=balancer["LoadBalancerArn"])
 
 
+def speak_old_tls(aws: Aws) -> None:
+    client = aws("cloudfront")
+    (found,) = client.list_distributions()["DistributionList"]["Items"]
+    answer = client.get_distribution_config(Id=found["Id"])
+    config = answer["DistributionConfig"]
+    config["ViewerCertificate"]["MinimumProtocolVersion"] = "TLSv1"
+    client.update_distribution(Id=found["Id"], IfMatch=answer["ETag"], DistributionConfig=config)
+
+
+def take_any_value_that_holds_ours(aws: Aws) -> None:
+    waf, scope = aws("wafv2"), {"Scope": "REGIONAL"}
+    (found,) = waf.list_web_acls(**scope)["WebACLs"]
+    answer = waf.get_web_acl(Name=NAME, Id=found["Id"], **scope)
+    acl = answer["WebACL"]
+    (rule,) = [one for one in acl["Rules"] if one["Name"] == "only-through-the-edge"]
+    for proof in rule["Statement"]["NotStatement"]["Statement"]["OrStatement"]["Statements"]:
+        if "ByteMatchStatement" in proof:
+            proof["ByteMatchStatement"]["PositionalConstraint"] = "CONTAINS"
+    waf.update_web_acl(
+        Name=NAME, Id=found["Id"], LockToken=answer["LockToken"], Rules=acl["Rules"], **scope,
+        DefaultAction=acl["DefaultAction"], VisibilityConfig=acl["VisibilityConfig"],
+    )  # fmt: skip
+
+
+def let_everybody_into_the_queues(aws: Aws) -> None:
+    aws("elasticache").modify_replication_group(
+        ReplicationGroupId=f"{NAME}-queues", UserGroupIdsToRemove=[f"{NAME}-queues"], ApplyImmediately=True
+    )
+
+
+def take_the_dashboard_away(aws: Aws) -> None:
+    aws("cloudwatch").delete_dashboards(DashboardNames=[NAME])
+
+
 def take_silence_for_nothing(aws: Aws) -> None:
     (alarm,) = aws("cloudwatch").describe_alarms(AlarmNames=[f"{NAME}-database-cpu"])["MetricAlarms"]
     names = (
@@ -270,6 +304,34 @@ DRIFTS = (
         ("edge.web_acl",),
         "edge : Have it in front of the load balancer",
         (("wafv2", "AssociateWebACL"),),
+    ),
+    Drift(
+        "the edge speaks an old version of TLS",
+        speak_old_tls,
+        ("edge.tls",),
+        "edge : Distribution | Have the distribution",
+        (("cloudfront", "UpdateDistribution"),),
+    ),
+    Drift(
+        "the web ACL takes any value that holds the secret one",
+        take_any_value_that_holds_ours,
+        ("edge.origin_secret",),
+        "edge : Distribution | Have the rule know the newest value",
+        (("wafv2", "UpdateWebACL"),),
+    ),
+    Drift(
+        "nobody is asked at the queues",
+        let_everybody_into_the_queues,
+        ("cache.authentication",),
+        f"cache : Build sessions and queues, or verify those that somebody else owns: cache_login {NAME}-queues",
+        (("elasticache", "ModifyReplicationGroup"),),
+    ),
+    Drift(
+        "the dashboard is gone",
+        take_the_dashboard_away,
+        ("observability.dashboard",),
+        "alarms : Have the dashboard",
+        (("cloudwatch", "PutDashboard"),),
     ),
     Drift(
         "an alarm does not say what silence means",

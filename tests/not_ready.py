@@ -9,9 +9,9 @@ OF_THE_ORGANIZATION = {
     "audit.trail",
 }  # fmt: skip
 OF_PEOPLE = {
-    # Values of secrets, the address of who is on call, the payer's list, DNS and certificates of the domain, quotas.
+    # Values of secrets, the address of who is on call, the payer's list, who may reach the load balancer, quotas.
     "secrets.present", "observability.heard", "network.nat_addresses", "network.reachability",
-    "edge.tls", "edge.certificate", "edge.origin_ingress", "edge.origin_secret",
+    "edge.origin_ingress",
     "messaging.sender", "messaging.out_of_sandbox",
     "capacity.fargate", "capacity.database", "capacity.addresses",
 }  # fmt: skip
@@ -23,11 +23,7 @@ OF_TRAFFIC = {
     "rehearsals.region_failover", "rehearsals.runbooks", "observability.canary", "audit.delivered",
 }  # fmt: skip
 OF_THE_EMULATOR = {
-    # It cannot simulate policies, and has no delivery into OpenSearch.
-    "secrets.readable", "audit.delivery",
+    # It cannot simulate policies.
+    "secrets.readable",
 }  # fmt: skip
-NOT_BUILT = {
-    # A log-in at the caches: see "What is missing" in playbooks/README.md.
-    "cache.authentication",
-}  # fmt: skip
-LEFT = OF_THE_ORGANIZATION | OF_PEOPLE | OF_A_RELEASE | OF_TRAFFIC | OF_THE_EMULATOR | NOT_BUILT
+LEFT = OF_THE_ORGANIZATION | OF_PEOPLE | OF_A_RELEASE | OF_TRAFFIC | OF_THE_EMULATOR

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import datetime as dt
 import json
 import logging
 import os
@@ -24,6 +25,8 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
+import trustme
+
 from .aws.principals import write_profiles
 from .aws.server import AwsServer
 from .daemon import detach, free_network, owned
@@ -33,13 +36,15 @@ BUILDER = "bootstrap"
 READER, REMOVER = "readiness", "teardown"
 RECOVERER = "region-failover"
 DOMAIN = "app.daily-emr.test"
+"""As the inventory of the sandbox has it."""
+CERTIFIED = dt.timedelta(days=365)
 END_S = 20.0
 INHABITED_S = 180.0
 Wish = Future[None] | None
 """To be inhabited; None: to end."""
 
 
-def describe(settings: Settings) -> dict[str, Any]:
+def describe(settings: Settings, certificate: str) -> dict[str, Any]:
     """What the inventory of the sandbox reads, as far as an account without an environment can say it."""
     return {
         "name": settings.name,
@@ -62,8 +67,18 @@ def describe(settings: Settings) -> dict[str, Any]:
             "balancer_url": settings.balancer_url,
             "first_database": {"host": settings.database_address, "port": settings.database_port},
         },
+        "certificate": certificate,
         "parts": [],
     }
+
+
+def certify(aws: AwsServer) -> str:
+    """The certificate of the domain, which its owner has to get; ARN. CloudFront looks for it in its own region."""
+    made = trustme.CA().issue_cert(DOMAIN, not_after=dt.datetime.now(dt.UTC) + CERTIFIED)
+    answer = aws.boto("acm", "us-east-1").import_certificate(
+        Certificate=made.cert_chain_pems[0].bytes(), PrivateKey=made.private_key_pem.bytes()
+    )
+    return str(answer["CertificateArn"])
 
 
 def let_in(aws: AwsServer, role: str, credentials: Path) -> None:
@@ -76,13 +91,13 @@ def let_build(aws: AwsServer) -> None:
     let_in(aws, BUILDER, aws.settings.credentials_file)
 
 
-def let_others_in(aws: AwsServer, name: str, role: str) -> None:
+def let_others_in(aws: AwsServer, name: str, role: str, certificate: str) -> None:
     """Another folder describes the same account to who acts in another role: DAILY_EMR_SANDBOX=FOLDER/NAME."""
     folder = aws.settings.state_dir / name
     folder.mkdir(mode=0o700, exist_ok=True)
     credentials = folder / "credentials"
     let_in(aws, role, credentials)
-    description = {**describe(aws.settings), "credentials_file": str(credentials)}
+    description = {**describe(aws.settings, certificate), "credentials_file": str(credentials)}
     (folder / "sandbox.json").write_text(json.dumps(description, indent=2) + "\n")
 
 
@@ -103,12 +118,12 @@ def running(settings: Settings) -> Any:
     aws.start()
     ecs_api.install()
     let_build(aws)
-    zone = registered_zone(aws)
-    let_others_in(aws, READER, f"runbook-{READER}")
-    let_others_in(aws, REMOVER, REMOVER)
-    let_others_in(aws, RECOVERER, f"runbook-{RECOVERER}")
+    certificate, zone = certify(aws), registered_zone(aws)
+    let_others_in(aws, READER, f"runbook-{READER}", certificate)
+    let_others_in(aws, REMOVER, REMOVER, certificate)
+    let_others_in(aws, RECOVERER, f"runbook-{RECOVERER}", certificate)
     draft = settings.file.with_suffix(".draft")
-    draft.write_text(json.dumps({**describe(settings), "dns_zone": zone}, indent=2) + "\n")
+    draft.write_text(json.dumps({**describe(settings, certificate), "dns_zone": zone}, indent=2) + "\n")
     draft.rename(settings.file)
     try:
         yield aws

@@ -170,6 +170,11 @@ class Settings:
         return f"daily-emr/{self.environment}/QUEUE_PASSWORD"
 
     @property
+    def queue_runbook(self) -> str:
+        """The user of the runbooks at the queues."""
+        return f"{self.prefix}-runbook"
+
+    @property
     def exports_queue(self) -> str:
         """Queue of the exports in SQS."""
         return f"{self.prefix}-exports"

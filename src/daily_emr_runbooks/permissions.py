@@ -42,7 +42,7 @@ EPHEMERAL = ("development", "sandbox")
 LIMIT = 5800
 """Characters of a policy before the environment is filled in; IAM takes 6144 without spaces."""
 LOGIN = "emr_runbook"
-"""Who runbooks are in the database and in the queues."""
+"""Who runbooks are in the database."""
 USERS = {"backup": "emr_backup"}
 """Who another playbook is there."""
 
@@ -57,6 +57,8 @@ PREFIXES = {
 }
 # Calls whose action has another name, or needs another one as well.
 ACTIONS = {
+    "cloudfront:CreateDistributionWithTags": ["cloudfront:CreateDistribution", "cloudfront:TagResource"],
+    "logs:PutDeliverySource": ["cloudfront:AllowVendedLogDeliveryForResource", "logs:PutDeliverySource"],
     "s3:HeadBucket": ["s3:ListBucket"],
     "s3:HeadObject": ["s3:GetObject"],
     "s3:ListBuckets": ["s3:ListAllMyBuckets"],
@@ -119,7 +121,7 @@ NAMED = {
     "route53:UpdateHealthCheck": ["route53:healthcheck/*"],
     # Logging in, as the one user.
     "rds-db:connect": [f"rds-db:dbuser:*/{LOGIN}"],
-    "elasticache:Connect": [f"elasticache:replicationgroup:{PREFIX}-*", f"elasticache:user:{LOGIN}"],
+    "elasticache:Connect": [f"elasticache:replicationgroup:{PREFIX}-*", f"elasticache:user:{PREFIX}-runbook"],
 }
 # AWS makes a role for such a service when the first resource of an account is made, in the name of who makes it.
 LINKED = ("ecs", "ecs.application-autoscaling", "elasticache", "elasticloadbalancing", "opensearchservice", "rds")
@@ -423,6 +425,9 @@ def _unapproving(sites: set[Site]) -> list[Json]:
 NOT_ANOTHERS = {
     "StringEqualsIfExists": {"aws:ResourceTag/Environment": ENVIRONMENT, "aws:RequestTag/Environment": ENVIRONMENT}
 }
+# The secrets whose values bootstrap makes and reads: it hands them to services of AWS, which prove themselves by them.
+OWN_SECRETS = ("ORIGIN_HEADER", "QUEUE_PASSWORD", "SESSION_PASSWORD")
+VALUES = {SECRET, "secretsmanager:PutSecretValue"}
 OWN_ROLES = [
     f"arn:aws:iam::{ACCOUNT}:role/{PREFIX}-*",
     f"arn:aws:iam::{ACCOUNT}:policy/{PREFIX}-*",
@@ -433,6 +438,10 @@ def _building(names: set[str]) -> list[Json]:
     """By its name what is named before it is made; the rest has ids, and its region and its tags are known."""
     own = {name for name in names if name.startswith("iam:")}
     made = [_allow(own, OWN_ROLES, NOT_ANOTHERS)] if own else []
+    if values := names & VALUES:
+        secrets = [_arn(f"secretsmanager:secret:daily-emr/{ENVIRONMENT}/{name}-*", REGION) for name in OWN_SECRETS]
+        made += [_allow(values, secrets, NOT_ANOTHERS), *_with_keys(values)]
+        own |= values
     here = {"StringEquals": {"aws:RequestedRegion": REGIONS}, **NOT_ANOTHERS}
     return made + [_allow(some, arns, here) for arns, some in _scoped(names - own, "*").items()]
 

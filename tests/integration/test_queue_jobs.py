@@ -18,7 +18,6 @@ import pytest
 from ansible_collections.daily_emr.ops.plugins.module_utils._queue_program import PROGRAM
 from daily_emr_sandbox.loop import wait_until
 from daily_emr_sandbox.queues.producer import BULLMQ, node
-from daily_emr_sandbox.queues.store import RUNBOOK
 
 from tests.sandbox.queue_stack import Stack, running_queues
 
@@ -61,7 +60,8 @@ class Queue:
     def ask(self, command: str, **more: Any) -> dict[str, Any]:
         settings = self.stack.settings
         password = settings.queue_passfile.read_text().strip()
-        place = {"host": settings.queue_address, "port": settings.queue_port, "user": RUNBOOK, "password": password}
+        place = {"host": settings.queue_address, "port": settings.queue_port, "user": settings.queue_runbook}
+        place["password"] = password
         request = {
             "command": command,
             "queue": {"prefix": "bull", "name": self.name},

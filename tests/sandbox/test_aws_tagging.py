@@ -82,3 +82,15 @@ def test_addresses_and_endpoints_are_listed_until_they_are_gone(aws):
 def test_images_are_listed(aws):
     aws.client("ecr").create_repository(repositoryName="web", tags=TAGS)
     assert kinds(aws) == {"ecr:repository"}
+
+
+def test_users_of_caches_and_their_groups_are_listed_until_they_are_gone(aws):
+    cache = aws.client("elasticache")
+    cache.create_user(
+        UserId="nobody", UserName="default", Engine="valkey", AccessString="off -@all", Passwords=["p" * 16], Tags=TAGS
+    )
+    cache.create_user_group(UserGroupId="queues", Engine="valkey", UserIds=["nobody"], Tags=TAGS)
+    assert {arn.rpartition("123456789012:")[2] for arn in listed(aws)} == {"user:nobody", "usergroup:queues"}
+    cache.delete_user_group(UserGroupId="queues")
+    cache.delete_user(UserId="nobody")
+    assert listed(aws) == set()

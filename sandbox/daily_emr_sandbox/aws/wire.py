@@ -27,6 +27,7 @@ from .errors import AwsError
 SIGNED_AS = {
     "elasticloadbalancing": "elbv2",
     "email": "ses",
+    "es": "opensearch",
     "monitoring": "cloudwatch",
     "states": "stepfunctions",
     "tagging": "resourcegroupstaggingapi",

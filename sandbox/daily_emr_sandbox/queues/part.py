@@ -17,7 +17,7 @@ from .group import QueueGroup
 from .metrics import QueueMetrics
 from .producer import BULLMQ, PROGRAMS, ExportsProducer, Producer, node
 from .seed import MAXIMUM, WORKERS
-from .store import RUNBOOK, QueueStore
+from .store import QueueStore
 
 if TYPE_CHECKING:
     from ..world import World
@@ -123,7 +123,7 @@ class Queues:
             "queues": {
                 "host": settings.queue_address,
                 "port": settings.queue_port,
-                "user": RUNBOOK,
+                "user": settings.queue_runbook,
                 "passfile": str(settings.queue_passfile),
             }
         }

@@ -9,7 +9,10 @@ from __future__ import annotations
 import secrets
 import shutil
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import yaml
 
 from ..loop import LoopThread, wait_until
 from ..proxy import Proxy
@@ -21,9 +24,9 @@ if TYPE_CHECKING:
 
 NODE_PORTS = 26311, 26312
 """Of the servers themselves; clients come through the proxies in front of them."""
-WORKER, RUNBOOK = "emr_worker", "emr_runbook"
-ALLOWED = ("~*", "&*", "+@all", "-@admin", "-@dangerous", "+info", "+role", "+client|list", "+latency|latest")
-"""What ElastiCache leaves its users, without what prints keys and arguments or empties a database."""
+WORKER = "emr_worker"
+ACCESS = Path(__file__).resolve().parents[3] / "roles/cache/files/access.yml"
+"""Who may do what, as bootstrap tells ElastiCache."""
 MIB = 1024 * 1024
 MEMORY = {"cache.t4g.small": 24 * MIB, "cache.t4g.medium": 48 * MIB, "cache.m6g.large": 96 * MIB}
 """`maxmemory` by type of node: a hundredth of what ElastiCache gives."""
@@ -42,7 +45,7 @@ class QueueStore:
         self._folder = settings.data_dir / "queues"
         self._passwords: dict[str, str] = {}
         self._admin = secrets.token_hex(16)
-        self.witness = Witness(loop, RUNBOOK, self._admin)
+        self.witness = Witness(loop, settings.queue_runbook, self._admin)
         (first, _), (second, _) = settings.queue_nodes
         self.nodes = (self._node(1, first), self._node(2, second, f"{first} {NODE_PORTS[0]}"))
         self.primary, self.replica = self.nodes
@@ -56,7 +59,7 @@ class QueueStore:
 
     def start(self, password: str) -> None:
         """Start both nodes and the endpoints. The workers log in with the password of the secret QUEUE_PASSWORD."""
-        self._passwords = {WORKER: password, RUNBOOK: secrets.token_hex(16)}
+        self._passwords = {WORKER: password, self._settings.queue_runbook: secrets.token_hex(16)}
         shutil.rmtree(self._folder, ignore_errors=True)
         for node in self.nodes:
             node.start(self._admin)
@@ -65,7 +68,7 @@ class QueueStore:
         file = self._settings.queue_passfile
         file.unlink(missing_ok=True)
         file.touch(mode=0o600)
-        file.write_text(self._passwords[RUNBOOK] + "\n")
+        file.write_text(self._passwords[self._settings.queue_runbook] + "\n")
         self._loop.run(self._open())
 
     def stop(self) -> None:
@@ -134,9 +137,11 @@ class QueueStore:
         )
 
     def _admit(self, node: Node) -> None:
+        access = yaml.safe_load(ACCESS.read_text())
         with node.connect() as session:
             for user, password in self._passwords.items():
-                session.execute_command("ACL", "SETUSER", user, "reset", "on", f">{password}", *ALLOWED)
+                words = access["application" if user == WORKER else "runbook"].split()
+                session.execute_command("ACL", "SETUSER", user, "reset", f">{password}", *words)
 
     async def _open(self) -> None:
         for proxy in self._proxies:

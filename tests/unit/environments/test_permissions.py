@@ -103,11 +103,27 @@ def test_bootstrap_touches_nothing_of_another_environment(filled):
     for name in filled:
         if name.startswith("bootstrap-write"):
             for statement in allowed(filled[name]):
-                if statement["Action"] not in lent and "dynamodb:GetItem" not in statement["Action"]:
+                if statement["Action"] in lent or "dynamodb:GetItem" in statement["Action"]:
+                    continue
+                if "kms:Decrypt" in statement["Action"]:
+                    assert OURS.items() <= equals(statement).items()
+                    assert "kms:ViaService" in equals(statement)
+                else:
                     assert statement["Condition"]["StringEqualsIfExists"] == {
                         "aws:RequestTag/Environment": "staging",
                         "aws:ResourceTag/Environment": "staging",
                     }
+
+
+def test_bootstrap_reads_the_values_that_it_hands_on_and_no_others(filled):
+    found = [one for name in filled if name.startswith("bootstrap-") for one in allowed(filled[name])]
+    read = [one["Resource"] for one in found if "secretsmanager:GetSecretValue" in one["Action"]]
+    assert read == [
+        [
+            f"arn:aws:secretsmanager:af-south-1:123456789012:secret:daily-emr/staging/{name}-*"
+            for name in ("ORIGIN_HEADER", "QUEUE_PASSWORD", "SESSION_PASSWORD")
+        ]
+    ]
 
 
 def test_bootstrap_hands_its_roles_to_the_services_that_they_trust_and_to_nobody_else(filled):
@@ -169,9 +185,14 @@ def test_a_call_whose_action_has_another_name_is_translated():
 
 
 @pytest.mark.parametrize("environment", ["development", "staging", "production"])
-def test_runbooks_log_in_as_the_user_that_the_policies_name(environment):
+def test_runbooks_log_in_as_the_user_that_the_policies_name(filled, environment):
     found = yaml.safe_load((ROOT / f"inventories/{environment}/group_vars/all/environment.yml").read_text())
-    assert (found["emr_database_login"]["user"], found["emr_queue_login"]["user"]) == (LOGIN, LOGIN)
+    assert (found["emr_database_login"]["user"], found["emr_queue_login"]["user"]) == (
+        LOGIN,
+        "{{ emr_prefix }}-runbook",
+    )
+    (login,) = [one for one in allowed(filled["diagnose"]) if "elasticache:Connect" in one["Action"]]
+    assert "arn:aws:elasticache:af-south-1:123456789012:user:daily-emr-staging-runbook" in login["Resource"]
 
 
 def test_backups_log_in_as_the_user_that_only_reads(filled):

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import valkey
+import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.daily_emr.ops.plugins.module_utils import _queue_program, _queue_readings
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import Context, perform
@@ -27,6 +28,8 @@ from tests.unit.queue.readings import QUEUE, THRESHOLDS
 
 __all__ = ["wire", "world"]
 
+ACCESS = Path(__file__).parents[3] / "roles/cache/files/access.yml"
+RUNBOOK, PASSWORD = f"{P}-runbook", "of-the-runbooks"
 SERVER = Path(__file__).with_name("server.mjs")
 PATIENT_S = 10.0
 SQS = "arn:aws:sqs:af-south-1:123456789012:"
@@ -145,6 +148,9 @@ class Valkey:
         self._process = subprocess.Popen([get_binary_path(), *words], stdout=subprocess.DEVNULL)
         self.client = valkey.Valkey("127.0.0.1", self.port, decode_responses=True)
         wait_until(self._answers, "Valkey answers", PATIENT_S)
+        # The program may do on this server what bootstrap lets it do on ElastiCache, so that every test is one of that.
+        words = yaml.safe_load(ACCESS.read_text())["runbook"].split()
+        self.client.execute_command("ACL", "SETUSER", RUNBOOK, "reset", f">{PASSWORD}", *words)
 
     def _answers(self) -> bool:
         try:
@@ -228,8 +234,8 @@ class QueueRunner(Runner):
 @pytest.fixture
 def run(queues: QueueWorld, tmp_path: Path) -> QueueRunner:
     made = QueueRunner(queues, tmp_path)
-    (tmp_path / "password").write_text("")
-    login = {"user": "default", "method": "passfile", "tls": False, "passfile": str(tmp_path / "password")}
+    (tmp_path / "password").write_text(PASSWORD)
+    login = {"user": RUNBOOK, "method": "passfile", "tls": False, "passfile": str(tmp_path / "password")}
     made.queue = {name: value for name, value in QUEUE.items() if value is not None}
     made.queue |= {"login": login, "replication_group": f"{P}-queues", "database": f"{P}-db", "worker_cluster": P}
     made.queue["worker_service"] = f"{P}-notifications-worker"

@@ -13,7 +13,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._errors import OpsEr
 from tests.unit.changes.world import Json
 from tests.unit.queue.readings import QUEUE
 
-IAM: Json = {"user": "emr_runbook", "method": "iam", "tls": True}
+IAM: Json = {"user": "daily-emr-staging-runbook", "method": "iam", "tls": True}
 GROUP: Json = {"clustered": False, "address": "master.queues.use1.cache.amazonaws.com", "port": 6379}
 
 
@@ -32,11 +32,16 @@ def place(login: Json, *, sandbox: bool = False, **group: object) -> Json:
 
 def test_a_token_is_a_signed_request_to_connect() -> None:
     found = place(IAM)
-    assert (found["host"], found["port"], found["user"], found["tls"]) == (GROUP["address"], 6379, "emr_runbook", True)
+    assert (found["host"], found["port"], found["user"], found["tls"]) == (
+        GROUP["address"],
+        6379,
+        "daily-emr-staging-runbook",
+        True,
+    )
     parts = urlsplit(f"http://{found['password']}")
     assert (parts.netloc, parts.path) == ("daily-emr-staging-queues", "/")
     query = {name: values[0] for name, values in parse_qs(parts.query).items()}
-    assert (query["Action"], query["User"], query["X-Amz-Expires"]) == ("connect", "emr_runbook", "900")
+    assert (query["Action"], query["User"], query["X-Amz-Expires"]) == ("connect", "daily-emr-staging-runbook", "900")
     assert query["X-Amz-Credential"].endswith("/af-south-1/elasticache/aws4_request")
     assert query["X-Amz-SignedHeaders"] == "host"
     assert query["X-Amz-Signature"]

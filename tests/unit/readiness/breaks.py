@@ -207,6 +207,7 @@ BREAKS: dict[str, Break] = {
         "sns:ListSubscriptionsByTopic", Subscriptions=[{"SubscriptionArn": "PendingConfirmation"}]
     ),
     "observability.canary": change("synthetics:DescribeCanaries", "Canaries", 0, Status={"State": "STOPPED"}),
+    "observability.dashboard": refuse("cloudwatch:GetDashboard", "ResourceNotFound"),
     "edge.web_acl": change("wafv2:ListResourcesForWebACL", ResourceArns=[]),
     "edge.web_acl_logging": refuse("wafv2:GetLoggingConfiguration", "WAFNonexistentItemException"),
     "edge.tls": change(*DISTRIBUTION, "ViewerCertificate", MinimumProtocolVersion="TLSv1"),

@@ -511,6 +511,19 @@ def ready() -> Answers:
                 for name in ("silence", "no-healthy-targets")
             ]
         },
+        "cloudwatch:GetDashboard": {
+            "DashboardBody": json.dumps(
+                {
+                    "widgets": [
+                        {"type": "text", "properties": {"markdown": "staging"}},
+                        *(
+                            {"type": "metric", "properties": {"metrics": [[name, "any"]]}}
+                            for name in ("AWS/ApplicationELB", "AWS/ECS", "AWS/RDS", "AWS/SQS", "DailyEMR/Queues")
+                        ),
+                    ]
+                }
+            )
+        },
         "sns:ListSubscriptionsByTopic": {"Subscriptions": [{"SubscriptionArn": f"{topic}:1"}]},
         "synthetics:DescribeCanaries": {"Canaries": [{"Name": PREFIX, "Status": {"State": "RUNNING"}}]},
         "synthetics:DescribeCanariesLastRun": {

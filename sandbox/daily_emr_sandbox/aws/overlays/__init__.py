@@ -10,9 +10,9 @@ from importlib import import_module
 from typing import Any
 
 OVERLAYS = (
-    "autoscaling", "cloudtrail", "cloudwatch", "dynamodb", "ec2", "ecr", "elasticache", "elasticache_groups", "elbv2",
-    "logs", "rds", "rds_copies", "rds_groups", "route53", "s3", "secretsmanager", "ses", "sns", "sqs", "synthetics",
-    "tagging", "wafv2",
+    "autoscaling", "cloudfront", "cloudtrail", "cloudwatch", "dynamodb", "ec2", "ecr", "elasticache",
+    "elasticache_groups", "elasticache_users", "elbv2", "log_delivery", "logs", "rds", "rds_copies", "rds_groups",
+    "route53", "s3", "search", "secretsmanager", "ses", "sns", "sqs", "synthetics", "tagging", "wafv2",
 )  # fmt: skip
 
 

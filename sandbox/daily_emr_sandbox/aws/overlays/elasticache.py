@@ -14,6 +14,7 @@ from moto.elasticache.models import ElastiCacheBackend
 from moto.elasticache.responses import ElastiCacheResponse
 
 from ..errors import AwsError
+from . import elasticache_users
 
 if TYPE_CHECKING:
     from ..server import AwsServer
@@ -33,6 +34,7 @@ def create_replication_group(self: Any) -> Any:
         raise AwsError(
             "InvalidParameterCombination", "AutomaticFailoverEnabled needs at least one replica: NumCacheClusters 2."
         )
+    elasticache_users.check(self)
     if not self._get_param("NumNodeGroups"):
         self.params["ReplicasPerNodeGroup"] = nodes - 1  # moto does not look at NumCacheClusters
     return _create_replication_group(self)
@@ -77,9 +79,10 @@ def install(aws: AwsServer) -> None:
     def modify_replication_group(self: Any) -> Any:
         """Node type and primary of the real pair change in a walk; everything else is moto's."""
         name = self._get_param("ReplicationGroupId")
+        (group,) = self.elasticache_backend.describe_replication_groups(name)
+        elasticache_users.ask(self, group)
         if aws.queue_group is None or name != aws.settings.queue_group:
             return _modify_replication_group(self)
-        (group,) = self.elasticache_backend.describe_replication_groups(name)
         aws.queue_group.modify(group, self.params)
         self.params.pop("CacheNodeType", None)
         answer = _modify_replication_group(self)

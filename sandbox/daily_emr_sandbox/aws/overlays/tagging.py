@@ -16,6 +16,8 @@ from moto.s3.models import s3_backends
 from moto.synthetics.models import synthetics_backends
 from moto.wafv2.models import wafv2_backends
 
+from .elasticache_users import USER_GROUPS
+
 if TYPE_CHECKING:
     from ..server import AwsServer
 
@@ -60,6 +62,9 @@ def _left_out(account: str, region: str) -> Iterator[tuple[str, dict[str, str]]]
         yield trail.arn, trails.tagging_service.get_tag_dict_for_resource(trail.arn)
     for acl in walls.wacls.values():
         yield acl.arn, walls.tagging_service.get_tag_dict_for_resource(acl.arn)
+    caches = elasticache_backends[account][region]
+    for group in caches.__dict__.get(USER_GROUPS, {}).values():
+        yield group["ARN"], caches.tagging_service.get_tag_dict_for_resource(group["ARN"])
     for canary in canaries.canaries.values():
         yield f"arn:aws:synthetics:{region}:{account}:canary:{canary.name}", canary.tags
 

@@ -149,8 +149,15 @@ def origin_ingress(look: Look) -> Seen:
 @check(
     "origin_secret",
     "The load balancer knows CloudFront",
-    "CloudFront sends a secret header, and listeners answer requests without it with 403",
-    calls=(DISTRIBUTIONS, BALANCERS, "elbv2:DescribeListeners", "elbv2:DescribeRules"),
+    "CloudFront sends a secret header, and the web ACL or each listener answers requests without it with 403",
+    calls=(
+        DISTRIBUTIONS,
+        BALANCERS,
+        ACLS,
+        "wafv2:GetWebACL",
+        "elbv2:DescribeListeners",
+        "elbv2:DescribeRules",
+    ),
 )
 def origin_secret(look: Look) -> Seen:
     origins = _distribution(look)["Origins"]["Items"]
@@ -160,6 +167,10 @@ def origin_secret(look: Look) -> Seen:
         if "CustomOriginConfig" in origin
         for header in origin["CustomHeaders"].get("Items", [])
     }
+    acl = _acl(look)
+    rules = look.read("wafv2:GetWebACL", Name=acl["Name"], Scope="REGIONAL", Id=acl["Id"])["WebACL"]["Rules"]
+    if any(_asks(rule, sent) for rule in rules):
+        return seen(passed=True, header_sent=True, refused_by="the web ACL")
     listeners = look.listed("elbv2:DescribeListeners", "Listeners", LoadBalancerArn=_balancer(look)["LoadBalancerArn"])
     open_ports = set()
     for listener in listeners:
@@ -167,6 +178,17 @@ def origin_secret(look: Look) -> Seen:
         if not all(_guarded(rule, sent) for rule in rules):
             open_ports.add(listener["Port"])
     return seen(sent and listeners and not open_ports, header_sent=bool(sent), open_ports=open_ports)
+
+
+def _asks(rule: dict[str, Any], sent: set[str]) -> bool:
+    """Whether a rule of the web ACL blocks what lacks the headers that CloudFront sends, except from some addresses."""
+    others = rule["Statement"].get("NotStatement", {}).get("Statement", {})
+    proofs = others.get("OrStatement", {}).get("Statements") or [others]
+    matches = [part["ByteMatchStatement"] for part in proofs if "ByteMatchStatement" in part]
+    asked = {one["FieldToMatch"].get("SingleHeader", {}).get("Name", "").lower() for one in matches}
+    known = all(part.keys() <= {"ByteMatchStatement", "IPSetReferenceStatement"} for part in proofs)
+    exact = all(one["PositionalConstraint"] == "EXACTLY" for one in matches)
+    return "Block" in rule.get("Action", {}) and bool(matches) and asked <= sent and known and exact
 
 
 def _guarded(rule: dict[str, Any], sent: set[str]) -> bool:

@@ -1,10 +1,11 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # Private: controls of alarms and canaries. May change without notice.
 
-"""Alarms: there, not muted, explicit about silence, and heard by somebody."""
+"""Alarms: there, not muted, explicit about silence, and heard by somebody; and the page that shows what they mean."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._readiness import WEEK, Look, Registry, Seen, seen
@@ -96,3 +97,20 @@ def canary(look: Look) -> Seen:
     return seen(
         state == "RUNNING" and last == "PASSED" and recent, measured={"minutes": ago}, state=state, last_run=last
     )
+
+
+@check(
+    "dashboard",
+    "Dashboard",
+    "the dashboard shows the load balancer, the service, the database and the queues",
+    calls=("cloudwatch:GetDashboard",),
+    valid_for=WEEK,
+)
+def dashboard(look: Look) -> Seen:
+    found = look.read_or_none("cloudwatch:GetDashboard", "ResourceNotFound", DashboardName=look.names["prefix"])
+    if found is None:
+        return seen(passed=False, widgets=0)
+    widgets = json.loads(found["DashboardBody"])["widgets"]
+    shown = {str(metric[0]) for one in widgets for metric in one["properties"].get("metrics", []) if metric}
+    missing = {"AWS/ApplicationELB", "AWS/ECS", "AWS/RDS", "AWS/SQS", "DailyEMR/Queues"} - shown
+    return seen(not missing, measured={"widgets": len(widgets)}, missing=missing)

@@ -86,6 +86,8 @@ REMOVALS: tuple[Removal, ...] = (
     Removal(
         r"elasticache:replicationgroup:(.+)", "elasticache", "DeleteReplicationGroup", _named("ReplicationGroupId")
     ),
+    Removal(r"elasticache:usergroup:(.+)", "elasticache", "DeleteUserGroup", _named("UserGroupId")),
+    Removal(r"elasticache:user:(.+)", "elasticache", "DeleteUser", _named("UserId")),
     Removal(
         r"elasticache:parametergroup:(.+)",
         "elasticache",

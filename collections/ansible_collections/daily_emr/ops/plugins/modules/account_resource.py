@@ -23,6 +23,7 @@ options:
     type: str
     required: true
     choices:
+      - address_set
       - address_tags
       - alarm_health_check
       - balancer_zonal_shift
@@ -35,18 +36,23 @@ options:
       - bucket_replication
       - bucket_tags
       - bucket_versions
+      - cache_login
       - cache_parameter_group
       - cache_parameters
       - cache_subnets
+      - cache_user
+      - cache_user_group
       - canary
       - canary_run
       - cluster
       - container_service
+      - dashboard
       - database_instance
       - database_parameters
       - database_replica
       - database_tags
       - delivery_stream
+      - distribution
       - event_subscription
       - flow_log
       - image_lifecycle
@@ -54,12 +60,18 @@ options:
       - image_repository
       - image_scanning
       - listener_rule
+      - log_delivery
+      - log_destination
       - log_retention
+      - log_source
       - mail_identity
+      - origin_rule
       - ratio_alarm
       - replication_group
       - scalable_target
       - scaling_policy
+      - search_domain
+      - secret_value
       - table_protection
       - table_recovery
       - targets_alarm
@@ -134,12 +146,26 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._modules import (
     run_module,
 )
 from ansible_collections.daily_emr.ops.plugins.module_utils._resources import KINDS as OTHER_KINDS
+from ansible_collections.daily_emr.ops.plugins.module_utils._resources_audit import AUDIT_KINDS
 from ansible_collections.daily_emr.ops.plugins.module_utils._resources_balancer import BALANCER_KINDS
 from ansible_collections.daily_emr.ops.plugins.module_utils._resources_buckets import BUCKET_KINDS
 from ansible_collections.daily_emr.ops.plugins.module_utils._resources_canary import CANARY_KINDS
+from ansible_collections.daily_emr.ops.plugins.module_utils._resources_dashboard import DASHBOARD_KINDS
+from ansible_collections.daily_emr.ops.plugins.module_utils._resources_edge import EDGE_KINDS
+from ansible_collections.daily_emr.ops.plugins.module_utils._resources_login import LOGIN_KINDS
 from ansible_collections.daily_emr.ops.plugins.module_utils._resources_recovery import RECOVERY_KINDS
 
-KINDS = OTHER_KINDS | BUCKET_KINDS | CANARY_KINDS | BALANCER_KINDS | RECOVERY_KINDS
+KINDS = (
+    OTHER_KINDS
+    | BUCKET_KINDS
+    | CANARY_KINDS
+    | BALANCER_KINDS
+    | EDGE_KINDS
+    | AUDIT_KINDS
+    | LOGIN_KINDS
+    | DASHBOARD_KINDS
+    | RECOVERY_KINDS
+)
 
 SPEC: dict[str, Any] = {
     "builder_role_pattern": {"type": "str", "required": True},
