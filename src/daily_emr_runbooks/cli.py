@@ -28,6 +28,9 @@ Name = Annotated[str, typer.Argument(help="Name of the runbook: see `runbook lis
 Environment = Annotated[str, typer.Option("-i", "--environment", help="Which environment: a folder of inventories/.")]
 Inputs = Annotated[list[str] | None, typer.Option("--input", help="One input as name=value; may be repeated.")]
 Limit = Annotated[str | None, typer.Option("--limit", help="Only these components, separated by commas.")]
+Node = Annotated[
+    str | None, typer.Option("--on", metavar="NODE", help="Run there, over SSH, instead of on this machine.")
+]
 
 
 @app.command("list")
@@ -43,15 +46,23 @@ def show_runbook(name: Name) -> None:
 
 
 @app.command()
-def run(name: Name, environment: Environment, inputs: Inputs = None, limit: Limit = None) -> None:
+def run(name: Name, environment: Environment, inputs: Inputs = None, limit: Limit = None, node: Node = None) -> None:
     """Run a runbook. The exit code tells the outcome."""
-    _run(Request(name, environment, tuple(inputs or ()), limit))
+    _run(Request(name, environment, tuple(inputs or ()), limit, node=node))
 
 
 @app.command()
-def plan(name: Name, environment: Environment, inputs: Inputs = None, limit: Limit = None) -> None:
+def plan(name: Name, environment: Environment, inputs: Inputs = None, limit: Limit = None, node: Node = None) -> None:
     """Diagnose for real and show what would be changed, without changing anything."""
-    _run(Request(name, environment, tuple(inputs or ()), limit, check=True))
+    _run(Request(name, environment, tuple(inputs or ()), limit, check=True, node=node))
+
+
+@app.command()
+def worker() -> None:
+    """Run what comes on standard input, for `runbook run --on` of another machine."""
+    from .worker import main as work
+
+    work()
 
 
 @app.command()

@@ -21,7 +21,7 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from . import facts
-from .record import JOURNAL, Line, RunFolder, read_lines
+from .record import JOURNAL, Line, RunFolder, folder_of, read_lines
 from .text import clean, seconds
 
 if TYPE_CHECKING:
@@ -104,12 +104,7 @@ class LiveRun:
             self.faults.append(f"{type(fault).__name__} while showing the journal")
 
     def _notice_folder(self, result: Mapping[str, Any]) -> None:
-        """A run that was refused at its start has a record, but no session to go on with."""
-        incident, record = result.get("incident"), result.get("record")
-        path = incident.get("folder") if isinstance(incident, Mapping) else None
-        if isinstance(record, str):
-            path = str(Path(record).parent)
-        if isinstance(path, str) and (folder := RunFolder(Path(path))) not in self.folders:
+        if (path := folder_of(result)) and (folder := RunFolder(path)) not in self.folders:
             self.folders.append(folder)
 
     def _drain(self) -> None:

@@ -50,6 +50,8 @@ def judge(project: Project, finished: Finished, folders: Sequence[RunFolder], pl
     from ansible_collections.daily_emr.ops.plugins.module_utils._outcomes import EXIT_CODES
 
     codes = {str(word): int(code) for word, code in EXIT_CODES.items()}
+    if finished.lost:
+        return Verdict("unknown", finished.lost, codes["unknown"], list(folders))
     verdicts = [_of_folder(folder, finished) for folder in folders] or [_without_record(finished, codes["refused"])]
     outcome, sentence = min(verdicts, key=lambda verdict: WORST_FIRST.index(verdict[0]))
     if outcome in GOOD and (doubt := _doubt(finished, folders, planned)):

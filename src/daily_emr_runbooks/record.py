@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,6 +60,15 @@ class RunFolder:
         """Whole lines of the journal; a torn last line of a killed run is left out."""
         lines, _ = read_lines(self.path / JOURNAL, 0)
         return lines
+
+
+def folder_of(result: Mapping[str, Any]) -> Path | None:
+    """The folder of the run that the result of a module names. One refused at its start has a record alone."""
+    incident, record = result.get("incident"), result.get("record")
+    if isinstance(record, str):
+        return Path(record).parent
+    folder = incident.get("folder") if isinstance(incident, Mapping) else None
+    return Path(folder) if isinstance(folder, str) else None
 
 
 def read_lines(path: Path, offset: int) -> tuple[list[Line], int]:

@@ -35,7 +35,7 @@ EventHandler = Callable[[Event], None]
 RUNNER_FOLDER = ".runner"
 LOCK = "lock"
 OUTPUT = "output.txt"
-SECRET_PARTS = ("env", "artifacts", "inventory", "project")
+SECRET_PARTS = ("env", "artifacts", "inventory", "project", "bundle")
 """What ansible-runner makes in its folder. Nothing of it is kept but the output of the playbook."""
 
 # ansible-playbook writes "[ERROR]: …", our gate "ERROR: …", either in colour.
@@ -56,6 +56,10 @@ class Play:
     limit: str | None = None
     check: bool = False
 
+    @property
+    def options(self) -> str:
+        return "--check --diff" if self.check else "--diff"
+
 
 @dataclass
 class Finished:
@@ -73,39 +77,60 @@ class Finished:
     """Results of the modules that report an incident (`incident`, `outcome`)."""
     handler_faults: list[str] = field(default_factory=list)
     """Our own display failed; the run went on."""
+    lost: str = ""
+    """Why nobody here knows how the run ended: it may go on, on another machine."""
 
     @property
     def cancelled(self) -> bool:
         return self.status in ("canceled", "timeout")
 
+    def take(self, event: Event, handler: EventHandler) -> None:
+        """Keep of one event what the verdict needs, then hand it on. Never raises."""
+        self._collect(event)
+        try:
+            handler(event)
+        except Exception as fault:  # noqa: BLE001 - it would abort the run in the middle of a change
+            self.handler_faults.append(f"{type(fault).__name__} at {event.get('event')}")
+
+    def _collect(self, event: Event) -> None:
+        """Every field may be missing."""
+        data = event.get("event_data") or {}
+        if found := ERROR.match(str(event.get("stdout") or "")):
+            self.errors.append(found[1])
+        match event.get("event"):
+            case "playbook_on_stats":
+                kinds = ("processed", "ok", "changed", "failures", "dark", "ignored", "rescued", "skipped")
+                self.stats = {kind: dict(data.get(kind) or {}) for kind in kinds}
+            case "runner_on_ok" | "runner_on_failed" | "runner_on_unreachable" as kind:
+                result = data.get("res") or {}
+                if not isinstance(result, dict):
+                    return
+                if "incident" in result or "outcome" in result:
+                    self.results.append(result | {"failed": kind != "runner_on_ok"})
+                if kind != "runner_on_ok" and isinstance(result.get("msg"), str):
+                    self.messages.append(result["msg"])
+
 
 def run(play: Play, runs_dir: Path, handler: EventHandler, cancel: threading.Event) -> Finished:
     """Run a playbook to its end, handing each event to `handler`. `cancel` set → the playbook is stopped."""
-    with _private_umask():
-        runs_dir.mkdir(parents=True, exist_ok=True)
-        sweep(runs_dir)
-        with _run_folder(runs_dir) as folder:
-            config = _configure(play, folder)
-            finished = Finished(status="unstarted", return_code=None, output=folder / OUTPUT)
+    with run_folder(runs_dir) as folder:
+        config = _configure(play, folder)
+        finished = Finished(status="unstarted", return_code=None, output=folder / OUTPUT)
 
-            def on_status(status: dict[str, Any], **_: object) -> None:
-                # `command` is on disk and the playbook has not started: the last moment before it could be killed.
-                if status["status"] == "running":
-                    _rewrite_command(Path(config.artifact_dir))
+        def on_status(status: dict[str, Any], **_: object) -> None:
+            # `command` is on disk and the playbook has not started: the last moment before it could be killed.
+            if status["status"] == "running":
+                rewrite_command(Path(config.artifact_dir))
 
-            def on_event(event: Event) -> bool:
-                if event.get("event") == "playbook_on_start":
-                    shutil.rmtree(folder / "env", ignore_errors=True)
-                _collect(finished, event)
-                try:
-                    handler(event)
-                except Exception as fault:  # noqa: BLE001 - it would abort the run in the middle of a change
-                    finished.handler_faults.append(f"{type(fault).__name__} at {event.get('event')}")
-                return False  # no event file
+        def on_event(event: Event) -> bool:
+            if event.get("event") == "playbook_on_start":
+                shutil.rmtree(folder / "env", ignore_errors=True)
+            finished.take(event, handler)
+            return False  # no event file
 
-            runner = Runner(config, event_handler=on_event, status_handler=on_status, cancel_callback=cancel.is_set)
-            finished.status, finished.return_code = runner.run()
-            return finished
+        runner = Runner(config, event_handler=on_event, status_handler=on_status, cancel_callback=cancel.is_set)
+        finished.status, finished.return_code = runner.run()
+        return finished
 
 
 def _configure(play: Play, folder: Path) -> RunnerConfig:
@@ -119,32 +144,13 @@ def _configure(play: Play, folder: Path) -> RunnerConfig:
         playbook=str(play.playbook),
         inventory=str(play.inventory),
         limit=play.limit or None,  # an empty --limit means everything to Ansible
-        cmdline="--check --diff" if play.check else "--diff",
+        cmdline=play.options,
         quiet=True,
     )
     with replaced_environment(play.environment):
         config.prepare()
     config.pexpect_timeout = CANCEL_POLL_S
     return config
-
-
-def _collect(finished: Finished, event: Event) -> None:
-    """Keep what the verdict needs. Never raises: every field may be missing."""
-    data = event.get("event_data") or {}
-    if found := ERROR.match(str(event.get("stdout") or "")):
-        finished.errors.append(found[1])
-    match event.get("event"):
-        case "playbook_on_stats":
-            kinds = ("processed", "ok", "changed", "failures", "dark", "ignored", "rescued", "skipped")
-            finished.stats = {kind: dict(data.get(kind) or {}) for kind in kinds}
-        case "runner_on_ok" | "runner_on_failed" | "runner_on_unreachable" as kind:
-            result = data.get("res") or {}
-            if not isinstance(result, dict):
-                return
-            if "incident" in result or "outcome" in result:
-                finished.results.append(result | {"failed": kind != "runner_on_ok"})
-            if kind != "runner_on_ok" and isinstance(result.get("msg"), str):
-                finished.messages.append(result["msg"])
 
 
 def sweep(runs_dir: Path) -> None:
@@ -155,17 +161,20 @@ def sweep(runs_dir: Path) -> None:
 
 
 @contextmanager
-def _run_folder(runs_dir: Path) -> Iterator[Path]:
-    name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"
-    folder = runs_dir / RUNNER_FOLDER / name
-    folder.mkdir(parents=True, mode=0o700)
-    with _locked(folder):
-        try:
-            yield folder
-        finally:
-            with suppress(FileNotFoundError):
-                (folder / "artifacts" / "run" / "stdout").replace(folder / OUTPUT)
-            _remove_secrets(folder)
+def run_folder(runs_dir: Path) -> Iterator[Path]:
+    """A folder of its own for one run, readable by this user only, of which only the output stays."""
+    with _private_umask():
+        runs_dir.mkdir(parents=True, exist_ok=True)
+        sweep(runs_dir)
+        folder = runs_dir / RUNNER_FOLDER / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"
+        folder.mkdir(parents=True, mode=0o700)
+        with _locked(folder):
+            try:
+                yield folder
+            finally:
+                with suppress(FileNotFoundError):
+                    (folder / "artifacts" / "run" / "stdout").replace(folder / OUTPUT)
+                _remove_secrets(folder)
 
 
 @contextmanager
@@ -184,7 +193,8 @@ def _remove_secrets(folder: Path) -> None:
         shutil.rmtree(folder / part, ignore_errors=True)
 
 
-def _rewrite_command(artifacts: Path) -> None:
+def rewrite_command(artifacts: Path) -> None:
+    """Leave in the file `command` of ansible-runner only the command: it holds the whole environment besides."""
     path = artifacts / "command"
     said = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps({"command": said["command"], "cwd": said["cwd"]}), encoding="utf-8")

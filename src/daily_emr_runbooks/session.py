@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from . import runner
+from . import remote, runner
 from .environment import refuse_redirection, run_environment
 from .errors import CommandError
 from .inputs import check_inputs, check_limit
@@ -37,6 +37,7 @@ class Request:
     inputs: tuple[str, ...] = ()
     limit: str | None = None
     check: bool = False
+    node: str | None = None
 
 
 def run_runbook(project: Project, console: Console, request: Request) -> Verdict:
@@ -49,11 +50,14 @@ def run_runbook(project: Project, console: Console, request: Request) -> Verdict
         request.limit, project.components(environment, runbook.targets), runbook.targets, environment
     )
     refuse_redirection(os.environ, environment)
-    if environment == SANDBOX:
+    if environment == SANDBOX and request.node is None:
         require_sandbox(project)
 
     how = "Plan of" if check else "Running"
-    console.print(Text(f"{how} {runbook.name} on {', '.join(components)} in {environment}: {runbook.title}", "bold"))
+    where = f", from {request.node}" if request.node else ""
+    console.print(
+        Text(f"{how} {runbook.name} on {', '.join(components)} in {environment}{where}: {runbook.title}", "bold")
+    )
     play = runner.Play(
         project=project.root,
         playbook=runbook.path,
@@ -67,7 +71,10 @@ def run_runbook(project: Project, console: Console, request: Request) -> Verdict
     )
     live = LiveRun(console)
     with runner.cancel_on_signal() as cancelled, live.shown():
-        finished = runner.run(play, project.runs_dir, live.event, cancelled)
+        if request.node is None:
+            finished = runner.run(play, project.runs_dir, live.event, cancelled)
+        else:
+            finished = remote.run(play, request.node, project.runs_dir, live.event, cancelled)
     verdict = judge(project, finished, live.folders, components)
     show_verdict(console, verdict)
     for fault in (*finished.handler_faults, *live.faults):

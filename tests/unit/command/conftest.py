@@ -76,9 +76,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A checkout with one runbook, whose module leaves a record; the working directory is in it."""
     root = tmp_path / "checkout"
     files = {
-        "ansible.cfg": "[defaults]\nlibrary = library\n[inventory]\nhost_pattern_mismatch = error\n",
+        "ansible.cfg": "[inventory]\nhost_pattern_mismatch = error\n",
         "runbooks/kettle.yml": RUNBOOK,
-        "library/kettle.py": MODULE,
+        "runbooks/library/kettle.py": MODULE,
         "roles/kettle/meta/argument_specs.yml": SPEC,
         "roles/kettle/vars/causes.yml": CAUSES,
         "inventories/staging/hosts.yml": (
