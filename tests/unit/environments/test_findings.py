@@ -42,12 +42,6 @@ WRONG = {
         for kind in ("application", "datasource")
     },
     **{
-        ("RESOURCE_MISMATCH", str([missing(name, kind) for name in some for kind in ("application", "datasource")])): (
-            "They have tags as well; those of a domain are meant."
-        )
-        for some in (["es:AddTags"],)
-    },
-    **{
         (
             "RESOURCE_POLICY_PRIVILEGE_ESCALATION",
             "Possible resource policy privilege escalation on arn:aws:s3:::daily-emr-staging-* "
