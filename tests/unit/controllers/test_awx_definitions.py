@@ -8,6 +8,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
+import yaml
+from dateutil.rrule import rrulestr
 
 from daily_emr_runbooks.awx import JOBS, definition, question
 from daily_emr_runbooks.catalogue import jobs
@@ -60,6 +62,19 @@ def test_every_survey_is_one_that_awx_takes() -> None:
     surveys = [job["survey"] for job in DEFINED if job["survey"]]
     assert surveys
     assert [wrong_survey(survey) for survey in surveys if wrong_survey(survey)] == []
+
+
+def test_a_schedule_answers_what_its_survey_asks() -> None:
+    """AWX refuses one that does not, and wants the first time in UTC."""
+    surveys = {job["name"]: {one["variable"]: one for one in job["survey"].get("spec", ())} for job in DEFINED}
+    for schedule in yaml.safe_load((ROOT / "roles/controller/defaults/main.yml").read_text())["controller_schedules"]:
+        asked = surveys[schedule["job"]]
+        assert set(schedule["inputs"]) <= set(asked)
+        assert {name for name, one in asked.items() if one["required"]} <= set(schedule["inputs"])
+        for name, answer in schedule["inputs"].items():
+            assert answer in asked[name].get("choices", [answer])
+        assert re.match(r"DTSTART:\d{8}T\d{6}Z RRULE:FREQ=\w+;INTERVAL=\d+", schedule["rrule"])
+        assert rrulestr(schedule["rrule"].replace(" ", "\n"))[1]
 
 
 def test_the_roles_that_jobs_take_are_made_by_runbook_support() -> None:
