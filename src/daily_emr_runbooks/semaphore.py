@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 PAGE = "roles/semaphore/files/definitions.json"
 ENVIRONMENTS = ("staging", "production")
 PRODUCTION = "production"
+# What the content refuses there anyway; and an approval, which only counts under the name of the person who gives it.
+WITHOUT = {"staging": ("teardown", "region_approval"), "production": ("teardown", "rehearsal", "region_approval")}
 REPOSITORY = "runbooks"
 NO_KEY = "None"
 """Semaphore wants a key for every inventory; every component here has a local connection."""
@@ -68,7 +70,7 @@ def definitions(project: Project) -> list[dict[str, Any]]:
     return [
         _entry("key", "", name=NO_KEY, type="none"),
         _entry("key", "", name=REPOSITORY, type="none"),
-        *(_group(where, role) for where in ENVIRONMENTS for role in _roles(found)),
+        *(_group(where, role) for where in ENVIRONMENTS for role in _roles(_offered(found, where))),
         _entry("repository", "", name=REPOSITORY, git_url="", git_branch="", ssh_key=REPOSITORY),
         *(
             # Every component has a local connection, so no key is needed.
@@ -81,11 +83,15 @@ def definitions(project: Project) -> list[dict[str, Any]]:
         *(
             _entry("template", where, **template(job, where, form))
             for where in ENVIRONMENTS
-            for job in found
+            for job in _offered(found, where)
             for form in FORMS
         ),
         *(_entry("schedule", where, **_schedule(timer, where)) for timer, where in timers),
     ]
+
+
+def _offered(found: list[Job], environment: str) -> list[Job]:
+    return [job for job in found if job.name not in WITHOUT[environment]]
 
 
 def _roles(found: list[Job]) -> list[str]:
