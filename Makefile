@@ -53,8 +53,8 @@ lint: $(READY) ## ansible-lint (production), ruff, mypy
 sanity: $(READY) ## ansible-test sanity on the collection
 	@bin/sanity
 
-unit: $(READY) age ## Fast tests: no sandbox
-	pytest tests/unit -n $(WORKERS) --dist loadfile
+unit: $(READY) age ## Fast tests: no sandbox; and the set-up of controllers against stand-ins
+	pytest tests/unit tests/controllers -n $(WORKERS) --dist loadfile
 
 # Of its dependencies only the pages of its own user interface are missing.
 prometheus:

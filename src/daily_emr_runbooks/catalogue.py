@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .runbooks import Input
 
 HERE = "localhost"
+SCALARS = ("str", "bool", "int", "float")
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,8 @@ def is_for_operators(entry: Input) -> bool:
     Numbers, names with a default, paths and structures describe the environment or what counts as harm there: those are
     the inventory's, and a survey that repeated their default would win over it.
     """
-    if entry.type not in ("str", "bool"):
-        return False
-    return entry.required or bool(entry.choices) or entry.default in ("", False)
+    says_nothing = entry.default is False or entry.default == ""
+    return entry.type in SCALARS and (entry.required or bool(entry.choices) or says_nothing)
 
 
 def _job(project: Project, path: Path) -> Job:

@@ -1,8 +1,9 @@
 """Write the generated parts of the documentation: `python -m daily_emr_runbooks.docs [--check]`.
 
 Generated parts stand between `<!-- begin NAME -->` and `<!-- end NAME -->`: the options of a role (from its argument
-specs), its decision table (from `vars/causes.yml`), and the table of faults (from `docs/faults.json`, which the
-integration tests write). The policies of IAM and the definitions of the controllers are generated as whole files.
+specs), its decision table (from `vars/causes.yml`), the table of jobs (from the catalogue), and the table of faults
+(from `docs/faults.json`, which the integration tests write). The policies of IAM and the jobs for the controllers are
+generated as well, as whole files.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from typing import Any
 
 import yaml
 
-from daily_emr_runbooks import semaphore
-from daily_emr_runbooks.permissions import rendered
+from daily_emr_runbooks import awx, permissions, semaphore
+from daily_emr_runbooks.catalogue import Job, jobs
 from daily_emr_runbooks.project import Project
 from daily_emr_runbooks.text import plain
 
@@ -78,6 +79,17 @@ def faults_table(faults: list[dict[str, Any]]) -> str:
     return "\n".join(rows)
 
 
+def jobs_table(known: list[Job]) -> str:
+    """What can be started, and what an operator is asked for."""
+    rows = ["| job | title | runs on | asks for | in production |", "|---|---|---|---|---|"]
+    for job in known:
+        asked = ", ".join(f"`{entry.name}`" for entry in job.inputs)
+        how = "needs approval" if job.needs_approval else "runs without" if job.changes else "only reads"
+        title = f"{job.severity} {job.title}".strip()
+        rows.append(f"| [`{job.name}`](../{job.playbook}) | {title} | `{job.targets}` | {asked} | {how} |")
+    return "\n".join(rows)
+
+
 def put(text: str, name: str, body: str) -> str:
     """Replace the generated part `name` of a page."""
     begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
@@ -96,8 +108,11 @@ def pages(project: Path) -> dict[Path, str]:
         if causes.exists():
             text = put(text, "causes", causes_table(yaml.safe_load(causes.read_text())[f"{role.name}_causes"]))
         made[page] = text
-    made[project / POLICIES] = rendered(project)
+    made[project / POLICIES] = permissions.rendered(project)
+    made[project / awx.JOBS] = awx.rendered(Project(project))
     made[project / semaphore.PAGE] = semaphore.rendered(Project(project))
+    page = project / "docs/controllers.md"
+    made[page] = put(page.read_text(), "jobs", jobs_table(jobs(Project(project))))
     page = project / "docs/faults.md"
     text = page.read_text()
     for runbook, faults in json.loads((project / "docs/faults.json").read_text()).items():

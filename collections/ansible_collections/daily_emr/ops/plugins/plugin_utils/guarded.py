@@ -8,7 +8,8 @@ neither --start-at-task nor --tags can go around it. The module is the collectio
 worker, as ansible.netcommon does it, which saves the start of a Python and the import of boto3 for each item of a loop.
 
 Where a role says `emr_state: adopted` for its block, the module only verifies: it runs in check mode, and a difference
-is an error. Modules of other collections run as they always do.
+is an error. Modules of awx.awx change a controller and no account, so they only run in the worker; those of other
+collections run as they always do.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ except ImportError:  # only where plugins are imported without boto3, as ansible
     botocore = None  # type: ignore[assignment]
 
 COLLECTIONS = ("amazon.aws.", "community.aws.")
+UNGUARDED = "awx.awx."
 PROFILE = "legacy"
 ADOPTED = "adopted"
 # Used by most tasks, or so big that reading it takes longer than the calls of a task.
@@ -55,11 +57,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         name = str(self._task.resolved_action or self._task.action)
         result: dict[str, Any] = super().run(tmp, variables)
         del tmp
+        if name.startswith(UNGUARDED) and self._is_local():
+            return {**result, **self._perform(name, variables)}
         if not name.startswith(COLLECTIONS):
             waits = bool(self._task.async_val)
             return {**result, **self._execute_module(task_vars=variables, wrap_async=waits)}
         try:
-            if self._connection.transport not in ("local", "ansible.builtin.local") or self._play_context.become:
+            if not self._is_local():
                 raise Refused(f"{name} only runs on the controller itself: use a local connection, without become.")
             adopted = self._value("emr_state", variables) == ADOPTED
             environment = builder_environment(
@@ -73,6 +77,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             self._task.check_mode = True
         done = self._perform(name, variables)
         return {**result, **(judged(done, name) if adopted else done)}
+
+    def _is_local(self) -> bool:
+        return self._connection.transport in ("local", "ansible.builtin.local") and not self._play_context.become
 
     def _value(self, name: str, variables: dict[str, Any]) -> Any:
         return self._templar.resolve_variable_expression(name) if name in variables else None
