@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from .awx import role as aws_role
 from .catalogue import jobs
 from .errors import CommandError
 from .text import plain
@@ -22,13 +23,13 @@ if TYPE_CHECKING:
 PAGE = "roles/semaphore/files/definitions.json"
 ENVIRONMENTS = ("staging", "production")
 PRODUCTION = "production"
+# What the content refuses there anyway; and an approval, which only counts under the name of the person who gives it.
+WITHOUT = {"staging": ("teardown", "region_approval"), "production": ("teardown", "rehearsal", "region_approval")}
 REPOSITORY = "runbooks"
 NO_KEY = "None"
 """Semaphore wants a key for every inventory; every component here has a local connection."""
 FORMS = {"plan": ["--check", "--diff"], "run": ["--diff"]}
 """The arguments of ansible-playbook in both forms of a job."""
-# Playbooks whose role of AWS is not called after them (roles/runbook_support).
-ROLES = {"bootstrap": "bootstrap", "teardown": "teardown", "region_approval": "runbook-approver"}
 # Those that probe as an incident does, and so need the keys of the probes.
 PROBING = ("runbook-diagnose", "runbook-act", "runbook-rehearsal", "runbook-region-failover")
 APPROVE = "approve"
@@ -68,7 +69,7 @@ def definitions(project: Project) -> list[dict[str, Any]]:
     return [
         _entry("key", "", name=NO_KEY, type="none"),
         _entry("key", "", name=REPOSITORY, type="none"),
-        *(_group(where, role) for where in ENVIRONMENTS for role in _roles(found)),
+        *(_group(where, role) for where in ENVIRONMENTS for role in _roles(_offered(found, where))),
         _entry("repository", "", name=REPOSITORY, git_url="", git_branch="", ssh_key=REPOSITORY),
         *(
             # Every component has a local connection, so no key is needed.
@@ -81,15 +82,19 @@ def definitions(project: Project) -> list[dict[str, Any]]:
         *(
             _entry("template", where, **template(job, where, form))
             for where in ENVIRONMENTS
-            for job in found
+            for job in _offered(found, where)
             for form in FORMS
         ),
         *(_entry("schedule", where, **_schedule(timer, where)) for timer, where in timers),
     ]
 
 
+def _offered(found: list[Job], environment: str) -> list[Job]:
+    return [job for job in found if job.name not in WITHOUT[environment]]
+
+
 def _roles(found: list[Job]) -> list[str]:
-    return sorted({aws_role(job, form) for job in found for form in FORMS})
+    return sorted({aws_role(job, plan=form == "plan") for job in found for form in FORMS})
 
 
 def _group(environment: str, role: str) -> dict[str, Any]:
@@ -101,13 +106,6 @@ def _group(environment: str, role: str) -> dict[str, Any]:
 
 def group_name(environment: str, role: str) -> str:
     return f"daily-emr-{environment}-{role}"
-
-
-def aws_role(job: Job, form: str) -> str:
-    """The role of AWS, without the prefix of its environment: runbooks plan with the one that only reads."""
-    if job.kind == "runbook":
-        return "runbook-diagnose" if form == "plan" else "runbook-act"
-    return ROLES.get(job.name, f"runbook-{job.name.replace('_', '-')}")
 
 
 def _entry(kind: str, environment: str, /, **definition: Any) -> dict[str, Any]:
@@ -132,7 +130,7 @@ def template(job: Job, environment: str, form: str) -> dict[str, Any]:
         "arguments": json.dumps(FORMS[form]),
         "inventory": environment,
         "repository": REPOSITORY,
-        "environment": group_name(environment, aws_role(job, form)),
+        "environment": group_name(environment, aws_role(job, plan=form == "plan")),
         "view": f"{environment} {job.kind}s",
         "survey_vars": survey,
         "task_params": {

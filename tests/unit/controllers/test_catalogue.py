@@ -108,6 +108,7 @@ def test_a_new_input_appears_in_survey_docs_and_command_together(copied: Path) -
     assert set(complained) == {
         "roles/claims_api_outage/README.md",
         "roles/controller/files/jobs.json",
+        "roles/semaphore/files/definitions.json",
         "docs/controllers.md",
     }
     assert all("claims_api_outage_agreed" in text for text in complained.values())
