@@ -13,7 +13,8 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._errors import OpsEr
 from tests.unit.changes.world import Json
 from tests.unit.queue.readings import QUEUE
 
-IAM: Json = {"user": "daily-emr-staging-runbook", "method": "iam", "tls": True}
+USER = "daily-emr-staging-runbook"
+IAM: Json = {"user": USER, "method": "iam", "tls": True}
 GROUP: Json = {"clustered": False, "address": "master.queues.use1.cache.amazonaws.com", "port": 6379}
 
 
@@ -35,13 +36,13 @@ def test_a_token_is_a_signed_request_to_connect() -> None:
     assert (found["host"], found["port"], found["user"], found["tls"]) == (
         GROUP["address"],
         6379,
-        "daily-emr-staging-runbook",
+        USER,
         True,
     )
     parts = urlsplit(f"http://{found['password']}")
     assert (parts.netloc, parts.path) == ("daily-emr-staging-queues", "/")
     query = {name: values[0] for name, values in parse_qs(parts.query).items()}
-    assert (query["Action"], query["User"], query["X-Amz-Expires"]) == ("connect", "daily-emr-staging-runbook", "900")
+    assert (query["Action"], query["User"], query["X-Amz-Expires"]) == ("connect", USER, "900")
     assert query["X-Amz-Credential"].endswith("/af-south-1/elasticache/aws4_request")
     assert query["X-Amz-SignedHeaders"] == "host"
     assert query["X-Amz-Signature"]
