@@ -38,7 +38,7 @@ WRONG = {
     ): "What is not made yet is no resource by the newer tables of AWS.",
     **{
         mismatch(name, f"arn:*:opensearch:*:*:{kind}/*"): "They have tags as well; those of a domain are meant."
-        for name in ("es:ListTags", "es:AddTags", "es:RemoveTags")
+        for name in ("es:AddTags",)
         for kind in ("application", "datasource")
     },
     **{
