@@ -103,7 +103,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             return {"failed": True, "changed": False, "msg": f"{name} broke: {where(error)}."}
         if not recorded:
             return {"failed": True, "changed": False, "msg": f"{name} ended without a result."}
-        return dict(self._parse_returned_data({"stdout": recorded[-1]}, PROFILE))
+        decoder = profiles.get_module_decoder(PROFILE, profiles.Direction.MODULE_TO_CONTROLLER)
+        return dict(json.loads(recorded[-1], cls=decoder))
 
 
 def judged(done: dict[str, Any], name: str) -> dict[str, Any]:
