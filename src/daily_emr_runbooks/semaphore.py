@@ -72,9 +72,8 @@ def definitions(project: Project) -> list[dict[str, Any]]:
         *(_group(where, role) for where in ENVIRONMENTS for role in _roles(_offered(found, where))),
         _entry("repository", "", name=REPOSITORY, git_url="", git_branch="", ssh_key=REPOSITORY),
         *(
-            # Every component has a local connection, so no key is needed.
             _entry(
-                "inventory", where, name=where, type="file", inventory=f"inventories/{where}/hosts.yml", ssh_key=None
+                "inventory", where, name=where, type="file", inventory=f"inventories/{where}/hosts.yml", ssh_key=NO_KEY
             )
             for where in ENVIRONMENTS
         ),
