@@ -48,6 +48,8 @@ class Runbook:
     severity: str
     targets: str
     triggers: tuple[str, ...]
+    alerts: dict[str, dict[str, str]] = field(default_factory=dict)
+    """The alerts that start it: source → name → component, which is empty where the alert names it."""
     short_description: str = ""
     description: tuple[str, ...] = ()
     inputs: tuple[Input, ...] = ()
@@ -83,6 +85,7 @@ def read(project: Project, path: Path) -> Runbook:
         severity=str(header.get("incident_severity", "")),
         targets=str(play["hosts"]),
         triggers=tuple(str(trigger) for trigger in header.get("incident_triggers") or ()),
+        alerts=_alerts(header.get("incident_alerts") or {}),
         short_description=str(main.get("short_description", "")),
         description=texts_of(main.get("description")),
         inputs=(*inputs_of(main), *inputs_of(main_spec(project.root / "roles" / LIFE_CYCLE_ROLE))),
@@ -144,6 +147,13 @@ def _causes(role: Path) -> tuple[Cause, ...]:
         )
         for row in rows
     )
+
+
+def _alerts(table: dict[str, dict[str, Any]]) -> dict[str, dict[str, str]]:
+    return {
+        source: {str(name): str(component or "") for name, component in names.items()}
+        for source, names in table.items()
+    }
 
 
 def texts_of(value: object) -> tuple[str, ...]:

@@ -42,6 +42,11 @@ def show_runbook(console: Console, project: Project, name: str) -> None:
         console.print(Text("\nWhen", "bold"))
         for trigger in runbook.triggers:
             console.print(Text(f"  - {trigger}"))
+    if runbook.alerts:
+        console.print(Text("\nAlerts that start its plan", "bold"))
+        for source, names in runbook.alerts.items():
+            said = [f"{name} ({component or 'on the component that it names'})" for name, component in names.items()]
+            console.print(Text(f"  {source}: {', '.join(said)}"))
     if runbook.causes:
         console.print(Text("\nCauses, the first that fits is the answer", "bold"))
         console.print(_causes(runbook.causes))

@@ -36,7 +36,8 @@ def test_every_input_of_a_role_is_declared_and_has_its_default(role: str) -> Non
 def test_a_runbook_file_is_thin(runbook: str) -> None:
     (play,) = load(ROOT / f"runbooks/{runbook}.yml")
     assert set(play) == {"name", "hosts", "gather_facts", "any_errors_fatal", "vars", "roles"}
-    assert set(play["vars"]) == {"incident_runbook", "incident_title", "incident_severity", "incident_triggers"}
+    names = {"incident_runbook", "incident_title", "incident_severity", "incident_triggers", "incident_alerts"}
+    assert set(play["vars"]) == names
     assert play["vars"]["incident_runbook"] == runbook
     assert play["roles"] == [{"role": "incident"}]
     # Several components of one group are independent of each other; one that is refused must not stop the others.
