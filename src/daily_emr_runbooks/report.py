@@ -58,6 +58,7 @@ class Report:
     component: str
     mode: str
     operator: str
+    alert: str
     outcome: str
     sentence: str
     advice: str
@@ -117,6 +118,7 @@ def build(folder: RunFolder) -> Report:
         component=clean(record.get("component") or first.get("component") or ""),
         mode=clean(record.get("mode") or first.get("mode") or "run"),
         operator=clean(record.get("operator") or first.get("operator") or ""),
+        alert=_alert(record.get("alert") or first.get("alert")),
         outcome=word,
         sentence=clean(said),
         advice=ADVICE.get(word, NO_ADVICE),
@@ -166,6 +168,15 @@ def escape_markdown(value: object) -> object:
 def _body(journal: list[dict[str, Any]], kind: str, which: int) -> dict[str, Any]:
     lines = [line for line in journal if line.get("kind") == kind]
     return lines[which] if lines else {}
+
+
+def _alert(found: Any) -> str:
+    """The alert that started the run, in one line; empty when a person did."""
+    if not isinstance(found, dict) or not found:
+        return ""
+    return clean(
+        f"{found.get('name')} of {found.get('source')}, {found.get('reference')}, since {found.get('started_at')}"
+    )
 
 
 def _decision(record: dict[str, Any], journal: list[dict[str, Any]]) -> facts.Decision | None:

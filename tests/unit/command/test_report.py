@@ -65,6 +65,14 @@ def test_every_fact_of_the_run_is_in_the_report(finished_run: RunFolder, suffix:
         assert fact in text
 
 
+@pytest.mark.parametrize("suffix", ["md", "html"])
+def test_the_report_names_the_alert_that_started_the_run(tmp_path: Path, suffix: str) -> None:
+    alert = {"name": "silence", "source": "cloudwatch", "reference": "A-1", "started_at": "2026-11-23T20:59:00Z"}
+    text = render(build(write_run(tmp_path, JOURNAL, RECORD | {"alert": alert})), suffix)
+    assert "silence of cloudwatch, A-1, since 2026-11-23T20:59:00Z" in (Page(text).text if suffix == "html" else text)
+    assert "Alert" not in render(build(write_run(tmp_path / "by a person", JOURNAL, RECORD)), suffix)
+
+
 def test_a_change_is_shown_from_before_to_after_without_what_stayed(finished_run: RunFolder) -> None:
     text = render(build(finished_run), "md")
 

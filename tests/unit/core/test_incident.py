@@ -65,6 +65,40 @@ def test_opening_proves_looks_at_the_lease_and_writes_nothing_to_aws(run: Run, w
     assert sorted(wire.sent) == ["GetCallerIdentity", "GetItem", "GetParameter"]
 
 
+def test_the_record_names_the_alert_that_started_the_run(run: Run) -> None:
+    alert = {
+        "source": "pagerduty",
+        "name": "EMR application",
+        "component": "emr-web",
+        "reference": "PGR0VU2",
+        "started_at": "2026-11-22T01:30:00+00:00",
+        "received_at": "2026-11-22T01:30:02+00:00",
+    }
+    session = run.opened(alert=json.dumps({**alert, "text": "not for the record"}))
+    decided(session, "healthy")
+
+    found = record(run("closed", incident=session))
+
+    assert found["alert"] == alert
+    assert "not for the record" not in json.dumps(found)
+
+
+def test_a_run_that_no_alert_started_names_none(run: Run) -> None:
+    session = run.opened()
+    decided(session, "healthy")
+
+    assert record(run("closed", incident=session))["alert"] == {}
+
+
+def test_a_file_that_holds_no_alert_opens_nothing(run: Run, wire: Wire) -> None:
+    result = run("open", alert="{{ 1 }}")
+
+    assert (result["failed"], result["refused"]) == (True, True)
+    assert "holds no alert" in result["msg"]
+    assert list(run.project.iterdir()) == []
+    assert wire.sent == []
+
+
 def test_two_runs_of_one_incident_have_a_folder_each(run: Run) -> None:
     first, second = run.opened(incident_id="INC-7"), run.opened(incident_id="INC-7")
 

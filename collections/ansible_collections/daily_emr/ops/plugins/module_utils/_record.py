@@ -81,6 +81,7 @@ def build_record(
         "title": opened.get("title", ""),
         "severity": opened.get("severity", ""),
         "environment": environment,
+        "alert": dict(opened.get("alert") or {}),
         "component": opened["component"],
         "mode": "plan" if check_mode else "run",
         "outcome": str(outcome),

@@ -44,6 +44,12 @@ options:
     description: The incident to join; a new one is opened when it is empty. For O(state=open).
     type: str
     default: ""
+  alert:
+    description:
+      - What the file of the alert holds that started the run; empty when none did. For O(state=open).
+      - Its source, name, component, reference and times get into the record, its text does not.
+    type: str
+    default: ""
   runs_dir:
     description:
       - Folder for the run folders.
@@ -135,6 +141,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.daily_emr.ops.plugins.module_utils._alert import read_alert
 from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clients
 from ansible_collections.daily_emr.ops.plugins.module_utils._environment import Environment
 from ansible_collections.daily_emr.ops.plugins.module_utils._errors import OpsError, Refused
@@ -158,6 +165,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "severity": {"type": "str", "choices": ["SEV1", "SEV2", "SEV3", "SEV4"], "default": "SEV1"},
     "component": {"type": "str", "default": ""},
     "incident_id": {"type": "str", "default": ""},
+    "alert": {"type": "str", "default": ""},
     "runs_dir": {"type": "path"},
     "take_over": {"type": "str", "default": ""},
     "lease_seconds": {"type": "int", "default": 120},
@@ -188,12 +196,14 @@ def open_incident(params: Params, context: Context) -> dict[str, Any]:
     identifier = params["incident_id"] or f"INC-{_stamp()}"
     if not INCIDENT_ID.fullmatch(identifier):
         raise Refused("incident_id must look like INC-20261122-013000-9f3a: letters, digits and dashes after INC-.")
+    alert = read_alert(params["alert"], params["component"]) if params["alert"] else {}
     session = Session(identifier, _stamp(), runs_dir(params, context) / identifier, params["component"])
     session = Session(session.id, session.run, session.folder / session.run, session.component)
     journal = Journal.of(session)
     journal.create()
     about = {name: params[name] for name in ("runbook", "title", "severity")}
     about |= {"environment": str(params["environment"]["name"]), "mode": "plan" if context.check_mode else "run"}
+    about |= {"alert": alert} if alert else {}
     try:
         clients = _clients(params)
         identity = clients.prove()
