@@ -8,6 +8,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PROMETHEUS := .cache/prometheus
 AGE := .cache/age
+JAVA := .cache/java
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
@@ -23,7 +24,7 @@ TRY_AGAIN := --reruns 1 -r R
 ENVIRONMENTS := backup bootstrap bootstrapped readiness region_failover secrets teardown
 SCENARIOS := $(filter-out default $(ENVIRONMENTS),$(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
 
-.PHONY: help drill test setup lint sanity unit prometheus age sandbox integration molecule environments e2e other-end bench docs lock clean
+.PHONY: help drill test setup lint sanity unit prometheus java age sandbox integration molecule environments e2e other-end bench docs lock clean
 
 help: ## Show the verbs
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,13 +61,17 @@ unit: $(READY) age ## Fast tests: no sandbox
 prometheus:
 	@bin/unpack $(PROMETHEUS) prometheus prometheus
 
+# What ansible-rulebook runs on, where the machine has none.
+java:
+	@java -version >/dev/null 2>&1 || bin/unpack $(JAVA) openjdk-17-jre-headless java
+
 age:
 	@bin/unpack $(AGE) age age-keygen
 
 sandbox: $(READY) prometheus ## The stand-ins refuse what AWS refuses
 	pytest tests/sandbox -n $(WORKERS) --dist loadfile --durations 20 $(TRY_AGAIN)
 
-integration: $(READY) prometheus ## Whole runs against the sandbox
+integration: $(READY) prometheus java ## Whole runs against the sandbox
 	pytest tests/integration -n $(SANDBOXES) --dist loadgroup --durations 20 $(TRY_AGAIN)
 
 molecule: $(READY) ## The runbooks' scenarios, each with the faults that it names
