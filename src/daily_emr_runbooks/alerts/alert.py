@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate
 from typing import Any
 
 OLDEST = timedelta(hours=1)
 """A signed message that is older is a replay, or too late to be of use. Senders try again for less."""
+DEEPEST = 32
+"""Levels of a body. No sender needs ten."""
 YOUNGEST = timedelta(minutes=5)
 """How far the clock of a sender may be ahead."""
 
@@ -35,6 +40,27 @@ class Alert:
     started_at: datetime
     text: str = ""
     """What a machine wrote about it. It stays in the file of the alert."""
+
+
+def parsed(body: bytes) -> Any:
+    """A body as JSON. Raises Unreadable.
+
+    How deep it is nested is looked at first: ansible-rulebook has a Java in its process, and there the stack ends
+    before Python expects it to. Parsing a body of brackets then ended the process (Python 3.13).
+    """
+    try:
+        text = body.decode()
+        if _depth(text) > DEEPEST:
+            raise ValueError("too deep")
+        return json.loads(text)
+    except ValueError as error:
+        raise Unreadable("It is not JSON, or too deep.") from error
+
+
+def _depth(text: str) -> int:
+    without_texts = re.sub(r'"[^"]*"', "", re.sub(r"\\.", "", text))
+    steps = (1 if mark in "[{" else -1 for mark in re.findall(r"[\[\]{}]", without_texts))
+    return max(accumulate(steps), default=0)
 
 
 def text_in(document: Any, *keys: str) -> str:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-from .alert import Alert, moment, text_in
+from .alert import Alert, Unreadable, moment, parsed, text_in
 
 SOURCE = "cloudwatch"
 RINGS = "ALARM"
@@ -18,9 +17,9 @@ def alerts(message: Any, prefix: str, account: str) -> list[Alert]:
     account: id of the account of the topic; an alarm of another one is none of ours.
     """
     try:
-        alarm = json.loads(text_in(message, "Message"))
-    except (ValueError, RecursionError):
-        alarm = None
+        alarm = parsed(text_in(message, "Message").encode(errors="replace"))
+    except Unreadable:
+        return []
     # Events of RDS come through the same topic, and are no alarms.
     name = text_in(alarm, "AlarmName")
     if not name.startswith(prefix) or text_in(alarm, "AWSAccountId") != account:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from datetime import UTC
 from typing import TYPE_CHECKING
 
+from daily_emr_runbooks.errors import CommandError
 from daily_emr_runbooks.text import clean
 
 from .triggers import Left
@@ -20,6 +22,16 @@ if TYPE_CHECKING:
 
 FILE = "alert.json"
 LONGEST = 500
+PLAIN = re.compile(r"/[A-Za-z0-9._/-]{0,180}", re.ASCII)
+"""The folder for records: with it the path of an alert is a plain word, which the filter plain_words lets through."""
+
+
+def require_plain(runs_dir: Path) -> None:
+    """Raise CommandError for a folder whose files no rule would ever hear of."""
+    if not PLAIN.fullmatch(str(runs_dir)):
+        raise CommandError(
+            f"Alerts would lie in {str(runs_dir)!a}: set DAILY_EMR_RUNS to a short path of letters, digits and . _ / -."
+        )
 
 
 def incident_of(alert: Alert, component: str) -> str:

@@ -6,7 +6,6 @@ import asyncio
 import base64
 import binascii
 import hmac
-import json
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -16,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import ClientError, ClientSession, ClientTimeout, web
 
 from . import alertmanager, cloudwatch, pagerduty, sns
-from .alert import Alert, NotVerified, Unreadable
-from .folder import incident_of, keep
+from .alert import Alert, NotVerified, Unreadable, parsed
+from .folder import incident_of, keep, require_plain
 from .triggers import Left, Triggers
 
 if TYPE_CHECKING:
@@ -146,14 +145,6 @@ def has_token(header: str, token: str) -> bool:
     return hmac.compare_digest(value.strip().encode(errors="replace"), token.encode())
 
 
-def parsed(body: bytes) -> Any:
-    """A body as JSON. Raises Unreadable."""
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise Unreadable("It is not JSON, or too deep.") from error
-
-
 async def fetch(address: str) -> bytes:
     """What lies at an HTTPS address, through the proxy of the environment where there is one. Raises OSError."""
     try:
@@ -167,7 +158,8 @@ async def fetch(address: str) -> bytes:
 
 
 async def serve(settings: Settings, triggers: Triggers, prefix: str, runs_dir: Path, put: Put) -> None:
-    """Receive alerts until cancelled. Raises OSError when the address is taken."""
+    """Receive alerts until cancelled. Raises CommandError for a folder of another form, OSError for a taken address."""
+    require_plain(runs_dir)
     app = Receiver(settings, triggers, prefix, runs_dir, put, fetch).application()
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()

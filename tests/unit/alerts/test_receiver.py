@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from daily_emr_runbooks.alerts.alert import Unreadable, parsed
 from tests.alert_messages import (
     SNS_HOST,
     TOKENS,
@@ -271,6 +272,17 @@ def test_what_cannot_be_read_is_refused(desk: Desk, body: bytes) -> None:
     received = desk.post("/alertmanager", (bearer("alertmanager"), body))
     assert (received.statuses, received.events) == ([400], [])
     assert received.texts[0].startswith("It ")
+
+
+def test_how_deep_a_body_is_is_known_before_it_is_parsed() -> None:
+    """The control of what the parser would do is the test with a real ansible-rulebook, where it ended the process."""
+    for left, right in (("[", "]"), ('{"a":', "}")):
+        parsed(f"{left * 30}1{right * 30}".encode())
+        with pytest.raises(Unreadable):
+            parsed(f"{left * 40}1{right * 40}".encode())
+    assert parsed(b'["[[[[", "\\"' + b"[" * 99 + b'"]') == ["[[[[", '"' + "[" * 99]
+    with pytest.raises(Unreadable):
+        parsed('["\u2200"]'.encode("utf-16"))
 
 
 @pytest.mark.parametrize("entry", [None, 1, "x", [], {}, {"status": "firing"}, {"status": "firing", "labels": 1}])

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
 
+from daily_emr_runbooks.alerts.folder import require_plain
+from daily_emr_runbooks.alerts.receiver import serve
 from daily_emr_runbooks.alerts.settings import Settings
+from daily_emr_runbooks.alerts.triggers import Triggers
 from daily_emr_runbooks.errors import CommandError
 from tests.alert_messages import TOPIC
 
@@ -62,6 +66,13 @@ def test_a_secret_that_others_can_read_is_refused(secrets: Path) -> None:
     (secrets / "alertmanager_token").chmod(0o644)
     with pytest.raises(CommandError, match="can be read by others: chmod 600"):
         settings(secrets)
+
+
+@pytest.mark.parametrize("folder", ["/srv/run s", "/srv/{{ 1 }}", "/srv/é", f"/{'x' * 300}", "runs"])
+def test_a_folder_that_the_filter_would_not_let_through_is_refused_at_the_start(secrets: Path, folder: str) -> None:
+    require_plain(Path("/var/lib/daily-emr/runs"))
+    with pytest.raises(CommandError, match="set DAILY_EMR_RUNS to a short path"):
+        asyncio.run(serve(settings(secrets), Triggers({}), "", Path(folder), asyncio.Queue().put))
 
 
 def test_without_any_secret_nobody_is_believed(tmp_path: Path) -> None:
