@@ -96,15 +96,15 @@ class _Remote:
             # Of `process` itself nothing can be believed: it ends with 0 when the play has failed.
             finished.return_code = int((artifacts / "rc").read_text(encoding="utf-8"))
         self._keep_records(artifacts / RECORDS)
+        why = clean(errors.read_text(errors="replace").strip().rpartition("\n")[2] or self._why)
         if not self._there:
-            reason = clean(errors.read_text(errors="replace").strip().rpartition("\n")[2] or self._why)
             raise CommandError(
-                f"{self._node} did not answer as a worker, so nothing was started there ({reason}): look whether "
+                f"{self._node} did not answer as a worker, so nothing was started there ({why}): look whether "
                 f"`ssh {self._node} runbook worker --help` works, with the same version as here."
             )
         if finished.return_code is None:
             finished.lost = (
-                f"The run on {self._node} was lost ({clean(self._why)}) and may go on there: look with "
+                f"The run on {self._node} was lost ({why}) and may go on there: look with "
                 f"`ssh {self._node} runbook report`, and at the service, before you run again with the same incident."
             )
         return finished
