@@ -39,15 +39,14 @@ def alarms_of_bootstrap(environment: str) -> list[str]:
     variables["hostvars"] = HostVars(inventory, manager, loader)
     variables |= loader.load_from_file(str(ALARMS / "defaults/main.yml"), trusted_as_template=True)
     table = loader.load_from_file(str(ALARMS / "vars/main.yml"), trusted_as_template=True)
-    templar = Templar(loader=loader, variables=variables | table)
-    task = yaml.safe_load((ALARMS / "tasks/main.yml").read_text())[0]["block"][1]
-    assert task["loop"] == "{{ __alarms_of_metrics + __alarms_of_queues }}"
-    named = [entry["name"] for entry in table["__alarms_of_metrics"]]
-    named += [entry["name"] for entry in templar.template(trust_as_template("{{ __alarms_of_queues }}"))]
+    built = {"service_balancer_arn": "arn:…:loadbalancer/app/emr/1", "service_target_group_arns": []}
+    templar = Templar(loader=loader, variables=variables | table | built)
+    made = ("{{ alarms_of_metrics }}", "{{ alarms_of_targets }}")
+    named = [entry["name"] for some in made for entry in templar.template(trust_as_template(some))]
+    text = (ALARMS / "tasks/main.yml").read_text()
+    assert [line for line in made if f'loop: "{line}"' not in text] == []
     # Alarms that have a task of their own.
-    named += re.findall(
-        r'name: "\{\{ alarms_prefix \}\}-([a-z-]+)"\n +settings', (ALARMS / "tasks/main.yml").read_text()
-    )
+    named += re.findall(r'name: "\{\{ alarms_prefix \}\}-([a-z-]+)"\n +settings', text)
     return named
 
 
