@@ -112,7 +112,7 @@ class Settings:
     @property
     def web_alternate(self) -> str:
         """Its other target group, for releases that begin as a canary."""
-        return f"{self.web}-alternate"
+        return f"{self.web}-alt"
 
     @property
     def database_name(self) -> str:

@@ -29,7 +29,7 @@ class Canary:
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.ecs, self.elbv2 = sandbox.boto("ecs"), sandbox.boto("elbv2")
-        names = [f"{P}-web", f"{P}-web-alternate"]
+        names = [f"{P}-web", f"{P}-web-alt"]
         found = self.elbv2.describe_target_groups(Names=names)["TargetGroups"]
         self.groups = {one["TargetGroupName"]: one["TargetGroupArn"] for one in found}
         (balancer,) = self.elbv2.describe_load_balancers(Names=[P])["LoadBalancers"]
@@ -92,7 +92,7 @@ def test_a_bad_release_is_rolled_back_at_once_and_the_next_one_begins_as_a_canar
     sandbox: Sandbox, tmp_path: Path
 ) -> None:
     canary = Canary(sandbox)
-    assert canary.healthy() == {f"{P}-web": 0, f"{P}-web-alternate": 2}
+    assert canary.healthy() == {f"{P}-web": 0, f"{P}-web-alt": 2}
     operator = Operator(sandbox, tmp_path / "runs")
     rows: Rows = []
 
@@ -100,7 +100,7 @@ def test_a_bad_release_is_rolled_back_at_once_and_the_next_one_begins_as_a_canar
     assert plan.record()["outcome"] == "noop", plan.output + seen(plan.record())
 
     sandbox.break_("bad_release_errors")
-    assert canary.healthy() == {f"{P}-web": 2, f"{P}-web-alternate": 0}
+    assert canary.healthy() == {f"{P}-web": 2, f"{P}-web-alt": 0}
     # A second run finds everything well: the traffic is in the alternate group again.
     rehearse(
         operator,
@@ -110,6 +110,6 @@ def test_a_bad_release_is_rolled_back_at_once_and_the_next_one_begins_as_a_canar
         rows,
     )
 
-    assert canary.healthy() == {f"{P}-web": 0, f"{P}-web-alternate": 2}
+    assert canary.healthy() == {f"{P}-web": 0, f"{P}-web-alt": 2}
     assert canary.newest()["deploymentConfiguration"]["strategy"] == "BLUE_GREEN"
     assert canary.service()["deploymentConfiguration"].items() >= CANARY.items()

@@ -22,7 +22,7 @@ LONG = {"strategy": "CANARY", "canaryConfiguration": {"canaryPercent": 10.0, "ca
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with running_stack(tmp_path_factory.mktemp("canary"), tasks=None) as stack:
         names = stack.names
-        names["alternate"] = stack.target_group(f"{stack.settings.web}-alternate")
+        names["alternate"] = stack.target_group(f"{stack.settings.web}-alt")
         for group in (names["tg"], names["alternate"]):
             stack.elb.modify_target_group_attributes(
                 TargetGroupArn=group, Attributes=[{"Key": "deregistration_delay.timeout_seconds", "Value": "30"}]

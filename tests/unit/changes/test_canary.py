@@ -7,14 +7,14 @@ import pytest
 from .conftest import Runner, Serve
 from .world import Json, P, World, ago
 
-BOTH = {"alternate_target_group": f"{P}-web-alternate"}
+BOTH = {"alternate_target_group": f"{P}-web-alt"}
 AT_ONCE = "All the traffic moves as soon as the new tasks are healthy, not step by step (CANARY)."
 
 
 def odd(world: World, run: Runner) -> None:
     """After an odd number of releases the alternate group has the tasks and the traffic."""
     run.service |= BOTH
-    world.groups = {f"{P}-web": "arn:tg", f"{P}-web-alternate": "arn:alternate"}
+    world.groups = {f"{P}-web": "arn:tg", f"{P}-web-alt": "arn:alternate"}
     world.serving = "arn:alternate"
     groups = world.listener[0]["ForwardConfig"]["TargetGroups"]
     groups[0]["Weight"], groups[1] = 0, {"TargetGroupArn": "arn:alternate", "Weight": 100}

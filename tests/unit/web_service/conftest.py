@@ -40,7 +40,7 @@ class Live:
 
     def alternate(self) -> None:
         """After an odd number of releases with a canary the other target group has the tasks."""
-        name = f"{self.service['target_group']}-alternate"
+        name = f"{self.service['target_group']}-alt"
         self.service["alternate_target_group"] = name
         self.world.groups[name] = self.world.serving = "arn:alternate"
 
