@@ -90,6 +90,16 @@ KEYS = {
     "secretsmanager:CreateSecret": {"kms:Decrypt", "kms:GenerateDataKey"},
     "secretsmanager:PutSecretValue": {"kms:Decrypt", "kms:GenerateDataKey"},
 }
+# What keeps data with our key gets a grant on it, in the name of who makes it: RDS user guide, "Authorizing use of a
+# customer managed key"; the others ask for the same.
+GRANTED = {
+    "ecr:CreateRepository",
+    "elasticache:CreateReplicationGroup",
+    "es:CreateDomain",
+    "firehose:CreateDeliveryStream",
+    "rds:CreateDBInstance",
+    "rds:CreateDBInstanceReadReplica",
+}
 
 ACCOUNT, REGION = "{{ runbook_support_account }}", "{{ runbook_support_region }}"
 PREFIX, ENVIRONMENT = "{{ runbook_support_prefix }}", "{{ runbook_support_environment }}"
@@ -281,7 +291,10 @@ def policies(root: Path) -> dict[str, Json]:
         made[f"bootstrap-write-{number}"] = _document(_building(part), _denied())
     made["bootstrap-write-1"]["Statement"][:0] = _lending(root)
     # To make a secret is a change under a lease; there is room in the last one.
-    made[f"bootstrap-write-{number}"]["Statement"][:0] = _on_table(built_calls, REGION, COPY_REGION)
+    made[f"bootstrap-write-{number}"]["Statement"][:0] = [
+        *_on_table(built_calls, REGION, COPY_REGION),
+        *_granting(writes),
+    ]
     removed = calls["teardown"]
     made["teardown"] = _document(
         _reading(_reads(removed)), _removing(_writes(removed)), _denied(SECRET, but=_writes(removed))
@@ -457,6 +470,15 @@ def _parts(names: set[str]) -> list[set[str]]:
         else:
             parts[-1] = more
     return parts
+
+
+def _granting(names: set[str]) -> list[Json]:
+    """A grant on a key of the environment, asked for by a service of AWS and by nobody else."""
+    places = REGIONS[:2]
+    services = {name.partition(":")[0] for name in names & GRANTED}
+    asked = [f"{service}.{region}.amazonaws.com" for service in sorted(services) for region in places]
+    where = {"StringEquals": {"kms:ViaService": asked, **OURS}, "Bool": {"kms:GrantIsForAWSResource": "true"}}
+    return [_allow({"kms:CreateGrant"}, [_arn("kms:key/*", region) for region in places], where)] if asked else []
 
 
 def _lending(root: Path) -> list[Json]:

@@ -105,7 +105,7 @@ def test_bootstrap_touches_nothing_of_another_environment(filled):
             for statement in allowed(filled[name]):
                 if statement["Action"] in lent or "dynamodb:GetItem" in statement["Action"]:
                     continue
-                if "kms:Decrypt" in statement["Action"]:
+                if {"kms:Decrypt", "kms:CreateGrant"} & set(statement["Action"]):
                     assert OURS.items() <= equals(statement).items()
                     assert "kms:ViaService" in equals(statement)
                 else:
@@ -130,6 +130,16 @@ def test_bootstrap_hands_its_roles_to_the_services_that_they_trust_and_to_nobody
     (statement,) = [one for one in allowed(filled["bootstrap-write-1"]) if "iam:PassRole" in one["Action"]]
     assert statement["Resource"] == ["arn:aws:iam::123456789012:role/daily-emr-staging-*"]
     assert {"ecs-tasks.amazonaws.com", "s3.amazonaws.com"} <= set(equals(statement)["iam:PassedToService"])
+
+
+def test_a_grant_on_our_key_is_given_to_services_of_aws_alone(filled):
+    found = [
+        one for name in filled if name.startswith("bootstrap-") for one in allowed(filled[name])
+        if "kms:CreateGrant" in one["Action"]
+    ]  # fmt: skip
+    (statement,) = found
+    assert statement["Condition"]["Bool"] == {"kms:GrantIsForAWSResource": "true"}
+    assert {"rds.af-south-1.amazonaws.com", "rds.eu-west-1.amazonaws.com"} <= set(equals(statement)["kms:ViaService"])
 
 
 def test_teardown_may_remove_only_what_an_ephemeral_environment_has(filled):
