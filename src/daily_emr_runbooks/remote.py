@@ -8,17 +8,21 @@ the operator's ssh_config(5).
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
 import shutil
+import stat
 import subprocess
 import threading
+import zipfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from ansible_runner.streaming import Processor, Transmitter
+from ansible_runner.utils.base64io import Base64IO
 
 from .errors import CommandError
 from .record import JOURNAL
@@ -39,7 +43,12 @@ LEFT_OUT = shutil.ignore_patterns("__pycache__", "tests", ".*")
 SSH = ("ssh", "-T", "-o", "BatchMode=yes", "-o", "ForwardAgent=no", "-o", "ServerAliveInterval=15")
 SSH_NEEDS = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "SSH_AUTH_SOCK")
 """All that ssh sees of the environment, so that no SendEnv of anybody's settings sends more."""
-CANCEL_POLL_S = 0.2
+POLL_S = 0.2
+END_S = 10.0
+"""How long a worker that has said its last word may take to end."""
+# What a run leaves of its own accord; `command`, which has an environment in it, is not asked for.
+LEFT = re.compile(r"rc|stdout|stderr|records(/[A-Za-z0-9][A-Za-z0-9._-]{0,127}){3,6}", re.ASCII)
+MOST_PACKED = 256 * 1024 * 1024
 
 
 def run(play: Play, node: str, runs_dir: Path, handler: EventHandler, cancel: threading.Event) -> Finished:
@@ -53,6 +62,31 @@ def run(play: Play, node: str, runs_dir: Path, handler: EventHandler, cancel: th
         return _Remote(play, node, runs_dir, folder, handler).run(cancel)
 
 
+class _Processor(Processor):  # type: ignore[misc]
+    """That of ansible-runner, which unpacks whatever comes: links, and names that lead out of the folder."""
+
+    def artifacts_callback(self, artifacts_data: dict[str, Any]) -> None:
+        with Base64IO(self._input) as source:
+            packed = source.read(min(int(artifacts_data["zipfile"]), MOST_PACKED))
+        unpack(packed, Path(self.artifact_dir))
+
+
+def unpack(packed: bytes, folder: Path) -> None:
+    """Write those files of an archive that a run leaves; nothing else, no link, and nothing over what is there.
+
+    Raises zipfile.BadZipFile for what is no archive, OSError for what cannot be written.
+    """
+    with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+        for entry in archive.infolist():
+            if entry.is_dir() or stat.S_ISLNK(entry.external_attr >> 16) or not LEFT.fullmatch(entry.filename):
+                continue
+            path = folder / entry.filename
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+            with os.fdopen(handle, "wb") as file:
+                file.write(archive.read(entry))
+
+
 class _Remote:
     def __init__(self, play: Play, node: str, runs_dir: Path, folder: Path, handler: EventHandler) -> None:
         self._play = play
@@ -61,6 +95,9 @@ class _Remote:
         self._folder = folder
         self._handler = handler
         self._there = ""  # the worker's own folder of runs, once it has answered
+        self._answered = threading.Event()
+        self._sent = False
+        self._runs: dict[tuple[str, str], Path | None] = {}
         self._why = ""
         self._finished = Finished(status="unstarted", return_code=None, output=folder / OUTPUT)
 
@@ -72,14 +109,10 @@ class _Remote:
         errors = artifacts.with_name("ssh.txt")
         with errors.open("wb") as said, _connection(self._node, said) as (to_node, from_node):
             ended = threading.Event()
-            threads = [
-                threading.Thread(target=self._transmit, args=(to_node,), daemon=True),
-                threading.Thread(target=_tell, args=(to_node, cancel, ended), daemon=True),
-            ]
-            for thread in threads:
-                thread.start()
+            speaker = threading.Thread(target=self._speak, args=(to_node, cancel, ended), daemon=True)
+            speaker.start()
             try:
-                processor = Processor(
+                processor = _Processor(
                     _input=from_node,
                     private_data_dir=str(self._folder),
                     ident="run",
@@ -88,26 +121,47 @@ class _Remote:
                     status_handler=self._on_status,
                 )
                 finished.status, _ = processor.run()
-            except Exception as fault:  # noqa: BLE001 - what comes back may break off anywhere
+                self._keep_records(artifacts / RECORDS)
+                with suppress(FileNotFoundError):
+                    # Of `process` itself nothing can be believed: it ends with 0 when the play has failed.
+                    finished.return_code = int((artifacts / "rc").read_text(encoding="utf-8"))
+            except Exception as fault:  # noqa: BLE001 - what comes back may break off anywhere, and a disk be full
                 self._why = f"{type(fault).__name__} in what came back"
             finally:
                 ended.set()
-        with suppress(OSError, ValueError):
-            # Of `process` itself nothing can be believed: it ends with 0 when the play has failed.
-            finished.return_code = int((artifacts / "rc").read_text(encoding="utf-8"))
-        self._keep_records(artifacts / RECORDS)
+                speaker.join()
         why = clean(errors.read_text(errors="replace").strip().rpartition("\n")[2] or self._why)
         if not self._there:
             raise CommandError(
                 f"{self._node} did not answer as a worker, so nothing was started there ({why}): look whether "
                 f"`ssh {self._node} runbook worker --help` works, with the same version as here."
             )
-        if finished.return_code is None:
+        if not self._sent:
+            finished.status = "canceled"
+        elif finished.return_code is None:
             finished.lost = (
                 f"The run on {self._node} was lost ({why}) and may go on there: look with "
                 f"`ssh {self._node} runbook report`, and at the service, before you run again with the same incident."
             )
         return finished
+
+    def _speak(self, to_node: IO[bytes], cancel: threading.Event, ended: threading.Event) -> None:
+        """Send the run once a worker has answered: what is none could start it. Then the word to stop, when it comes."""
+        while not self._answered.wait(POLL_S):
+            if ended.is_set():
+                return
+        # Whatever keeps this from being sent whole, the worker has to hear that no more comes.
+        with _closed_on_error(to_node):
+            if not cancel.is_set():
+                self._sent = True
+                self._transmit(to_node)
+                while not ended.wait(POLL_S) and not cancel.is_set():
+                    pass
+                if cancel.is_set():
+                    to_node.write(json.dumps(CANCEL).encode() + b"\n")
+                    to_node.flush()
+                return
+        to_node.close()
 
     def _pack(self) -> None:
         """Gather what is sent: the content of this checkout, and the settings of one environment."""
@@ -126,20 +180,20 @@ class _Remote:
         optional: dict[str, Any] = {"limit": self._play.limit} if self._play.limit else {}
         if self._play.inputs:
             optional["extravars"] = dict(self._play.inputs)
-        with suppress(OSError, ValueError):  # a node that does not answer is told by what it did not send
-            Transmitter(
-                _output=to_node,
-                private_data_dir=str(self._folder / "bundle"),
-                ident="run",
-                playbook=str(self._play.playbook.relative_to(self._play.project)),
-                inventory=f"project/inventories/{inventory.name}",
-                cmdline=self._play.options,
-                **optional,
-            ).run()
+        Transmitter(
+            _output=to_node,
+            private_data_dir=str(self._folder / "bundle"),
+            ident="run",
+            playbook=str(self._play.playbook.relative_to(self._play.project)),
+            inventory=f"project/inventories/{inventory.name}",
+            cmdline=self._play.options,
+            **optional,
+        ).run()
 
     def _on_status(self, status: dict[str, Any], **_: object) -> None:
         if isinstance(there := status.get("runs_dir"), str):
             self._there = there
+            self._answered.set()
         self._why = str(status.get("job_explanation") or self._why)
 
     def _on_event(self, event: Event) -> bool:
@@ -154,29 +208,29 @@ class _Remote:
         """The journal here is the one there, as far as it has come."""
         folder = self._local(str(event.get("incident")), str(event.get("run")))
         if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             handle = os.open(folder / JOURNAL, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
             with os.fdopen(handle, "a", encoding="utf-8") as file:
                 file.writelines(f"{line}\n" for line in event.get("lines") or ())
 
     def _make_local(self, event: Event) -> None:
-        """Let what a module said of its folder name the one here."""
+        """Let what a module said of its folder name the one here, or none."""
         result = (event.get("event_data") or {}).get("res")
         if not isinstance(result, dict):
             return
-        if isinstance(incident := result.get("incident"), dict) and isinstance(incident.get("folder"), str):
-            incident["folder"] = self._moved(incident["folder"])
-        if isinstance(result.get("record"), str):
+        if isinstance(incident := result.get("incident"), dict):
+            incident["folder"] = self._moved(incident.get("folder"))
+        if "record" in result:
             result["record"] = self._moved(result["record"])
 
-    def _moved(self, path: str) -> str:
-        try:
-            inside = Path(path).relative_to(self._there)
-        except ValueError:
-            return path
-        incident, run, *rest = inside.parts
-        folder = self._local(incident, run)
-        return str(folder.joinpath(*rest)) if folder else path
+    def _moved(self, path: object) -> str | None:
+        """The same file of the same run here. Nothing outside: the name comes from another machine."""
+        if not isinstance(path, str) or not Path(path).is_relative_to(self._there):
+            return None
+        match Path(path).relative_to(self._there).parts:
+            case (incident, run, *rest) if len(rest) <= 1 and ".." not in rest:
+                folder = self._local(incident, run)
+                return str(folder.joinpath(*rest)) if folder else None
+        return None
 
     def _keep_records(self, records: Path) -> None:
         for found in records.glob("*/*/"):
@@ -184,9 +238,14 @@ class _Remote:
                 shutil.copytree(found, folder, dirs_exist_ok=True)
 
     def _local(self, incident: str, run: str) -> Path | None:
-        """The folder of a run here; None for names that are none: they come from another machine."""
-        whole = NAME.fullmatch(incident) and NAME.fullmatch(run)
-        return self._runs_dir / incident / run if whole else None
+        """The folder of a run here, which this run makes. None for a name that is none, and for another run's."""
+        if (incident, run) not in self._runs:
+            folder = self._runs_dir / incident / run
+            new = bool(NAME.fullmatch(incident) and NAME.fullmatch(run)) and not folder.exists()
+            if new:
+                folder.mkdir(parents=True, mode=0o700)
+            self._runs[incident, run] = folder if new else None
+        return self._runs[incident, run]
 
 
 @contextmanager
@@ -197,6 +256,8 @@ def _connection(node: str, errors: IO[bytes]) -> Iterator[tuple[IO[bytes], IO[by
         ssh = subprocess.Popen(  # noqa: S603 - the node is a plain name, and goes behind --
             [*SSH, "--", node, "runbook worker"],
             env=environment,
+            # The terminal's Ctrl-C is for us, who pass it on in words.
+            start_new_session=True,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -211,14 +272,17 @@ def _connection(node: str, errors: IO[bytes]) -> Iterator[tuple[IO[bytes], IO[by
         with suppress(OSError):
             ssh.stdin.close()
         ssh.stdout.close()
-        ssh.wait()
+        try:
+            ssh.wait(END_S)
+        except subprocess.TimeoutExpired:
+            ssh.terminate()  # what still runs there goes on without us
+            ssh.wait()
 
 
-def _tell(to_node: IO[bytes], cancel: threading.Event, ended: threading.Event) -> None:
-    """Pass on the word to stop, once."""
-    while not ended.wait(CANCEL_POLL_S):
-        if cancel.is_set():
-            with suppress(OSError, ValueError):
-                to_node.write(json.dumps(CANCEL).encode() + b"\n")
-                to_node.flush()
-            return
+@contextmanager
+def _closed_on_error(stream: IO[bytes]) -> Iterator[None]:
+    try:
+        yield
+    except Exception:  # noqa: BLE001 - the other side tells how it ended; here nobody reads of it
+        with suppress(OSError, ValueError):
+            stream.close()

@@ -14,6 +14,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import queue
 import shutil
 import sys
 import threading
@@ -29,13 +30,15 @@ from .record import JOURNAL, folder_of
 from .runner import CANCEL_POLL_S, rewrite_command, run_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
 JOURNAL_EVENT = "daily_emr_journal"
 """An event of our own beside those of ansible-runner: `incident`, `run`, and `lines`, raw lines of that journal."""
 RECORDS = "records"
 """Folder in the artifacts in which the folders of the runs come back, as INCIDENT/RUN."""
 FOLLOW_S = 0.2
+MOST_WAITING = 64 * 1024 * 1024
+"""Bytes that may wait for the other end to read; it reads a megabyte in a second over a poor line."""
 PACKAGES = Path(__file__).resolve().parents[2] / "node_modules"
 """The packages of Node that `make setup` put beside this command; they belong to the machine, as Python's do."""
 CANCEL = {"cancel": True}
@@ -57,12 +60,17 @@ def work(source: IO[bytes], sink: IO[bytes]) -> None:
             runs_dir=runs_dir,
             sandbox=Path(os.environ.get("DAILY_EMR_SANDBOX") or folder / "project" / ".sandbox").absolute(),
         )
+        stream = LastingStream(sink)
         with replaced_environment(environment):
-            RunbookWorker(source, LastingStream(sink), folder, runs_dir).run()
+            RunbookWorker(source, stream, folder, runs_dir).run()
+        stream.end()
 
 
 class LastingStream(io.RawIOBase):
-    """A stream whose other end may go away: what is written then is dropped, and the writer goes on."""
+    """A stream whose other end may go away, or stop reading: what is written then is dropped, and the writer goes on.
+
+    A thread of its own writes, because a full pipe would hold the run in the middle of a step.
+    """
 
     name = "the other end"  # ansible-runner asks
 
@@ -70,24 +78,43 @@ class LastingStream(io.RawIOBase):
         super().__init__()
         self._sink = sink
         self._lost = False
+        self._waiting = 0
+        self._counting = threading.Lock()
+        self._queue: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._writer = threading.Thread(target=self._pass_on, daemon=True)
+        self._writer.start()
 
     def writable(self) -> bool:
         return True
 
     def write(self, data: Any) -> int:
-        return self._unless_lost(self._sink.write, data) or len(data)
+        with self._counting:
+            self._waiting += len(data)
+            self._lost = self._lost or self._waiting > MOST_WAITING
+        if not self._lost:
+            self._queue.put(bytes(data))
+        return len(data)
 
     def flush(self) -> None:
-        self._unless_lost(self._sink.flush)
+        """Everything is written as soon as it can be."""
 
-    def _unless_lost(self, do: Callable[..., int | None], *arguments: Any) -> int | None:
-        if self._lost:
-            return None
-        try:
-            return do(*arguments)
-        except OSError:
-            self._lost = True
-            return None
+    def end(self) -> None:
+        """Wait until everything has been written, or the other end is lost."""
+        self._queue.put(None)
+        while self._writer.is_alive() and not self._lost:
+            self._writer.join(FOLLOW_S)
+
+    def _pass_on(self) -> None:
+        while (data := self._queue.get()) is not None:
+            try:
+                self._sink.write(data)
+                if self._queue.empty():
+                    self._sink.flush()
+            except OSError:
+                self._lost = True
+                return
+            with self._counting:
+                self._waiting -= len(data)
 
 
 class RunbookWorker(Worker):  # type: ignore[misc]

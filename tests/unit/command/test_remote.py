@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
+import stat
 import sys
 import threading
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +17,7 @@ import psutil
 import pytest
 from rich.console import Console
 
-from daily_emr_runbooks import remote
+from daily_emr_runbooks import remote, worker
 from daily_emr_runbooks.errors import CommandError
 from daily_emr_runbooks.record import RunFolder
 from daily_emr_runbooks.session import Request, run_runbook
@@ -129,9 +132,9 @@ def test_a_worker_that_is_killed_leaves_an_unknown_end(project: Project, node: P
     operator = threading.Thread(target=lambda: ends.append(_remote(project, started)))
     operator.start()
     until(started.exists)
-    worker = psutil.Process(int((node / "pid").read_text()))
-    family = worker.children(recursive=True)
-    os.kill(worker.pid, signal.SIGKILL)
+    running = psutil.Process(int((node / "pid").read_text()))
+    family = running.children(recursive=True)
+    os.kill(running.pid, signal.SIGKILL)
     operator.join()
     started.unlink()
     for process in family:
@@ -147,13 +150,13 @@ def test_a_connection_that_is_lost_ends_nothing(project: Project, node: Path, tm
     operator = threading.Thread(target=lambda: ends.append(_remote(project, started)))
     operator.start()
     until(started.exists)
-    worker = psutil.Process(int((node / "pid").read_text()))
-    worker.parent().kill()  # ssh
+    running = psutil.Process(int((node / "pid").read_text()))
+    running.parent().kill()  # ssh
     operator.join()
     assert ends[0].lost
-    assert worker.is_running()
+    assert running.is_running()
     started.unlink()
-    psutil.wait_procs([worker])
+    psutil.wait_procs([running])
 
     (record,) = node.rglob("record.json")
     assert json.loads(record.read_text())["outcome"] == "noop"
@@ -164,12 +167,12 @@ def test_the_word_to_stop_reaches_the_node(project: Project, node: Path, tmp_pat
     operator = threading.Thread(target=lambda: ends.append(_remote(project, started, cancel)))
     operator.start()
     until(started.exists)
-    worker = psutil.Process(int((node / "pid").read_text()))
-    family = worker.children(recursive=True)
+    running = psutil.Process(int((node / "pid").read_text()))
+    family = running.children(recursive=True)
     cancel.set()
     operator.join()
     started.unlink()
-    psutil.wait_procs([worker, *family])
+    psutil.wait_procs([running, *family])
 
     assert ends[0].cancelled
     assert not ends[0].lost
@@ -183,6 +186,92 @@ def test_names_that_come_back_stay_in_the_folder_of_runs(project: Project) -> No
     # Control: a name that is one is kept.
     there._keep_lines(event | {"incident": "INC-2"})
     assert (project.runs_dir / "INC-2" / "run-1" / "journal.jsonl").read_text() == "{}\n"
+
+
+def test_what_a_node_says_of_its_folders_leads_nowhere_else(project: Project) -> None:
+    there = remote._Remote(play(project), "node", project.runs_dir, project.runs_dir, ignore)
+    there._there = "/runs"
+    old = project.runs_dir / "INC-1" / "run-0"
+    old.mkdir(parents=True)
+    for path in ("/etc/x", "/runs/INC-1/r/../../../etc", "/runs/INC-1/r/..", "/runs/INC-1/run-0", "/runs", "", 7, None):
+        event: dict[str, Any] = {"event_data": {"res": {"record": path, "incident": {"folder": path}}}}
+        there._make_local(event)
+        assert event["event_data"]["res"] == {"record": None, "incident": {"folder": None}}, path
+    # Control: a new run's own.
+    assert there._moved("/runs/INC-1/run-1/record.json") == str(project.runs_dir / "INC-1" / "run-1" / "record.json")
+
+
+def test_an_archive_of_a_node_leaves_its_folder_nowhere(tmp_path: Path) -> None:
+    home, folder = tmp_path / "home", tmp_path / "a" / "b"
+    home.mkdir()
+    folder.mkdir(parents=True)
+    (home / "victim").write_text("mine")
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, target in (("x", str(home)), ("records/INC-1", str(home)), ("../../home/victim", "nowhere")):
+            link = zipfile.ZipInfo(name)
+            link.external_attr = (stat.S_IFLNK | 0o777) << 16
+            archive.writestr(link, target)
+        for name in (
+            "x/key",
+            "records/INC-1/key",
+            "../../home/victim",
+            "/tmp/key",
+            "command",
+            "rc",
+            "records/I/r/journal",
+        ):
+            archive.writestr(name, "theirs")
+
+    remote.unpack(packed.getvalue(), folder)
+
+    assert [path.name for path in home.iterdir()] == ["victim"]
+    assert (home / "victim").read_text() == "mine"
+    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert found == {"rc", "records/I/r/journal"}
+
+
+def test_nothing_is_sent_to_what_is_no_worker(project: Project, node: Path, tmp_path: Path) -> None:
+    """A shell that greets first would else hear the whole run, and start it."""
+    text = (tmp_path / "programs" / "ssh").read_text()
+    greeting = 'print("Welcome", flush=True)\n'
+    (tmp_path / "programs" / "ssh").write_text(text.replace("worker = subprocess", f"{greeting}worker = subprocess"))
+    with pytest.raises(CommandError, match="nothing was started there"):
+        run(project)
+    assert (node / "went").read_text() == ""
+    assert list(node.rglob("record.json")) == []
+
+
+def test_a_run_that_is_stopped_before_it_was_sent_is_not_started(project: Project, node: Path, tmp_path: Path) -> None:
+    cancel = threading.Event()
+    cancel.set()
+    finished = _remote(project, tmp_path / "started", cancel)
+    assert (finished.cancelled, finished.lost) == (True, "")
+    assert (node / "went").read_text() == ""
+
+
+def test_the_terminals_ctrl_c_does_not_reach_ssh(project: Project, node: Path, tmp_path: Path) -> None:
+    started, ends, cancel = tmp_path / "started", [], threading.Event()
+    operator = threading.Thread(target=lambda: ends.append(_remote(project, started, cancel)))
+    operator.start()
+    until(started.exists)
+    running = psutil.Process(int((node / "pid").read_text()))
+    family = running.children(recursive=True)
+    assert os.getpgid(running.ppid()) != os.getpgid(0)
+    cancel.set()
+    operator.join()
+    started.unlink()
+    psutil.wait_procs([running, *family])
+    assert ends[0].cancelled
+
+
+def test_a_reader_that_stops_reading_does_not_hold_the_writer() -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "wb", buffering=0) as sink, os.fdopen(reading, "rb"):
+        stream = worker.LastingStream(sink)
+        for _ in range(80):
+            assert stream.write(b"x" * 1024 * 1024) == 1024 * 1024
+        stream.end()
 
 
 def _remote(project: Project, started: Path, cancel: threading.Event | None = None) -> Any:
