@@ -77,7 +77,7 @@ class Canary:
         }
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """In the place of the shared one, which deploys step by step."""
     box = Sandbox(tmp_path_factory.mktemp("canary") / "state")

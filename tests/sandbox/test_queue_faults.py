@@ -6,13 +6,13 @@ import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
 import valkey
 from daily_emr_sandbox.client import Sandbox, SandboxError
 from daily_emr_sandbox.loop import wait_until
+from daily_emr_sandbox.queues.store import WORKER
 
 from .conftest import TIME_FACTOR
 
@@ -30,15 +30,15 @@ def queues(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 
 
 class Seen:
-    """The queues as a runbook sees them."""
+    """The queues as their workers see them: a runbook may ask less, and write nothing but jobs."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
 
     def store(self) -> valkey.Valkey:
         place = self.sandbox.description["queues"]
-        password = Path(place["passfile"]).read_text().strip()
-        return valkey.Valkey(place["host"], place["port"], username=place["user"], password=password)
+        secret = self.sandbox.boto("secretsmanager").get_secret_value(SecretId="daily-emr/sandbox/QUEUE_PASSWORD")
+        return valkey.Valkey(place["host"], place["port"], username=WORKER, password=secret["SecretString"])
 
     def length(self, state: str, queue: str = "notifications") -> int:
         with self.store() as session:
