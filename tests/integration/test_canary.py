@@ -10,7 +10,7 @@ import pytest
 from daily_emr_sandbox.client import Sandbox
 from daily_emr_sandbox.loop import wait_until
 
-from tests.integration.conftest import PATIENT_S, TIME_FACTOR, Operator
+from tests.integration.conftest import METRIC_WINDOW, PATIENT_S, TIME_FACTOR, Operator, trouble_is_older
 from tests.integration.modules import PREFIX as P
 from tests.integration.rehearsal import Expected, Rows, rehearse, seen
 
@@ -95,6 +95,8 @@ def test_a_bad_release_is_rolled_back_at_once_and_the_next_one_begins_as_a_canar
     assert canary.healthy() == {f"{P}-web": 0, f"{P}-web-alt": 2}
     operator = Operator(sandbox, tmp_path / "runs")
     rows: Rows = []
+    # What a diagnosis reads of metrics has nothing of the time in which all this was set up.
+    wait_until(lambda: trouble_is_older(sandbox, METRIC_WINDOW), "users have seen no trouble for a while", PATIENT_S)
 
     plan = operator.playbook("--check", "--diff")
     assert plan.record()["outcome"] == "noop", plan.output + seen(plan.record())
