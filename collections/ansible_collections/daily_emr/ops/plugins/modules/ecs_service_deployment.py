@@ -15,6 +15,8 @@ description:
   - When no deployment is in progress, or the deployment is rolling back already, nothing is changed.
   - Refuses when there is no revision to return to, when that revision cannot run now (image, schema of the database,
     secrets), when the deployment replaces tasks of one and the same revision, and when it waits at a lifecycle hook.
+  - Refuses when it is not the deployed revision that makes the bad requests, see O(bad_revision) - the deployment may
+    be the one that mends them.
   - Does not wait until the rollback ends (1 to 5 minutes).
 author:
   - Daily EMR operations (@daily-emr)
@@ -30,6 +32,12 @@ options:
         M(daily_emr.ops.error_attribution) measured it. The plan then says how much of the trouble the change would
         remove.
     type: float
+  bad_revision:
+    description:
+      - The revision that makes the bad requests, as M(daily_emr.ops.error_attribution) found it - its number or its
+        whole name, or empty where a release makes them and the log does not tell its revision.
+      - The deployment is stopped only when it leads to this revision. Without the option nothing is asked.
+    type: str
 attributes:
   check_mode:
     description: Reports the deployment that would be stopped, and every reason why it may not.
@@ -47,6 +55,11 @@ EXAMPLES = r"""
   daily_emr.ops.ecs_service_deployment:
     service: "{{ web_service }}"
     state: stopped
+
+- name: Stop it only when it is what brings the errors
+  daily_emr.ops.ecs_service_deployment:
+    service: "{{ web_service }}"
+    bad_revision: daily-emr-staging-web:42
 """
 
 RETURN = r"""
@@ -117,6 +130,7 @@ class Deployment(WebServiceChange):
         "service": SERVICE_OPTION,
         "state": {"type": "str", "choices": ["stopped"], "default": "stopped"},
         "bad_share": {"type": "float"},
+        "bad_revision": {"type": "str"},
     }
 
     @property
@@ -168,7 +182,23 @@ class Deployment(WebServiceChange):
             reasons.append(f"The deployment replaces tasks of {previous} by tasks of {previous}: wait until it ends.")
         if "previous_release" in context and "database" in context:
             reasons += unfit(context["previous_release"], context["database"]["schema_version"])
-        return reasons
+        return reasons + self._not_the_bad_one(deployment["revision"], previous)
+
+    def _not_the_bad_one(self, deployed: str, previous: str | None) -> list[str]:
+        """Stopping a deployment gives all the traffic to the revision before it, which may be the one that fails."""
+        bad = self.params["bad_revision"]
+        if bad is None:
+            return []
+        if not bad:
+            return [
+                f"The log does not tell which revision makes the bad requests: look whether it is {deployed}, "
+                "then stop its deployment by hand."
+            ]
+        if previous and _number(bad) == _number(previous):
+            return [f"{previous} makes the bad requests and would get all the traffic: let {deployed} be deployed."]
+        if _number(bad) != _number(deployed):
+            return [f"Revision {bad} makes the bad requests, not {deployed}: let its deployment go on."]
+        return []
 
     def prediction(self, before: Json) -> list[str]:
         strategy, previous = before["context"]["service"]["strategy"], before["context"]["previous"]
@@ -190,6 +220,11 @@ class Deployment(WebServiceChange):
         stopped = before["context"]["deployment"]["arn"]
         status = {item["arn"]: item["status"] for item in after["context"]["history"]}.get(stopped)
         return status is not None and status not in (*RUNNING, "SUCCESSFUL")
+
+
+def _number(revision: str) -> str:
+    """Of its name; a task knows the one or the other."""
+    return revision.rpartition(":")[2]
 
 
 ENTRY = change_entry(Deployment)
