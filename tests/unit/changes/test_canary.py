@@ -155,3 +155,13 @@ def test_healthy_targets_count_in_either_group(world: World, run: Runner) -> Non
     odd(world, run)
 
     assert run.plan("zonal_shift", {"away_from": "afs1-az1", "expires_in": "2h"})["outcome"] == "planned"
+
+
+def test_an_alternate_group_that_is_not_made_yet_has_no_targets(world: World, run: Runner) -> None:
+    run.service |= BOTH
+
+    assert run.plan("zonal_shift", {"away_from": "afs1-az1", "expires_in": "2h"})["outcome"] == "planned"
+
+    world.groups = {f"{P}-web-alt": "arn:alternate"}
+    refused = run.plan("zonal_shift", {"away_from": "afs1-az1", "expires_in": "2h"})
+    assert any("Could not read the targets" in one for one in refused["refusals"]), refused["refusals"]
