@@ -117,6 +117,35 @@ def test_a_canary_under_way_is_stopped_and_not_rolled_back(world: World, run: Ru
     assert [operation for operation, _ in world.mutations] == ["StopServiceDeployment"]
 
 
+def test_a_canary_of_the_same_revision_is_stopped_so_that_a_good_one_can_be_deployed(world: World, run: Runner) -> None:
+    world.canary()
+    world.bad_release()
+    world.deployed(3, ago(minutes=2), source=3, status="IN_PROGRESS")
+
+    refused = run.plan("ecs_service_release", {})
+    assert any("The CANARY deployment of daily-emr-sandbox-web:3 runs: stop it" in one for one in refused["refusals"])
+    stop = run("ecs_service_deployment", bad_share=0.97, bad_revision="3")
+    assert (stop["outcome"], stop["prediction"][1:]) == (
+        "ok",
+        ["They are of the same revision: this only lets another release be deployed before it ends."],
+    )
+    assert isinstance(stop["undo"], str)
+
+    world.deployments[0]["status"] = "ROLLBACK_SUCCESSFUL"
+    assert run("ecs_service_release")["outcome"] == "ok"
+    assert [operation for operation, _ in world.mutations] == ["StopServiceDeployment", "UpdateService"]
+
+
+def test_tasks_that_are_replaced_at_once_are_waited_for(world: World, run: Runner) -> None:
+    world.bad_release()
+    world.configuration |= {"strategy": "BLUE_GREEN"}
+    world.deployed(3, ago(minutes=2), source=3, status="IN_PROGRESS")
+
+    for module in ("ecs_service_release", "ecs_service_deployment"):
+        refused = run.plan(module, {})["refusals"]
+        assert [one.endswith("wait until it ends.") for one in refused] == [True], refused
+
+
 def test_stuck_tasks_are_replaced_at_once(world: World, serve: Serve, run: Runner) -> None:
     world.canary()
     serve.ready("127.0.0.1", database=None, cache=None)
