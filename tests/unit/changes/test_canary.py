@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+import yaml
+from jinja2 import Environment, StrictUndefined, UndefinedError
 
 from .conftest import Runner, Serve
 from .world import Json, P, World, ago
 
 BOTH = {"alternate_target_group": f"{P}-web-alt"}
+ROLES = Path(__file__).resolve().parents[3] / "roles"
 AT_ONCE = "All the traffic moves as soon as the new tasks are healthy, not step by step (CANARY)."
 
 
@@ -194,3 +199,27 @@ def test_an_alternate_group_that_is_not_made_yet_has_no_targets(world: World, ru
     world.groups = {f"{P}-web-alt": "arn:alternate"}
     refused = run.plan("zonal_shift", {"away_from": "afs1-az1", "expires_in": "2h"})
     assert any("Could not read the targets" in one for one in refused["refusals"]), refused["refusals"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "app_outage/tasks/mitigations/roll_back_release",
+        "app_outage/tasks/mitigations/recycle_tasks",
+        "error_spike/tasks/mitigations/roll_back_release",
+        "database_failover/tasks/mitigations/recycle_pools",
+    ],
+)
+def test_a_mitigation_that_worked_does_not_fail_because_the_strategy_stays(name: str) -> None:
+    task = yaml.safe_load((ROLES / f"{name}.yml").read_text())[-1]
+    assert "daily_emr.ops.ecs_service_strategy" in task
+    fails = Environment(undefined=StrictUndefined, autoescape=False).compile_expression(
+        task["failed_when"], undefined_to_none=False
+    )
+
+    ended = {word: fails(**{task["register"]: {"outcome": word}}) for word in ("ok", "noop", "refused", "failed")}
+    assert ended == dict.fromkeys(ended, False)
+    assert fails(**{task["register"]: {"outcome": "unknown"}}) is True
+    # Without a word of ours, whether something was changed is not known either.
+    with pytest.raises(UndefinedError):
+        fails(**{task["register"]: {"msg": "timed out"}})
