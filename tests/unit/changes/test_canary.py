@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+import yaml
+from jinja2 import Environment, StrictUndefined, UndefinedError
 
 from .conftest import Runner, Serve
 from .world import Json, P, World, ago
 
 BOTH = {"alternate_target_group": f"{P}-web-alt"}
+ROLES = Path(__file__).resolve().parents[3] / "roles"
 AT_ONCE = "All the traffic moves as soon as the new tasks are healthy, not step by step (CANARY)."
 
 
@@ -117,6 +122,35 @@ def test_a_canary_under_way_is_stopped_and_not_rolled_back(world: World, run: Ru
     assert [operation for operation, _ in world.mutations] == ["StopServiceDeployment"]
 
 
+def test_a_canary_of_the_same_revision_is_stopped_so_that_a_good_one_can_be_deployed(world: World, run: Runner) -> None:
+    world.canary()
+    world.bad_release()
+    world.deployed(3, ago(minutes=2), source=3, status="IN_PROGRESS")
+
+    refused = run.plan("ecs_service_release", {})
+    assert any("The CANARY deployment of daily-emr-sandbox-web:3 runs: stop it" in one for one in refused["refusals"])
+    stop = run("ecs_service_deployment", bad_share=0.97, bad_revision="3")
+    assert (stop["outcome"], stop["prediction"][1:]) == (
+        "ok",
+        ["They are of the same revision: this only lets another release be deployed before it ends."],
+    )
+    assert isinstance(stop["undo"], str)
+
+    world.deployments[0]["status"] = "ROLLBACK_SUCCESSFUL"
+    assert run("ecs_service_release")["outcome"] == "ok"
+    assert [operation for operation, _ in world.mutations] == ["StopServiceDeployment", "UpdateService"]
+
+
+def test_tasks_that_are_replaced_at_once_are_waited_for(world: World, run: Runner) -> None:
+    world.bad_release()
+    world.configuration |= {"strategy": "BLUE_GREEN"}
+    world.deployed(3, ago(minutes=2), source=3, status="IN_PROGRESS")
+
+    for module in ("ecs_service_release", "ecs_service_deployment"):
+        refused = run.plan(module, {})["refusals"]
+        assert [one.endswith("wait until it ends.") for one in refused] == [True], refused
+
+
 def test_stuck_tasks_are_replaced_at_once(world: World, serve: Serve, run: Runner) -> None:
     world.canary()
     serve.ready("127.0.0.1", database=None, cache=None)
@@ -155,3 +189,37 @@ def test_healthy_targets_count_in_either_group(world: World, run: Runner) -> Non
     odd(world, run)
 
     assert run.plan("zonal_shift", {"away_from": "afs1-az1", "expires_in": "2h"})["outcome"] == "planned"
+
+
+def test_an_alternate_group_that_is_not_made_yet_has_no_targets(world: World, run: Runner) -> None:
+    run.service |= BOTH
+
+    assert run.plan("zonal_shift", {"away_from": "afs1-az1", "expires_in": "2h"})["outcome"] == "planned"
+
+    world.groups = {f"{P}-web-alt": "arn:alternate"}
+    refused = run.plan("zonal_shift", {"away_from": "afs1-az1", "expires_in": "2h"})
+    assert any("Could not read the targets" in one for one in refused["refusals"]), refused["refusals"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "app_outage/tasks/mitigations/roll_back_release",
+        "app_outage/tasks/mitigations/recycle_tasks",
+        "error_spike/tasks/mitigations/roll_back_release",
+        "database_failover/tasks/mitigations/recycle_pools",
+    ],
+)
+def test_a_mitigation_that_worked_does_not_fail_because_the_strategy_stays(name: str) -> None:
+    task = yaml.safe_load((ROLES / f"{name}.yml").read_text())[-1]
+    assert "daily_emr.ops.ecs_service_strategy" in task
+    fails = Environment(undefined=StrictUndefined, autoescape=False).compile_expression(
+        task["failed_when"], undefined_to_none=False
+    )
+
+    ended = {word: fails(**{task["register"]: {"outcome": word}}) for word in ("ok", "noop", "refused", "failed")}
+    assert ended == dict.fromkeys(ended, False)
+    assert fails(**{task["register"]: {"outcome": "unknown"}}) is True
+    # Without a word of ours, whether something was changed is not known either.
+    with pytest.raises(UndefinedError):
+        fails(**{task["register"]: {"msg": "timed out"}})

@@ -115,6 +115,31 @@ def test_deployment(sentence: str, spoil: Spoil, world: World, serve: Serve, run
     assert any(sentence in text for text in refusals), refusals
 
 
+@pytest.mark.parametrize(
+    ("bad", "sentence"),
+    [
+        ("2", "daily-emr-sandbox-web:2 makes the bad requests and would get all the traffic"),
+        ("daily-emr-sandbox-web:2", "daily-emr-sandbox-web:2 makes the bad requests and would get all the traffic"),
+        ("1", "Revision 1 makes the bad requests, not daily-emr-sandbox-web:3"),
+        ("", "The log does not tell which revision makes the bad requests"),
+    ],
+)
+def test_a_deployment_of_what_may_mend_it_is_never_stopped(bad: str, sentence: str, world: World, run: Runner) -> None:
+    world.bad_release(status="IN_PROGRESS")
+
+    refused = run("ecs_service_deployment", bad_revision=bad)
+
+    assert (refused["outcome"], world.mutations) == ("refused", [])
+    assert any(sentence in text for text in refused["refusals"]), refused["refusals"]
+
+
+@pytest.mark.parametrize("bad", ["3", "daily-emr-sandbox-web:3"])
+def test_a_deployment_of_what_makes_the_bad_requests_is_stopped(bad: str, world: World, run: Runner) -> None:
+    world.bad_release(status="IN_PROGRESS")
+
+    assert run("ecs_service_deployment", bad_revision=bad)["outcome"] == "ok"
+
+
 @pytest.mark.parametrize("status", ["ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS", "SUCCESSFUL", "STOPPED"])
 def test_a_deployment_that_does_not_go_forward_is_never_stopped(status: str, world: World, run: Runner) -> None:
     world.bad_release(status=status)

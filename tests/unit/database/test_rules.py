@@ -133,7 +133,12 @@ TABLE: dict[str, tuple[list[Spoil], list[Spoil], list[Spoil]]] = {
         ],
         [shut_out(Trouble.AUTH), shut_out(Trouble.TOO_MANY), shut_out(Trouble.STARTING)],
         # The tasks get in, or nobody can say whether they do: it may be our own place that is outside.
-        [lost("login"), shut_out(Trouble.TIMEOUT), together(shut_out(Trouble.TIMEOUT), lost("task_probes"))],
+        [
+            lost("login"),
+            shut_out(Trouble.TIMEOUT),
+            together(shut_out(Trouble.TIMEOUT), lost("task_probes")),
+            together(shut_out(Trouble.TIMEOUT), lost("task_probes", "targets")),
+        ],
     ),
     "starting_up": (
         [shut_out(Trouble.STARTING)],

@@ -220,20 +220,51 @@ def test_the_rule_gives_all_to_the_first_group_and_says_its_arn(build: Builder) 
     assert build("listener_rule", RULE)["arn"] == "arn:rule"
 
 
-def test_a_rule_that_lost_a_group_or_its_path_gets_it_back(build: Builder, account: Account) -> None:
+@pytest.mark.parametrize(
+    ("standing", "mended"),
+    [
+        ({FIRST: 1}, {FIRST: 1, OTHER: 0}),
+        ({OTHER: 100}, {FIRST: 0, OTHER: 100}),
+        ({FIRST: 0}, {FIRST: 1, OTHER: 0}),
+        ({FIRST: 90, OTHER: 10}, {FIRST: 90, OTHER: 10}),
+    ],
+)
+def test_a_rule_that_lost_a_group_or_its_path_gets_it_back_and_traffic_stays_where_it_is(
+    standing: dict[str, int], mended: dict[str, int], build: Builder, account: Account
+) -> None:
     build("listener_rule", RULE)
     account.mutations.clear()
-    account.elbv2_ModifyRule = lambda params: (
-        account.listener_rules[0].update(  # type: ignore[method-assign]
-            Actions=params["Actions"], Conditions=params["Conditions"]
-        )
-        or {"Rules": []}
+    account.elbv2_ModifyRule = lambda params: (  # type: ignore[method-assign]
+        account.listener_rules[0].update(Actions=params["Actions"], Conditions=params["Conditions"]) or {"Rules": []}
     )
-    account.listener_rules[0]["Actions"][0]["ForwardConfig"]["TargetGroups"].pop()
-    build.four_steps("listener_rule", RULE, "ModifyRule")
+    (rule,) = account.listener_rules
+    groups = [{"TargetGroupArn": arn, "Weight": weight} for arn, weight in standing.items()]
+    rule["Actions"] = [{"Type": "forward", "ForwardConfig": {"TargetGroups": groups}}]
+    rule["Conditions"] = [{"Field": "path-pattern", "Values": ["/api/*"]}]
 
-    account.listener_rules[0]["Conditions"] = [{"Field": "path-pattern", "Values": ["/api/*"]}]
-    build.four_steps("listener_rule", RULE, "ModifyRule")
+    sent = build.four_steps("listener_rule", RULE, "ModifyRule")
+
+    sent_groups = sent["Actions"][0]["ForwardConfig"]["TargetGroups"]
+    assert {one["TargetGroupArn"]: one["Weight"] for one in sent_groups} == mended
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        {"Type": "forward", "ForwardConfig": {"TargetGroups": [{"TargetGroupArn": "arn:theirs", "Weight": 1}]}},
+        {"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "503"}},
+    ],
+    ids=["to others", "nowhere"],
+)
+def test_a_rule_of_somebody_else_is_never_overwritten(action: Json, build: Builder, account: Account) -> None:
+    build("listener_rule", RULE)
+    account.mutations.clear()
+    account.listener_rules[0]["Actions"] = [action]
+
+    refused = build("listener_rule", RULE)
+
+    assert (refused["outcome"], account.mutations) == ("refused", [])
+    assert "does not forward to the target groups of the service" in refused["refusals"][0]
 
 
 def test_a_listener_that_is_not_there_is_named(build: Builder) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.daily_emr.ops.plugins.module_utils._decision import Status, decide
+from jinja2.nativetypes import NativeEnvironment
 
 from tests.unit.spike.readings import healthy
 from tests.unit.spike.test_findings import look
@@ -49,3 +50,19 @@ def test_every_row_is_reached_by_its_own_support(row: dict[str, Any]) -> None:
 def test_no_release_is_rolled_back_where_a_flag_was_changed_as_well(findings: tuple[str, ...], cause: str) -> None:
     """Both are near and nothing tells them apart: a person is told which two, and nothing is done."""
     assert decide(TABLE, observed(*findings), False).cause == cause
+
+
+@pytest.mark.parametrize(
+    ("subjects", "given"),
+    [
+        ({"bad_release": "2026.48.0", "bad_revision": "web:3"}, "web:3"),
+        ({"bad_release": "2026.48.0", "bad_revision": None}, ""),
+        ({"bad_release": "2026.48.0"}, ""),
+        ({"bad_release": None, "bad_revision": None}, "not given"),
+        ({}, "not given"),
+    ],
+)
+def test_where_a_release_is_bad_only_its_own_deployment_is_stopped(subjects: dict[str, Any], given: str) -> None:
+    (step, _wait) = yaml.safe_load((ROOT / "roles/error_spike/tasks/mitigations/stop_deployment.yml").read_text())
+    bad = NativeEnvironment().from_string(step["daily_emr.ops.ecs_service_deployment"]["bad_revision"])
+    assert (bad.render(error_spike_health={"subjects": subjects}, omit="not given") or "") == given

@@ -24,9 +24,18 @@ def read_balancer(clients: Clients, name: str) -> Json:
 
 
 def read_targets(clients: Clients, groups: list[str]) -> list[Json]:
-    """Address, zone, state and reason of each target that is registered in one of the groups."""
+    """Address, zone, state and reason of each target that is registered in one of the groups.
+
+    Only the first group has to be there: where releases do not begin as a canary yet, there is no alternate one.
+    """
     elbv2 = clients.read("elbv2")
-    found = elbv2.describe_target_groups(Names=groups)["TargetGroups"]
+    try:
+        found = elbv2.describe_target_groups(Names=groups)["TargetGroups"]
+    except CALL_ERRORS as error:
+        if error_code(error) != "TargetGroupNotFound" or len(groups) == 1:
+            raise
+        # AWS answers for none when one is missing, and does not say in a field which.
+        found = elbv2.describe_target_groups(Names=groups[:1])["TargetGroups"]
     return [
         {
             "address": item["Target"]["Id"],

@@ -168,6 +168,8 @@ def _entrance(evidence: DatabaseEvidence) -> None:
         if login.trouble in _GATES[number][1]:
             others = _reaching(evidence) if login.trouble in _OUT else 0
             seen = f"{login.trouble} after {login.ms:.0f} ms"
+            if others is None:
+                return None, f"{seen}, and it is not known whether the tasks reach it"
             # Others get in: it is our own place that does not, as from outside of the network.
             return (None, f"{seen}, but {plural(others, 'task')} reach it") if others else (True, seen)
         passed = any(login.trouble in troubles for _name, troubles, _expected in _GATES[number + 1 :])
@@ -177,11 +179,16 @@ def _entrance(evidence: DatabaseEvidence) -> None:
         evidence.look(name, ("login",), partial(gate, number), expected=expected, call="a new session")
 
 
-def _reaching(evidence: DatabaseEvidence) -> int:
-    """Tasks that say that they can use the database, or that the balancer can use and we cannot reach either."""
+def _reaching(evidence: DatabaseEvidence) -> int | None:
+    """Tasks that say that they can use the database, or that the balancer can use and we cannot reach either.
+
+    None when neither could be read.
+    """
     if "task_probes" in evidence.readings.values:
         return sum(probe.reason("database") == "" for probe in evidence.probes)
-    return sum(target["state"] == "healthy" for target in evidence.readings.values.get("targets", []))
+    if "targets" in evidence.readings.unread:
+        return None
+    return len([one for one in evidence.readings.values.get("targets", []) if one["state"] == "healthy"])
 
 
 def _node(evidence: DatabaseEvidence) -> None:

@@ -311,6 +311,11 @@ def in_progress(history: Iterable[Json]) -> Json | None:
     return next((item for item in history if item["status"] in RUNNING), None)
 
 
+def same_revision(deployment: Json) -> bool:
+    """Whether it only replaces tasks by others of their own revision (forceNewDeployment)."""
+    return bool(deployment["from"][:1] == [deployment["revision"]])
+
+
 def rolling_back(history: Iterable[Json]) -> Json | None:
     return next((item for item in history if item["status"] in ROLLING_BACK), None)
 

@@ -58,17 +58,17 @@ class ListenerRule(Resource):
         listeners = reader.describe_listeners(LoadBalancerArn=self.settings["balancer"])["Listeners"]
         ours = [one["ListenerArn"] for one in listeners if one["Port"] == self.settings["port"]]
         if not ours:
-            return {"paths": [], "target_groups": [], "context": {"listener": None, "rule": None}}
+            return {"paths": [], "target_groups": [], "context": {"listener": None, "rule": None, "weights": {}}}
         pages = reader.get_paginator("describe_rules").paginate(ListenerArn=ours[0])
         rules = [rule for page in pages for rule in page["Rules"] if rule["Priority"] == self.PRIORITY]
-        context = {"listener": ours[0], "rule": rules[0]["RuleArn"] if rules else None}
         forwards = [one for rule in rules for one in rule["Actions"] if one["Type"] == "forward"]
         groups = [one for forward in forwards for one in forward.get("ForwardConfig", {}).get("TargetGroups", [])]
-        self.arn = context["rule"]
+        self.arn = rules[0]["RuleArn"] if rules else None
+        weights = {one["TargetGroupArn"]: one.get("Weight", 1) for one in groups}
         return {
             "paths": [_pattern(one) for rule in rules for one in rule["Conditions"]],
             "target_groups": sorted(one["TargetGroupArn"] for one in groups),
-            "context": context,
+            "context": {"listener": ours[0], "rule": self.arn, "weights": weights},
         }
 
     def desired(self) -> Json:
@@ -80,13 +80,22 @@ class ListenerRule(Resource):
     def refusals(self, before: State) -> list[str]:
         if before["context"]["listener"] is None:
             return [f"{self.settings['balancer']} has no listener at port {self.settings['port']}: make it first."]
+        groups = before["context"]["weights"].keys()
+        # A rule of ours may have lost a group; one that leads elsewhere, or nowhere, is somebody else's.
+        if before["context"]["rule"] and not (groups and groups <= set(self.settings["target_groups"])):
+            where = f"at port {self.settings['port']} of {self.settings['balancer']}"
+            return [
+                f"The rule with priority {self.PRIORITY} {where} does not forward to the target groups of the "
+                "service: move it to another priority, then run again."
+            ]
         return []
 
     def apply(self, before: State) -> None:
-        groups = [
-            {"TargetGroupArn": arn, "Weight": int(number == 0)}
-            for number, arn in enumerate(self.settings["target_groups"])
-        ]
+        wanted: list[str] = self.settings["target_groups"]
+        standing = {arn: before["context"]["weights"].get(arn, 0) for arn in wanted}
+        # After an odd number of releases the other group has the tasks, so what carries traffic goes on to do so.
+        weights = standing if any(standing.values()) else {arn: int(arn == wanted[0]) for arn in wanted}
+        groups = [{"TargetGroupArn": arn, "Weight": weight} for arn, weight in weights.items()]
         actions = [{"Type": "forward", "ForwardConfig": {"TargetGroups": groups}}]
         if before["context"]["rule"]:
             client = self.clients.write("elbv2", "ModifyRule")

@@ -15,6 +15,10 @@ description:
   - When no deployment is in progress, or the deployment is rolling back already, nothing is changed.
   - Refuses when there is no revision to return to, when that revision cannot run now (image, schema of the database,
     secrets), when the deployment replaces tasks of one and the same revision, and when it waits at a lifecycle hook.
+  - Under C(CANARY) and C(LINEAR) it is stopped also when it replaces tasks of one and the same revision. That mends
+    nothing, but no other release can be deployed before it ends, which may take most of an hour.
+  - Refuses when it is not the deployed revision that makes the bad requests, see O(bad_revision) - the deployment may
+    be the one that mends them.
   - Does not wait until the rollback ends (1 to 5 minutes).
 author:
   - Daily EMR operations (@daily-emr)
@@ -30,6 +34,12 @@ options:
         M(daily_emr.ops.error_attribution) measured it. The plan then says how much of the trouble the change would
         remove.
     type: float
+  bad_revision:
+    description:
+      - The revision that makes the bad requests, as M(daily_emr.ops.error_attribution) found it - its number or its
+        whole name, or empty where a release makes them and the log does not tell its revision.
+      - The deployment is stopped only when it leads to this revision. Without the option nothing is asked.
+    type: str
 attributes:
   check_mode:
     description: Reports the deployment that would be stopped, and every reason why it may not.
@@ -47,6 +57,11 @@ EXAMPLES = r"""
   daily_emr.ops.ecs_service_deployment:
     service: "{{ web_service }}"
     state: stopped
+
+- name: Stop it only when it is what brings the errors
+  daily_emr.ops.ecs_service_deployment:
+    service: "{{ web_service }}"
+    bad_revision: daily-emr-staging-web:42
 """
 
 RETURN = r"""
@@ -90,6 +105,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._dependencies import
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import change_entry, run_module
 from ansible_collections.daily_emr.ops.plugins.module_utils._releases import (
     ECS_SETS_WEIGHTS,
+    GRADUAL,
     RUNNING,
     in_progress,
     read_history,
@@ -97,6 +113,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._releases import (
     read_service,
     removes,
     rolling_back,
+    same_revision,
     unfit,
 )
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import (
@@ -117,6 +134,7 @@ class Deployment(WebServiceChange):
         "service": SERVICE_OPTION,
         "state": {"type": "str", "choices": ["stopped"], "default": "stopped"},
         "bad_share": {"type": "float"},
+        "bad_revision": {"type": "str"},
     }
 
     @property
@@ -164,16 +182,37 @@ class Deployment(WebServiceChange):
             )
         if previous is None:
             reasons.append("The deployment has no revision to return to: roll forward with a release that works.")
-        elif previous == deployment["revision"]:
+        elif same_revision(deployment) and context.get("service", {}).get("strategy") not in GRADUAL:
             reasons.append(f"The deployment replaces tasks of {previous} by tasks of {previous}: wait until it ends.")
         if "previous_release" in context and "database" in context:
             reasons += unfit(context["previous_release"], context["database"]["schema_version"])
-        return reasons
+        return (
+            reasons if same_revision(deployment) else reasons + self._not_the_bad_one(deployment["revision"], previous)
+        )
+
+    def _not_the_bad_one(self, deployed: str, previous: str | None) -> list[str]:
+        """Stopping a deployment gives all the traffic to the revision before it, which may be the one that fails."""
+        bad = self.params["bad_revision"]
+        if bad is None:
+            return []
+        if not bad:
+            return [
+                f"The log does not tell which revision makes the bad requests: look whether it is {deployed}, "
+                "then stop its deployment by hand."
+            ]
+        if previous and _number(bad) == _number(previous):
+            return [f"{previous} makes the bad requests and would get all the traffic: let {deployed} be deployed."]
+        if _number(bad) != _number(deployed):
+            return [f"Revision {bad} makes the bad requests, not {deployed}: let its deployment go on."]
+        return []
 
     def prediction(self, before: Json) -> list[str]:
         strategy, previous = before["context"]["service"]["strategy"], before["context"]["previous"]
         back = [f"All the traffic goes back at once, to the tasks of {previous} that still run ({strategy})."]
-        return [*removes(self.params["bad_share"]), *(back if strategy in ECS_SETS_WEIGHTS else [])]
+        back = back if strategy in ECS_SETS_WEIGHTS else []
+        if same_revision(before["context"]["deployment"]):
+            return [*back, "They are of the same revision: this only lets another release be deployed before it ends."]
+        return [*removes(self.params["bad_share"]), *back]
 
     def apply(self, before: Json) -> None:
         self.clients.write("ecs", "StopServiceDeployment").stop_service_deployment(
@@ -183,6 +222,8 @@ class Deployment(WebServiceChange):
     def inverse(self, before: Json) -> Json | str:
         if before["state"] == "stopped":
             return "Nothing was stopped, so there is nothing to undo."
+        if same_revision(before["context"]["deployment"]):
+            return f"Nothing to undo: the tasks before the deployment are of {before['revision']} too."
         return self.step_back("ecs_service_release", revision=before["revision"], proven=False, at_once=False)
 
     def done(self, before: Json, after: Json) -> bool:
@@ -190,6 +231,11 @@ class Deployment(WebServiceChange):
         stopped = before["context"]["deployment"]["arn"]
         status = {item["arn"]: item["status"] for item in after["context"]["history"]}.get(stopped)
         return status is not None and status not in (*RUNNING, "SUCCESSFUL")
+
+
+def _number(revision: str) -> str:
+    """Of its name; a task knows the one or the other."""
+    return revision.rpartition(":")[2]
 
 
 ENTRY = change_entry(Deployment)

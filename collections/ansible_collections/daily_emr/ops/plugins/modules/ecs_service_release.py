@@ -19,8 +19,8 @@ description:
     now carries a security fix.
   - Where the service deploys with a canary, a roll back does not - the bad release would keep the traffic meanwhile.
     All of it moves as soon as the new tasks are healthy, see O(at_once).
-  - Refuses while such a deployment runs, because stopping that one is faster - see
-    M(daily_emr.ops.ecs_service_deployment).
+  - Refuses while such a deployment runs, because stopping that one is faster and ECS takes no other strategy meanwhile,
+    see M(daily_emr.ops.ecs_service_deployment).
   - Does not wait until the tasks are replaced (2 to 6 minutes for two tasks).
 author:
   - Daily EMR operations (@daily-emr)
@@ -121,6 +121,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._dependencies import
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import change_entry, run_module
 from ansible_collections.daily_emr.ops.plugins.module_utils._releases import (
     ECS_SETS_WEIGHTS,
+    GRADUAL,
     at_once,
     in_progress,
     moving_at_once,
@@ -131,6 +132,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._releases import (
     read_service,
     removes,
     rolling_back,
+    same_revision,
     unfit,
 )
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import (
@@ -211,10 +213,10 @@ class Release(WebServiceChange):
             )
         deploying = in_progress(context.get("history", []))
         if deploying and running["strategy"] in ECS_SETS_WEIGHTS:
-            reasons.append(
-                f"The {running['strategy']} deployment of {deploying['revision']} runs: stop it instead, the tasks "
-                "before it still run and take the traffic at once."
-            )
+            way = "stop it instead, the tasks before it still run and take the traffic at once; or wait until it ends."
+            if same_revision(deploying) and running["strategy"] not in GRADUAL:
+                way = "wait until it ends."
+            reasons.append(f"The {running['strategy']} deployment of {deploying['revision']} runs: {way}")
         reasons += [
             f"{name} carries a security fix: let the security lead decide, then deploy by hand."
             for name in dict.fromkeys([before["revision"], *context["given_up"]])
