@@ -61,6 +61,14 @@ def test_a_password_that_secrets_manager_keeps_is_a_difference() -> None:
     assert change.desired()["kept_password"] is False
 
 
+@pytest.mark.parametrize(("allowed", "refused"), [(False, True), (True, False)])
+def test_a_password_that_somebody_may_use_is_ended_only_when_that_is_allowed(allowed: bool, refused: bool) -> None:
+    settings = {**SETTINGS, "allow_interruption": allowed}
+    change = DatabaseInstance({"name": "emr", "settings": settings, "tags": {}}, SimpleNamespace())
+    reasons = change.refusals(standing(kept_password=True))
+    assert ["set database_allow_interruption" in reason for reason in reasons] == [True] * refused
+
+
 class Values:
     """Secrets by name; what has no value is refused as Secrets Manager refuses it."""
 

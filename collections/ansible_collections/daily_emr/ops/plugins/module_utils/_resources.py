@@ -492,6 +492,11 @@ class DatabaseInstance(Resource):
                 f"{self.called} is {before['class']}, and making it {wanted['class']} interrupts it for minutes: "
                 "set database_allow_interruption for this run."
             )
+        if before["kept_password"] and not self.settings["allow_interruption"]:
+            reasons.append(
+                f"Secrets Manager keeps the master password of {self.called}, and a change of that ends this password "
+                "at once: see that nothing logs in with it, then set database_allow_interruption for this run."
+            )
         if before["context"]["status"] != "available":
             reasons.append(f"{self.called} is {before['context']['status']}: wait until it is available.")
         return reasons
