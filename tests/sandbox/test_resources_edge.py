@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from ansible_collections.daily_emr.ops.plugins.module_utils._edge_rule import CANARY, exactly
+from ansible_collections.daily_emr.ops.plugins.module_utils._resources_canary import SCRIPT
 from botocore.exceptions import ClientError
 from daily_emr_sandbox.account import certify
 from daily_emr_sandbox.network.waf import Rates, Request, WebAcl
@@ -13,6 +17,7 @@ from daily_emr_sandbox.network.waf import Rates, Request, WebAcl
 from tests.sandbox.aws_only import refusal
 from tests.sandbox.building import NAME, Builder, building
 
+ROOT = Path(__file__).resolve().parents[2]
 SECRET = "daily-emr/sandbox/ORIGIN_HEADER"
 HEADER = "x-daily-emr-origin"
 PROBES = "196.0.2.7/32"
@@ -128,7 +133,9 @@ def acl(builder: Builder, value: str) -> dict[str, Any]:
     return rule
 
 
-def judge(builder: Builder, acl: dict[str, Any], client: str, **headers: str) -> tuple[str, int]:
+def judge(
+    builder: Builder, acl: dict[str, Any], client: str, asked: str = "GET /api/charts", **headers: str
+) -> tuple[str, int]:
     """What the web ACL, as it stands, does with a request."""
     waf = builder.aws.client("wafv2")
     (found,) = waf.list_web_acls(Scope="REGIONAL")["WebACLs"]
@@ -137,8 +144,9 @@ def judge(builder: Builder, acl: dict[str, Any], client: str, **headers: str) ->
         arn=found["ARN"], metric=NAME, rules=rules, default_action={"Allow": {}},
         ip_sets={acl["addresses_arn"]: [PROBES]},
     )  # fmt: skip
+    method, path = asked.split()
     sent = {name.replace("_", "-"): text for name, text in headers.items()}
-    verdict = stands.judge(Request("GET", "/api/charts", "", sent, client), Rates(1))
+    verdict = stands.judge(Request(method, path, "", sent, client), Rates(1))
     return verdict.action, verdict.status
 
 
@@ -147,6 +155,20 @@ def test_only_what_came_through_the_edge_or_from_a_probe_gets_in(builder, acl, v
     assert judge(builder, acl, "203.0.113.9") == ("BLOCK", 403)
     assert judge(builder, acl, "203.0.113.9", x_daily_emr_origin="guess") == ("BLOCK", 403)
     assert judge(builder, acl, PROBES.partition("/")[0])[0] == "ALLOW"
+
+
+@pytest.mark.parametrize("asked", ["GET /readyz/", "GET /readyz/../login", "GET /api/readyz", "POST /readyz"])
+def test_the_canary_of_the_second_region_gets_its_one_answer_and_nothing_else(builder, acl, asked):
+    """It asks for the load balancer without the header, from addresses that nobody knows beforehand."""
+    assert judge(builder, acl, "203.0.113.9", "GET /readyz")[0] == "ALLOW"
+    assert judge(builder, acl, "203.0.113.9", asked) == ("BLOCK", 403)
+
+
+def test_the_canary_asks_for_what_the_rule_lets_through():
+    defaults = yaml.safe_load((ROOT / "roles/alarms/defaults/main.yml").read_text())
+    path = exactly({"UriPath": {}}, defaults["alarms_canary_path"])
+    assert CANARY["AndStatement"]["Statements"] == [exactly({"Method": {}}, "GET"), path]
+    assert "method: 'GET'" in SCRIPT
 
 
 def test_after_a_rotation_both_values_get_in_before_the_edge_sends_the_new_one(builder, acl, value, settings):

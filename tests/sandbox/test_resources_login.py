@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from ansible_collections.daily_emr.ops.plugins.module_utils._resources_login import CacheLogin
 
 from tests.sandbox.building import NAME, Builder, building
 
@@ -95,11 +96,29 @@ def test_a_standing_cache_begins_to_ask_and_a_group_of_somebody_else_is_left(bui
     cache.create_replication_group(
         ReplicationGroupId="queues", ReplicationGroupDescription="queues", NumCacheClusters=1, Engine="valkey"
     )
-    builder.four_steps("cache_login", "queues", "ModifyReplicationGroup", user_group=group)
+    allowed = {"user_group": group, "allow_lockout": True}
+    builder.four_steps("cache_login", "queues", "ModifyReplicationGroup", **allowed)
     builder.have("cache_user_group", "others", users=users)
     outcome, result, sent = builder.have("cache_login", "queues", user_group="others")
     assert (outcome, sent) == ("refused", [])
     assert group in result["msg"]
+
+
+def test_a_cache_that_lets_everybody_in_does_not_begin_to_ask_by_itself(builder, cache, group):
+    """Tasks that run without a log-in would be locked out."""
+    cache.create_replication_group(
+        ReplicationGroupId="standing", ReplicationGroupDescription="queues", NumCacheClusters=1, Engine="valkey"
+    )
+    for check in (True, False):
+        outcome, result, sent = builder.have("cache_login", "standing", check=check, user_group=group)
+        assert (outcome, sent) == ("refused", [])
+        assert "set cache_allow_lockout for this run" in result["msg"]
+
+
+@pytest.mark.parametrize(("status", "reasons"), [("creating", 0), ("available", 1), ("modifying", 1)])
+def test_nobody_is_locked_out_of_a_cache_that_is_just_being_made(status, reasons):
+    change = CacheLogin({"name": "new", "settings": {"user_group": "new", "allow_lockout": False}}, None)
+    assert len(change.refusals({"present": True, "user_group": "", "context": {"status": status}})) == reasons
 
 
 def test_a_cache_that_is_not_there_cannot_ask(builder, group):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ansible_collections.daily_emr.ops.plugins.module_utils._edge_rule import CANARY, exactly
 from ansible_collections.daily_emr.ops.plugins.module_utils._readiness_edge import _asks
 
 HEADER = "x-origin"
@@ -22,7 +23,20 @@ def rule(*proofs: dict[str, Any], action: str = "Block") -> dict[str, Any]:
 ADDRESSES = {"IPSetReferenceStatement": {"ARN": "arn"}}
 
 
-@pytest.mark.parametrize("asking", [rule(proof()), rule(proof(), ADDRESSES), rule(proof(), proof(), ADDRESSES)])
+ANOTHER_PATH = {
+    "AndStatement": {"Statements": [exactly({"Method": {}}, "GET"), exactly({"UriPath": {}}, "/api/charts")]}
+}
+
+
+@pytest.mark.parametrize(
+    "asking",
+    [
+        rule(proof()),
+        rule(proof(), ADDRESSES),
+        rule(proof(), proof(), ADDRESSES),
+        rule(proof(), ADDRESSES, CANARY),
+    ],
+)
 def test_a_rule_that_blocks_what_lacks_the_header_asks_for_it(asking: dict[str, Any]) -> None:
     assert _asks(asking, {HEADER})
 
@@ -34,10 +48,21 @@ def test_a_rule_that_blocks_what_lacks_the_header_asks_for_it(asking: dict[str, 
         rule(proof(how="CONTAINS")),
         rule(proof("x-other")),
         rule(ADDRESSES, ADDRESSES),
+        rule(ADDRESSES, CANARY),
+        rule(proof(), ADDRESSES, ANOTHER_PATH),
         rule(proof(), {"GeoMatchStatement": {"CountryCodes": ["KE"]}}),
         {"Statement": proof(), "Action": {"Block": {}}},
     ],
-    ids=["counts", "holds it", "another header", "addresses alone", "others get in too", "the other way round"],
+    ids=[
+        "counts",
+        "holds it",
+        "another header",
+        "addresses alone",
+        "the canary alone",
+        "another path",
+        "others get in too",
+        "the other way round",
+    ],
 )
 def test_any_other_rule_does_not(open_: dict[str, Any]) -> None:
     assert not _asks(open_, {HEADER})

@@ -61,6 +61,42 @@ def test_a_password_that_secrets_manager_keeps_is_a_difference() -> None:
     assert change.desired()["kept_password"] is False
 
 
+@pytest.mark.parametrize(("allowed", "refused"), [(False, True), (True, False)])
+def test_a_password_that_somebody_may_use_is_ended_only_when_that_is_allowed(allowed: bool, refused: bool) -> None:
+    settings = {**SETTINGS, "allow_interruption": allowed}
+    change = DatabaseInstance({"name": "emr", "settings": settings, "tags": {}}, SimpleNamespace())
+    reasons = change.refusals(standing(kept_password=True))
+    assert ["set database_allow_interruption" in reason for reason in reasons] == [True] * refused
+
+
+class Rds:
+    """The instances of a region, by name."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+
+    def read(self, _service: str) -> Any:
+        return self
+
+    def describe_db_instances(self, *, DBInstanceIdentifier: str) -> Json:  # noqa: N803  # as boto3 has it
+        if DBInstanceIdentifier not in self.names:
+            raise ClientError({"Error": {"Code": "DBInstanceNotFound"}}, "DescribeDBInstances")
+        return {"DBInstances": [{"DBInstanceIdentifier": DBInstanceIdentifier}]}
+
+
+def test_no_empty_database_is_made_beside_a_promoted_one() -> None:
+    """After a failover the regions are swapped in the inventory, and the data has the name of the replica."""
+    change = DatabaseInstance({"name": "emr", "settings": SETTINGS, "tags": {}}, Rds("emr-replica"))
+    (reason,) = change.refusals(change.observe())
+    assert "rename it first" in reason
+
+
+@pytest.mark.parametrize("kind", [DatabaseInstance, DatabaseReplica])
+def test_where_no_replica_stands_a_database_is_made(kind: type[DatabaseInstance]) -> None:
+    change = kind({"name": "emr", "settings": SETTINGS, "tags": {}}, Rds("other"))
+    assert change.refusals(change.observe()) == []
+
+
 class Values:
     """Secrets by name; what has no value is refused as Secrets Manager refuses it."""
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.daily_emr.ops.plugins.module_utils._edge_rule import CANARY, same
 from ansible_collections.daily_emr.ops.plugins.module_utils._readiness import (
     Look,
     Registry,
@@ -181,9 +182,12 @@ def origin_secret(look: Look) -> Seen:
 
 
 def _asks(rule: dict[str, Any], sent: set[str]) -> bool:
-    """Whether a rule of the web ACL blocks what lacks the headers that CloudFront sends, except from some addresses."""
+    """Whether a rule of the web ACL blocks what lacks the headers that CloudFront sends, except from some addresses,
+    and except what the second region's canary asks for.
+    """
     others = rule["Statement"].get("NotStatement", {}).get("Statement", {})
-    proofs = others.get("OrStatement", {}).get("Statements") or [others]
+    parts = others.get("OrStatement", {}).get("Statements") or [others]
+    proofs = [part for part in parts if not same(part, CANARY)]
     matches = [part["ByteMatchStatement"] for part in proofs if "ByteMatchStatement" in part]
     asked = {one["FieldToMatch"].get("SingleHeader", {}).get("Name", "").lower() for one in matches}
     known = all(part.keys() <= {"ByteMatchStatement", "IPSetReferenceStatement"} for part in proofs)

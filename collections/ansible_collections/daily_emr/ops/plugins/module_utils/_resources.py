@@ -418,6 +418,8 @@ class DatabaseInstance(Resource):
     """
 
     LOGS: ClassVar[list[str]] = ["postgresql", "upgrade"]
+    REPLICA: ClassVar[str] = "-replica"
+    """What the name of its replica ends with, in the second region. Beside no instance it is one that was promoted."""
     name: ClassVar[str] = "database_instance"
     spec: ClassVar[Json] = {
         "instance_class": {"type": "str", "required": True},
@@ -434,6 +436,13 @@ class DatabaseInstance(Resource):
         "kms_key": {"type": "str", "required": True},
         "allow_interruption": {"type": "bool", "default": False},
     }
+
+    def observe(self) -> State:
+        state = super().observe()
+        if state["present"] or not self.REPLICA:
+            return state
+        other = f"{self.called}{self.REPLICA}"
+        return {**state, "context": {"beside": other if database_instance(self.clients, other) else ""}}
 
     def read(self) -> Json | None:
         found = database_instance(self.clients, self.called)
@@ -480,7 +489,13 @@ class DatabaseInstance(Resource):
 
     def refusals(self, before: State) -> list[str]:
         if not before["present"]:
-            return []
+            other = before.get("context", {}).get("beside")
+            if not other:
+                return []
+            return [
+                f"{other} stands here, and an empty {self.called} beside it would take its place: if it was promoted, "
+                "rename it first (roles/region_failover/README.md, How to come back)."
+            ]
         wanted, reasons = self.desired(), []
         if not before["encrypted"]:
             reasons.append(
@@ -491,6 +506,11 @@ class DatabaseInstance(Resource):
             reasons.append(
                 f"{self.called} is {before['class']}, and making it {wanted['class']} interrupts it for minutes: "
                 "set database_allow_interruption for this run."
+            )
+        if before["kept_password"] and not self.settings["allow_interruption"]:
+            reasons.append(
+                f"Secrets Manager keeps the master password of {self.called}, and a change of that ends this password "
+                "at once: see that nothing logs in with it, then set database_allow_interruption for this run."
             )
         if before["context"]["status"] != "available":
             reasons.append(f"{self.called} is {before['context']['status']}: wait until it is available.")

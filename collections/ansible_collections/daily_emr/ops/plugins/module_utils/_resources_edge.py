@@ -4,11 +4,11 @@
 
 from __future__ import annotations
 
-import base64
 import secrets
 from typing import Any, ClassVar
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._changes import State
+from ansible_collections.daily_emr.ops.plugins.module_utils._edge_rule import CANARY, exactly, same
 from ansible_collections.daily_emr.ops.plugins.module_utils._errors import Refused
 from ansible_collections.daily_emr.ops.plugins.module_utils._resources import Json, Resource, absent
 
@@ -251,7 +251,8 @@ class AddressSet(Resource):
 
 
 class OriginRule(BySecret):
-    """The rule of a web ACL that refuses what did not come through CloudFront, nor from who probes past it.
+    """The rule of a web ACL that refuses what did not come through CloudFront, nor from who probes past it, nor is what
+    the second region's canary asks for.
 
     The secret header is the proof. The value before is taken as well, because CloudFront needs minutes for a new one.
     What the rule does is left when it stands: a runbook may have set it to count.
@@ -276,7 +277,7 @@ class OriginRule(BySecret):
         rule = next((one for one in acl["Rules"] if one["Name"] == self.RULE), None)
         values = [value for value in (self.value(), self.value(PREVIOUS)) if value]
         context = {"id": listed[0]["Id"], "token": answer["LockToken"], "acl": acl, "values": len(values)}
-        right = rule is not None and _same(rule["Statement"], self._statement(values))
+        right = rule is not None and same(rule["Statement"], self._statement(values))
         return {"refuses_the_rest": right, "context": context}
 
     def desired(self) -> Json:
@@ -290,19 +291,10 @@ class OriginRule(BySecret):
         return []
 
     def _statement(self, values: list[str]) -> Json:
-        proofs = [
-            {
-                "ByteMatchStatement": {
-                    "SearchString": value.encode(),
-                    "FieldToMatch": {"SingleHeader": {"Name": self.settings["header"].lower()}},
-                    "TextTransformations": [{"Priority": 0, "Type": "NONE"}],
-                    "PositionalConstraint": "EXACTLY",
-                }
-            }
-            for value in values
-        ]
+        header = {"SingleHeader": {"Name": self.settings["header"].lower()}}
+        proofs = [exactly(header, value) for value in values]
         probes = {"IPSetReferenceStatement": {"ARN": self.settings["addresses_arn"]}}
-        return {"NotStatement": {"Statement": {"OrStatement": {"Statements": [*proofs, probes]}}}}
+        return {"NotStatement": {"Statement": {"OrStatement": {"Statements": [*proofs, probes, CANARY]}}}}
 
     def apply(self, before: State) -> None:
         acl = before["context"]["acl"]
@@ -334,21 +326,6 @@ class OriginRule(BySecret):
             Rules=[*others, rule],
             **{key: acl[key] for key in kept if acl.get(key)},
         )
-
-
-def _same(found: Any, wanted: Any) -> bool:
-    """Whether AWS answers what was said; a search string comes back as bytes, or as text in base64."""
-    if isinstance(wanted, dict):
-        return (
-            isinstance(found, dict)
-            and found.keys() == wanted.keys()
-            and all(_same(found[k], wanted[k]) for k in wanted)
-        )
-    if isinstance(wanted, list):
-        return isinstance(found, list) and len(found) == len(wanted) and all(map(_same, found, wanted))
-    if isinstance(wanted, bytes):
-        return found in (wanted, base64.b64encode(wanted), base64.b64encode(wanted).decode(), wanted.decode())
-    return bool(found == wanted)
 
 
 class LogSource(Resource):

@@ -142,10 +142,16 @@ class CacheUserGroup(Resource):
 
 
 class CacheLogin(Resource):
-    """Which group of users a standing replication group asks. From then on nobody gets in without a log-in."""
+    """Which group of users a standing replication group asks. From then on nobody gets in without a log-in.
+
+    A new replication group is made with its users, so one that stands without any has been used without a log-in.
+    """
 
     name: ClassVar[str] = "cache_login"
-    spec: ClassVar[Json] = {"user_group": {"type": "str", "required": True}}
+    spec: ClassVar[Json] = {
+        "user_group": {"type": "str", "required": True},
+        "allow_lockout": {"type": "bool", "default": False},
+    }
 
     def read(self) -> Json | None:
         answer = absent(
@@ -157,7 +163,8 @@ class CacheLogin(Resource):
         group = answer["ReplicationGroups"][0]
         pending = ((group.get("PendingModifiedValues") or {}).get("UserGroups") or {}).get("UserGroupIdsToAdd") or []
         # A group has one at most.
-        return {"user_group": next(iter([*pending, *(group.get("UserGroupIds") or [])]), "")}
+        known = next(iter([*pending, *(group.get("UserGroupIds") or [])]), "")
+        return {"user_group": known, "context": {"status": group["Status"]}}
 
     def desired(self) -> Json:
         return {"user_group": self.settings["user_group"]}
@@ -166,6 +173,13 @@ class CacheLogin(Resource):
         if before["present"] and before["user_group"]:
             return [
                 f"{self.called} asks {before['user_group']}, a group that somebody else gave it: take it away first."
+            ]
+        used = before["present"] and before["context"]["status"] != "creating"
+        if used and not self.settings["allow_lockout"]:
+            return [
+                f"{self.called} lets everybody in, and once it asks for a log-in, each task that runs without one is "
+                "locked out at once: choose a quiet hour, set cache_allow_lockout for this run, and replace the tasks "
+                "right after it. To leave it as it is, set cache_log_in to false."
             ]
         return []
 

@@ -17,6 +17,7 @@ class DatabaseReplica(DatabaseInstance):
     It is neither Multi-AZ nor backed up before that: RDS promotes none that is just being backed up.
     """
 
+    REPLICA: ClassVar[str] = ""
     name: ClassVar[str] = "database_replica"
     spec: ClassVar[Json] = {
         **{
