@@ -164,6 +164,7 @@ def test_production_is_changed_by_the_workflow_alone_and_approved_by_others(smal
     assert (nodes["plan"]["unified_job_template"], nodes["run"]["unified_job_template"]) == (plan["id"], run["id"])
     approval = small.objects["workflow_approval_templates"][nodes["approve"]["unified_job_template"]]
     assert approval["timeout"] == 1800
+    assert "decides anew" in approval["description"], "until a plan leaves a digest that binds the run"
 
     on_call, leads_team = "Daily EMR on-call", "Daily EMR leads"
     assert teams_that_may(small, "execute_role", "job_templates", "app_outage run in production") == set()
