@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from .catalogue import jobs
+from .catalogue import IN_PERSON, jobs
 from .errors import CommandError
 from .text import plain
 
@@ -24,7 +24,7 @@ LONGEST_ANSWER = 1024
 # AWX has no boolean: a choice of two words, which Ansible reads as one.
 BOOLEANS = ("false", "true")
 # Playbooks whose role is not called after them; the others have a role of their own (roles/runbook_support).
-ROLES = {"bootstrap": "bootstrap", "teardown": "teardown", "region_approval": "runbook-approver"}
+ROLES = {"bootstrap": "bootstrap", "teardown": "teardown"}
 
 PROBING = ("rehearsal",)
 """Playbooks that run a runbook, and so need the keys of its probes as an incident does."""
@@ -32,7 +32,8 @@ PROBING = ("rehearsal",)
 
 def rendered(project: Project) -> str:
     """What stands in roles/controller/files/jobs.json."""
-    return json.dumps([definition(job) for job in jobs(project)], indent=2, ensure_ascii=False) + "\n"
+    offered = [definition(job) for job in jobs(project) if job.name not in IN_PERSON]
+    return json.dumps(offered, indent=2, ensure_ascii=False) + "\n"
 
 
 def definition(job: Job) -> dict[str, Any]:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from .runbooks import Input
 
 HERE = "localhost"
+# Only counts under the name of the person who gives it, and a job of a controller has none: no controller offers it.
+IN_PERSON = ("region_approval",)
 SCALARS = ("str", "bool", "int", "float")
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from daily_emr_runbooks import awx, permissions, semaphore
-from daily_emr_runbooks.catalogue import Job, jobs
+from daily_emr_runbooks.catalogue import IN_PERSON, Job, jobs
 from daily_emr_runbooks.project import Project
 from daily_emr_runbooks.text import plain
 
@@ -85,6 +85,7 @@ def jobs_table(known: list[Job]) -> str:
     for job in known:
         asked = ", ".join(f"`{entry.name}`" for entry in job.inputs)
         how = "needs approval" if job.needs_approval else "runs without" if job.changes else "only reads"
+        how = "in person, by no controller" if job.name in IN_PERSON else how
         title = f"{job.severity} {job.title}".strip()
         rows.append(f"| [`{job.name}`](../{job.playbook}) | {title} | `{job.targets}` | {asked} | {how} |")
     return "\n".join(rows)

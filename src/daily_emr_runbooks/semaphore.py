@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .awx import role as aws_role
-from .catalogue import jobs
+from .catalogue import IN_PERSON, jobs
 from .errors import CommandError
 from .text import plain
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 PAGE = "roles/semaphore/files/definitions.json"
 ENVIRONMENTS = ("staging", "production")
 PRODUCTION = "production"
-# What the content refuses there anyway; and an approval, which only counts under the name of the person who gives it.
-WITHOUT = {"staging": ("teardown", "region_approval"), "production": ("teardown", "rehearsal", "region_approval")}
+# What the content refuses there anyway, and what nobody may do by a controller.
+WITHOUT = {"staging": ("teardown", *IN_PERSON), "production": ("teardown", "rehearsal", *IN_PERSON)}
 REPOSITORY = "runbooks"
 NO_KEY = "None"
 """Semaphore wants a key for every inventory; every component here has a local connection."""

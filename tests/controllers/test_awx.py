@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from daily_emr_runbooks.catalogue import jobs
+from daily_emr_runbooks.catalogue import IN_PERSON, jobs
 from daily_emr_runbooks.project import Project
 
 from .awx import TOKEN, Awx
@@ -115,12 +115,17 @@ def teams_that_may(awx: Awx, role: str, endpoint: str, name: str) -> set[str]:
     return {awx.objects["teams"][team]["name"] for team in awx.links.get(f"roles/{number}/teams", [])}
 
 
+def asked_at_launch(template: dict[str, Any]) -> set[str]:
+    """What whoever starts it may choose."""
+    return {name for name, value in template.items() if name.startswith("ask_") and value}
+
+
 def test_every_job_has_its_templates_in_every_environment_that_offers_it(whole: Awx) -> None:
     """What was sent was taken by the stand-in, which refuses every field that AWX 24.6.1 does not have."""
     wanted, workflows = set(), set()
     for environment in SETTINGS["controller_environments"]:
         for job in jobs(Project(ROOT)):
-            if job.name in environment["without"]:
+            if job.name in (*environment["without"], *IN_PERSON):
                 continue
             wanted.add(f"{job.name} run in {environment['name']}")
             if job.changes:
@@ -129,10 +134,13 @@ def test_every_job_has_its_templates_in_every_environment_that_offers_it(whole: 
                 workflows.add(f"{job.name} in {environment['name']}")
     assert names(whole, "job_templates") == wanted
     assert names(whole, "workflow_job_templates") == workflows
+    assert not any("approv" in name for name in names(whole, "job_templates") | names(whole, "credentials"))
     for template in whole.objects["job_templates"].values():
         planned = " plan in " in template["name"]
         assert template["job_type"] == ("check" if planned else "run")
-        assert not template["ask_variables_on_launch"]
+        assert asked_at_launch(template) == {"ask_limit_on_launch"}
+    for workflow in whole.objects["workflow_job_templates"].values():
+        assert asked_at_launch(workflow) == {"ask_limit_on_launch"}
     assert {one["name"] for one in whole.objects["schedules"].values()} == {
         *(
             f"{job} run in {place}"
@@ -163,6 +171,7 @@ def test_production_is_changed_by_the_workflow_alone_and_approved_by_others(smal
     assert (nodes["plan"]["unified_job_template"], nodes["run"]["unified_job_template"]) == (plan["id"], run["id"])
     approval = small.objects["workflow_approval_templates"][nodes["approve"]["unified_job_template"]]
     assert approval["timeout"] == 1800
+    assert "decides anew" in approval["description"], "until a plan leaves a digest that binds the run"
 
     on_call, leads_team = "Daily EMR on-call", "Daily EMR leads"
     assert teams_that_may(small, "execute_role", "job_templates", "app_outage run in production") == set()
@@ -211,10 +220,17 @@ def test_drift_is_shown_by_a_check_and_mended_by_a_run(small: Awx) -> None:
     template = small.named("job_templates", "app_outage plan in staging")
     template["playbook"] = "runbooks/error_spike.yml"
     small.surveys[f"job_templates/{run['id']}"]["spec"].pop()
-    small.links[
-        f"workflow_job_template_nodes/{small.named('workflow_job_template_nodes', 'plan')['id']}/success_nodes"
-    ] = []
+    plan, approve, runs = (
+        small.named("workflow_job_template_nodes", name)["id"] for name in ("plan", "approve", "run")
+    )
+    small.links[f"workflow_job_template_nodes/{plan}/success_nodes"] = []
+    small.links[f"workflow_job_template_nodes/{plan}/always_nodes"] = [runs]
+    small.links[f"workflow_job_template_nodes/{approve}/failure_nodes"] = [runs]
     small.named("schedules", "readiness run in staging")["enabled"] = False
+    backup = small.named("job_templates", "backup run in staging")
+    backup["ask_job_type_on_launch"] = backup["ask_credential_on_launch"] = True
+    workflow = small.named("workflow_job_templates", "app_outage in production")
+    workflow["ask_inventory_on_launch"] = True
     foreign = {name: template[name] for name in ("project", "inventory", "job_type")}
     small.add("job_templates", {**foreign, "name": "shell on everything", "playbook": "playbooks/backup.yml"})
 
@@ -227,9 +243,10 @@ def test_drift_is_shown_by_a_check_and_mended_by_a_run(small: Awx) -> None:
         "app_outage plan in staging",
         "app_outage in production",
         "readiness run in staging",
+        "backup run in staging",
     ):
         assert f"changed: [localhost] => (item={name})" in said
-    assert changed == 5
+    assert changed == 7
     assert "No longer defined: shell on everything." in said
 
     apply(small, controller_remove_undefined=True, **FEWER)
@@ -237,6 +254,10 @@ def test_drift_is_shown_by_a_check_and_mended_by_a_run(small: Awx) -> None:
     assert "shell on everything" not in names(small, "job_templates")
     assert teams_that_may(small, "execute_role", "job_templates", "app_outage run in production") == set()
     assert template["playbook"] == "runbooks/app_outage.yml"
+    assert asked_at_launch(backup) == asked_at_launch(workflow) == {"ask_limit_on_launch"}
+    for node in ("plan", "approve"):
+        assert small.linked("workflow_job_template_nodes", node, "failure_nodes") == []
+        assert small.linked("workflow_job_template_nodes", node, "always_nodes") == []
     assert small.named("schedules", "readiness run in staging")["enabled"]
 
 

@@ -26,7 +26,7 @@ def verify(header: str, body: bytes, secret: str) -> None:
     """
     expected = f"v1={hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()}"
     given = [part.strip() for part in header.split(",")]
-    if not any(hmac.compare_digest(part.encode(), expected.encode()) for part in given):
+    if not any(hmac.compare_digest(part.encode(errors="replace"), expected.encode()) for part in given):
         raise NotVerified("The signature is not that of the body.")
 
 

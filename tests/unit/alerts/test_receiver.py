@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from daily_emr_runbooks.alerts.alert import Unreadable, parsed
+from daily_emr_runbooks.alerts import pagerduty as pagerduty_format
+from daily_emr_runbooks.alerts.alert import NotVerified, Unreadable, parsed
 from tests.alert_messages import (
     SNS_HOST,
     TOKENS,
@@ -85,13 +86,19 @@ def test_the_signature_of_pagerduty_is_that_of_openssl() -> None:
     assert pagerduty_signature(b'{"event":{}}') == OPENSSL
 
 
-@pytest.mark.parametrize("signature", ["", "v1=", "v2=%s", "v1=%s0", "v1=0%s", "%s"])
+@pytest.mark.parametrize("signature", ["", "v1=", "v2=%s", "v1=%s0", "v1=0%s", "%s", "v1=é"])
 def test_a_wrong_signature_of_pagerduty_is_refused(desk: Desk, signature: str) -> None:
     headers, body = pagerduty("EMR database")
     word = headers["X-PagerDuty-Signature"].removeprefix("v1=")
     given = signature % word if "%" in signature else signature
     received = desk.post("/pagerduty", ({**headers, "X-PagerDuty-Signature": given}, body))
     assert (received.statuses, received.events) == ([401], [])
+
+
+def test_a_signature_in_bytes_that_are_no_text_is_wrong_and_no_error_of_ours() -> None:
+    """A server gets such bytes as single surrogates."""
+    with pytest.raises(NotVerified):
+        pagerduty_format.verify("v1=\udcff", b"{}", "secret")
 
 
 def test_a_body_that_was_changed_after_it_was_signed_is_refused(desk: Desk) -> None:
@@ -290,6 +297,22 @@ def test_a_strange_alert_among_others_starts_nothing(desk: Desk, entry: Any) -> 
     received = desk.post("/alertmanager", (bearer("alertmanager"), json.dumps({"alerts": [entry]}).encode()))
     assert received.statuses[0] in (200, 400)
     assert received.events == []
+
+
+def test_what_cannot_be_read_hides_no_alert_beside_it(desk: Desk) -> None:
+    """Nor do those that no longer fire, however many come first."""
+    headers, body = alertmanager("EmrNoHealthyTargets", "emr-web")
+    (fires,) = json.loads(body)["alerts"]
+    calm, broken = fires | {"status": "resolved"}, fires | {"startsAt": "yesterday"}
+    for others in ([calm] * 150, [broken] * 150, [None, 1, {}, broken]):
+        received = desk.post("/alertmanager", (headers, json.dumps({"alerts": [*others, fires]}).encode()))
+        assert (received.statuses, received.started) == ([200], [("app_outage", "emr-web")])
+
+
+def test_a_message_does_not_ask_for_more_than_a_hundred_plans(desk: Desk) -> None:
+    headers, body = alertmanager("EmrNoHealthyTargets", "emr-web")
+    received = desk.post("/alertmanager", (headers, json.dumps({"alerts": json.loads(body)["alerts"] * 150}).encode()))
+    assert len(received.events) == 100
 
 
 def test_a_body_that_is_too_large_is_not_read(desk: Desk) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 import yaml
+from ansible_collections.daily_emr.ops.plugins.module_utils._inputs import CONTROLLER_NAMES
 
 ROOT = Path(__file__).resolve().parents[3]
 COLLECTION = ROOT / "collections/ansible_collections/daily_emr/ops"
@@ -30,6 +32,28 @@ def test_every_input_of_a_role_is_declared_and_has_its_default(role: str) -> Non
             assert set(option["options"]) == set(defaults[name])
         elif name in defaults:
             assert option["default"] == defaults[name], "the documented default is the one that is used"
+
+
+CONTENT = [
+    path
+    for folder in ("roles", "runbooks", "playbooks", "inventories", COLLECTION.relative_to(ROOT))
+    for path in (ROOT / folder).rglob("*")
+    if path.suffix in (".yml", ".yaml", ".j2")
+]
+# Its names are those of the runbook of the play, which no extra var can change.
+BY_COMPUTED_NAME = {"roles/incident/vars/main.yml"}
+
+
+def test_nothing_uses_what_controllers_add_because_it_would_be_executed() -> None:
+    """Their texts are not judged (_inputs.py): a template in one is executed by whoever names it, or names any."""
+    assert len(CONTENT) > 300
+    texts = {path.relative_to(ROOT).as_posix(): path.read_text() for path in CONTENT}
+    named = re.compile(rf"\b(?:{CONTROLLER_NAMES.pattern})\b")
+    assert {path: found[0] for path, text in texts.items() if (found := named.search(text))} == {}
+    computed = re.compile(
+        r"(?:lookup|query|q)\(['\"](?:ansible\.builtin\.)?(?:vars|varnames)['\"]|\{\{ *vars\b|\bvars\["
+    )
+    assert {path for path, text in texts.items() if computed.search(text)} == BY_COMPUTED_NAME
 
 
 @pytest.mark.parametrize("runbook", RUNBOOKS)

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ansible_collections.daily_emr.ops.plugins.module_utils._approvals import person_of
 from dateutil.rrule import rrulestr
 
+from daily_emr_runbooks import semaphore
 from daily_emr_runbooks.awx import JOBS, definition, question
 from daily_emr_runbooks.catalogue import jobs
 from daily_emr_runbooks.errors import CommandError
@@ -85,6 +87,21 @@ def test_the_roles_that_jobs_take_are_made_by_runbook_support() -> None:
     made = {name for pair in fixed for name in pair if name}
     made |= {f"runbook-{name.replace('_', '-')}" for name in re.findall(r'^ "job-(\w+)"', policies, re.MULTILINE)}
     assert {job[form] for job in DEFINED for form in ("plan_role", "run_role")} <= made
+
+
+def test_no_controller_offers_an_approval_or_holds_the_role_of_who_approves() -> None:
+    """Everybody who may start a job acts under one name there, so one of two approvals could be one's own."""
+    for page in (JOBS, semaphore.PAGE):
+        text = (ROOT / page).read_text()
+        assert "region_failover" in text
+        assert "region_approval" not in text
+        assert "approver" not in text
+
+
+def test_the_session_of_a_job_in_awx_names_nobody() -> None:
+    text = (ROOT / "roles/controller/vars/main.yml").read_text()
+    (session,) = re.findall(r"role_session_name = (\S+)", text)
+    assert person_of(session) == ""
 
 
 def test_a_runbook_plans_with_the_role_that_only_reads() -> None:

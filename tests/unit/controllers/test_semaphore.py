@@ -476,6 +476,20 @@ def test_a_task_is_started_with_its_answers_and_nothing_else(made: Server) -> No
     assert set(one) == {"id", "template_id", "environment", "message"}
 
 
+@pytest.mark.parametrize(("status", "after"), [(None, True), (None, False), (500, False), (502, True), (200, False)])
+def test_whether_a_task_was_started_is_looked_up_before_it_is_started_again(
+    made: Server, status: int | None, *, after: bool
+) -> None:
+    made.faults.append(Fault("POST", "tasks$", status, after=after))
+
+    lost = task(made, answers={"incident_id": "INC-1"}, timeout_s=0.5)
+
+    assert lost["outcome"] == "unknown"
+    assert "look at the list of tasks of app_outage on staging first" in lost["msg"]
+    assert "run again" not in lost["msg"]
+    assert len(made.changes) == 1, "never sent again"
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [

@@ -96,7 +96,7 @@ def canary(tmp_path: Path) -> Canary:
     return Canary(tmp_path / "canary")
 
 
-def run(project: Path, playbook: str, answers: dict[str, str]) -> subprocess.CompletedProcess[str]:
+def run(project: Path, playbook: str, answers: dict[str, Any]) -> subprocess.CompletedProcess[str]:
     """As Semaphore starts a task: from the root of the repository, with all answers in one -e of JSON."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "ANSIBLE_"))}
     program = str(Path(sys.executable).with_name("ansible-playbook"))
@@ -123,6 +123,17 @@ def test_no_hostile_answer_is_executed(canary: Canary, name: str) -> None:
     for entry in names:
         assert entry in said
     assert "PLAY [" not in done.stdout, "not even a play was begun"
+
+
+def test_a_commit_message_with_a_template_stops_nothing_and_is_not_executed(canary: Canary) -> None:
+    """The run ends where any does here: the inventory of staging names no account yet."""
+    message = canary.value("message")
+
+    done = run(ROOT, JOBS["app_outage"].playbook, {"semaphore_vars": {"task_details": {"message": message}}})
+
+    assert canary.sung() == []
+    assert "PLAY [" in done.stdout, done.stderr
+    assert "account_id of environment staging is not set" in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(("name", "answer"), [("rehearsal", "rehearsal_hypothesis"), ("teardown", "teardown_confirm")])

@@ -130,8 +130,20 @@ def test_what_is_declared_or_added_by_a_controller_is_accepted(given_vars: dict[
     assert refusals(**given_vars) == []
 
 
-def test_what_a_controller_adds_is_still_looked_at() -> None:
-    assert len(refusals(awx_job_template_name="{{ lookup('pipe', 'id') }}")) == 1
+@pytest.mark.parametrize("text", ["Escape {{ in the README", "{% raw %}", "a\r\nb", "x" * 5000])
+def test_the_message_of_a_commit_stops_no_job(text: str) -> None:
+    given_vars = {"semaphore_vars": {"task_details": {"message": text, "many": [text]}}, "awx_project_scm_branch": text}
+    assert refusals(**given_vars) == []
+    assert len(refusals(incident_id=text)) == 1, "an input is judged as before"
+    assert len(refusals(semaphore_varz=text)) == 1
+
+
+@pytest.mark.parametrize("name", ["semaphore_vars", "awx_job_id", "tower_job_id"])
+@pytest.mark.parametrize(
+    "value", [{"__ansible_unsafe": "x"}, {"a": [{"__ansible_vault": "x"}]}, {"{{ x }}": 1}, {1: {2: object()}}]
+)
+def test_what_a_controller_adds_is_still_looked_at(name: str, value: Any) -> None:
+    assert len(refusals(**{name: value})) == 1
 
 
 def test_every_fault_is_named_at_once() -> None:

@@ -429,6 +429,7 @@ def approval(session: str, digest: str = DIGEST, minutes: float = 1) -> Approval
         pytest.param([approval("a"), approval("A@clinic.example")], "1 of 2", id="one person by two names"),
         pytest.param([approval("a"), approval("Me@clinic.example")], "asked for it", id="who asks, by another name"),
         pytest.param([approval("a"), approval("botocore-session-17")], "names nobody", id="a program's name"),
+        pytest.param([approval("a"), approval("awx")], "awx names nobody", id="a controller's name"),
     ],
 )
 def test_approvals_of_two_other_people_for_exactly_this_are_needed(approvals: list[Approval], words: str) -> None:
@@ -453,12 +454,23 @@ def test_a_clock_a_little_behind_spoils_no_approval_and_the_newest_of_a_person_c
     assert valid["b"] == given[1]
 
 
-@pytest.mark.parametrize("name", ["botocore-session-1764500000", "AWSCLI-Session", "i-0abc1234def567890", "1764500000"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("botocore-session-1764500000", "AWSCLI-Session", "i-0abc1234def567890", "1764500000"),
+        *("awx", "AWX", "awx-11", "awx@clinic.example", "semaphore", "semaphore_task-7"),
+    ],
+)
 def test_who_asks_without_a_name_is_told_from_nobody(name: str) -> None:
     assert person_of(name) == ""
     given = [approval("a"), approval("b")]
     (reason,) = missing_approvals(given, NOW, digest=DIGEST, requester=name, wanted=2)
     assert "names nobody" in reason
+
+
+@pytest.mark.parametrize("name", ["awxford", "semaphoreen", "max.semaphore"])
+def test_a_name_that_only_begins_as_a_controllers_is_a_persons(name: str) -> None:
+    assert person_of(name) == name
 
 
 @pytest.mark.parametrize("name", ["wanjiru", "Wanjiru@clinic.example", "wanjiru+ops@clinic.example"])

@@ -28,8 +28,12 @@ PREFIX = "approval#"
 VALID = timedelta(minutes=30)
 # What two clocks of AWS may differ by. An approval that is dated further ahead was not dated by AWS.
 AHEAD = timedelta(minutes=1)
-# Names that programs make up for a session that nobody named: they stand for no person.
-NOBODY = re.compile(r"botocore-session-\d+|aws-?cli.*|aws-(sdk|go-sdk)-.*|i-[0-9a-f]{8,17}|[0-9a-f]{32}|[\d.:_-]*")
+# Names that programs make up for a session that nobody named, and those of controllers, which everybody who may start
+# a job there shares: they stand for no person.
+NOBODY = re.compile(
+    r"botocore-session-\d+|aws-?cli.*|aws-(sdk|go-sdk)-.*|i-[0-9a-f]{8,17}|[0-9a-f]{32}|[\d.:_-]*"
+    r"|(awx|semaphore)([\d._=,-].*)?"
+)
 
 
 @dataclass(frozen=True)

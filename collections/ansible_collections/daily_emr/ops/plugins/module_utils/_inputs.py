@@ -14,7 +14,8 @@ from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-# Controllers add variables of their own to every job; nothing here uses them.
+# Controllers add variables of their own to every job, such as the message of the commit. Ansible evaluates a variable
+# when it is named, and nothing in the content names these (tests/unit/content), so their text is not judged.
 CONTROLLER_NAMES = re.compile(r"(awx|tower)_[a-z0-9_]+|semaphore_vars")
 TEMPLATE = re.compile(r"\{\{|\{%|\{#|#jinja2:", re.IGNORECASE)
 # Control characters but for newline and tab inside a text, and the marks that turn the direction of a line around.
@@ -39,14 +40,14 @@ def input_refusals(given: Mapping[str, Any], declared: Mapping[str, Mapping[str,
         elif name in declared:
             reasons += list(hostile(value, name)) or _misfits(name, value, declared[name])
         elif CONTROLLER_NAMES.fullmatch(name):
-            reasons += hostile(value, name)
+            reasons += hostile(value, name, texts=False)
         else:
             reasons.append(f"{_shown(name)} is not an input of this runbook{_did_you_mean(name, declared)}")
     return reasons
 
 
-def hostile(value: Any, path: str, depth: int = 0) -> Iterator[str]:
-    """What in a value could be executed, or could fool who reads it."""
+def hostile(value: Any, path: str, depth: int = 0, *, texts: bool = True) -> Iterator[str]:
+    """What in a value could be executed, or could fool who reads it. texts: whether its texts are judged, too."""
     if depth > DEEPEST:
         yield f"{path} is nested more than {DEEPEST} levels deep: pass plain values."
     elif isinstance(value, Mapping):
@@ -55,12 +56,13 @@ def hostile(value: Any, path: str, depth: int = 0) -> Iterator[str]:
             if name.startswith("__ansible"):
                 yield f"{path} has a key that begins with __ansible: pass plain values."
             yield from hostile(name, f"a key of {path}", depth + 1)
-            yield from hostile(item, f"{path}.{_shown(name)}", depth + 1)
+            yield from hostile(item, f"{path}.{_shown(name)}", depth + 1, texts=texts)
     elif isinstance(value, (list, tuple, set, frozenset)):
         for item in value:
-            yield from hostile(item, path, depth + 1)
+            yield from hostile(item, path, depth + 1, texts=texts)
     elif isinstance(value, (str, bytes)):
-        yield from _hostile_text(value if isinstance(value, str) else value.decode("latin-1"), path)
+        if texts:
+            yield from _hostile_text(value if isinstance(value, str) else value.decode("latin-1"), path)
     elif not isinstance(value, (bool, int, float, type(None))):
         yield f"{path} is not a text, a number, a list or a dictionary: pass plain values."
 

@@ -22,6 +22,8 @@ except ImportError:  # only where modules are imported without boto3, as ansible
 Json = dict[str, Any]
 
 OLDEST = (2, 16)
+AGAIN = "run again, it goes on from there"
+"""What to do when nobody can say whether a request was done, where a second one changes nothing."""
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 TOKEN_VARIABLE = "SEMAPHORE_API_TOKEN"  # noqa: S105  # the name of the variable, not its value
 
@@ -85,21 +87,25 @@ class Semaphore:
             raise CallFailed(f"Nothing was changed: {self._trouble(status, what)}")
         return found
 
-    def write(self, method: str, path: str, body: Json, what: str) -> Any:
+    def write(self, method: str, path: str, body: Json, what: str, again: str = AGAIN) -> Any:
         """Send the one request of a task that changes something; never sent again by itself.
+
+        again: what to do when nobody can say whether it was done.
 
         Raises:
             CallFailed: it was not done.
             CallUnknown: nobody can say whether it was.
         """
-        status, found = self._send(method, path, body, what, f"Nobody can say whether {what} was changed")
+        status, found = self._send(method, path, body, what, f"Nobody can say whether {what} was changed", again)
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            raise CallUnknown(f"Nobody can say whether {what} was changed: {self._trouble(status, what)}")
+            raise CallUnknown(f"Nobody can say whether {what} was changed: {self._trouble(status, what, again)}")
         if status >= HTTPStatus.MULTIPLE_CHOICES:
             raise CallFailed(f"{what[:1].upper()}{what[1:]} was not changed: {self._trouble(status, what)}")
         return found
 
-    def _send(self, method: str, path: str, body: Json | None, what: str, trouble: str) -> tuple[int, Any]:
+    def _send(
+        self, method: str, path: str, body: Json | None, what: str, trouble: str, again: str = AGAIN
+    ) -> tuple[int, Any]:
         kind: type[OpsError] = CallFailed if method == "GET" else CallUnknown
         try:
             reply = self._pool.request(
@@ -114,14 +120,15 @@ class Semaphore:
         except (urllib3.exceptions.HTTPError, OSError) as error:
             timeout = isinstance(error, (urllib3.exceptions.TimeoutError, TimeoutError))
             why = "did not answer in time" if timeout else "broke the connection off"
-            raise kind(f"{trouble}, because Semaphore at {self.url} {why}: run again, it goes on from there.") from None
+            raise kind(f"{trouble}, because Semaphore at {self.url} {why}: {again}.") from None
         except ValueError:
-            raise kind(f"{trouble}: {self._foreign(what)}") from None
+            unknown = f" Then {again}." if again != AGAIN else ""
+            raise kind(f"{trouble}: {self._foreign(what)}{unknown}") from None
 
     def _foreign(self, what: str) -> str:
         return f"what {self.url} answered about {what} is not from Semaphore's API; check the address."
 
-    def _trouble(self, status: int, what: str) -> str:
+    def _trouble(self, status: int, what: str, again: str = AGAIN) -> str:
         """What an answer means. Its text is left out: it may quote what was sent."""
         known = {
             HTTPStatus.BAD_REQUEST: f"Semaphore does not accept the values of {what} (400); its own log says which.",
@@ -137,5 +144,5 @@ class Semaphore:
         if status in known:
             return known[HTTPStatus(status)]
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            return f"Semaphore at {self.url} failed ({status}): look at its log and run again, it goes on from there."
+            return f"Semaphore at {self.url} failed ({status}): look at its log and {again}."
         return f"Semaphore at {self.url} answered with status {status}."

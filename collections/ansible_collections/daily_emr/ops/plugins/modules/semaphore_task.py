@@ -13,7 +13,8 @@ description:
   - Refuses answers that the survey does not ask for, that are none of its values, that are missing, or that hold
     template markers, which Ansible would execute.
   - Knows no way to name another playbook, inventory or branch, though Semaphore would take them.
-  - Starts a task by one request. To start is not idempotent; a lost answer is never sent again.
+  - Starts a task by one request. To start is not idempotent. A request whose answer was lost is never sent again, and
+    the list of tasks of the template says what became of it.
 author:
   - Daily EMR operations (@daily-emr)
 options:
@@ -76,7 +77,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from ansible_collections.daily_emr.ops.plugins.module_utils._errors import Refused
+from ansible_collections.daily_emr.ops.plugins.module_utils._errors import CallUnknown, Refused
 from ansible_collections.daily_emr.ops.plugins.module_utils._inputs import hostile
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import Context, Entry, Params, run_module
 from ansible_collections.daily_emr.ops.plugins.module_utils._semaphore import CONNECTION_SPEC, Json, Semaphore
@@ -103,8 +104,14 @@ def run(params: Params, context: Context) -> dict[str, Any]:
     shown = {"before": {}, "after": {"template": name, "answers": params["answers"], "limit": params["limit"]}}
     if context.check_mode:
         return {"changed": True, "diff": shown, "task": 0, "msg": f"{name} would be started."}
-    started = server.write("POST", f"project/{number}/tasks", body, f"a task of {name}") or {}
-    task = int(started.get("id", 0))
+    # A second request starts a second task.
+    again = f"look at the list of tasks of {name} first, and start it again only when it has none of this minute"
+    started = server.write("POST", f"project/{number}/tasks", body, f"a task of {name}", again)
+    if not isinstance(started, dict) or not started.get("id"):
+        raise CallUnknown(
+            f"Nobody can say whether a task of {name} was started, because Semaphore names none: {again}."
+        )
+    task = int(started["id"])
     return {"changed": True, "diff": shown, "task": task, "msg": f"Task {task} of {name} was started."}
 
 
