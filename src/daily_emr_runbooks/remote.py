@@ -146,7 +146,7 @@ class _Remote:
         return finished
 
     def _speak(self, to_node: IO[bytes], cancel: threading.Event, ended: threading.Event) -> None:
-        """Send the run once a worker has answered: what is none could start it. Then the word to stop, when it comes."""
+        """Send the run once a worker has answered: what is none could start it. Then the word to stop, if any."""
         while not self._answered.wait(POLL_S):
             if ended.is_set():
                 return
