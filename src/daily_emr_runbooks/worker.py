@@ -110,7 +110,7 @@ class LastingStream(io.RawIOBase):
                 self._sink.write(data)
                 if self._queue.empty():
                     self._sink.flush()
-            except OSError:
+            except (OSError, ValueError):  # broken, or closed
                 self._lost = True
                 return
             with self._counting:
