@@ -47,7 +47,7 @@ POLL_S = 0.2
 END_S = 10.0
 """How long a worker that has said its last word may take to end."""
 # What a run leaves of its own accord; `command`, which has an environment in it, is not asked for.
-LEFT = re.compile(r"rc|stdout|stderr|records(/[A-Za-z0-9][A-Za-z0-9._-]{0,127}){3,6}", re.ASCII)
+LEFT = re.compile(rf"rc|stdout|stderr|{RECORDS}(/{NAME.pattern}){{3,6}}", re.ASCII)
 MOST_PACKED = 256 * 1024 * 1024
 
 
@@ -210,7 +210,7 @@ class _Remote:
         if folder is not None:
             handle = os.open(folder / JOURNAL, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
             with os.fdopen(handle, "a", encoding="utf-8") as file:
-                file.writelines(f"{line}\n" for line in event.get("lines") or ())
+                file.writelines(f"{json.dumps(line)}\n" for line in event.get("lines") or ())
 
     def _make_local(self, event: Event) -> None:
         """Let what a module said of its folder name the one here, or none."""

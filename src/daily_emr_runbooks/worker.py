@@ -26,14 +26,14 @@ from typing import IO, TYPE_CHECKING, Any
 from ansible_runner.streaming import Worker
 
 from .environment import replaced_environment, run_environment
-from .record import JOURNAL, folder_of
+from .record import JOURNAL, folder_of, read_lines
 from .runner import CANCEL_POLL_S, rewrite_command, run_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 JOURNAL_EVENT = "daily_emr_journal"
-"""An event of our own beside those of ansible-runner: `incident`, `run`, and `lines`, raw lines of that journal."""
+"""An event of our own beside those of ansible-runner: `incident`, `run`, and `lines` of that journal."""
 RECORDS = "records"
 """Folder in the artifacts in which the folders of the runs come back, as INCIDENT/RUN."""
 FOLLOW_S = 0.2
@@ -180,18 +180,16 @@ class RunbookWorker(Worker):  # type: ignore[misc]
     def _send_journals(self) -> None:
         with self._output_lock:
             for found, offset in list(self._offsets.items()):
-                try:
-                    with (found / JOURNAL).open("rb") as file:
-                        file.seek(offset)
-                        data = file.read()
-                except OSError:
-                    continue
-                whole = data[: data.rfind(b"\n") + 1]
-                if whole:
-                    self._offsets[found] = offset + len(whole)
-                    lines = whole.decode(errors="replace").splitlines()
-                    said = {"event": JOURNAL_EVENT, "incident": found.parent.name, "run": found.name, "lines": lines}
-                    self._send(said | {"counter": 1, "uuid": str(uuid.uuid4())})
+                with suppress(OSError):
+                    lines, self._offsets[found] = read_lines(found / JOURNAL, offset)
+                    if lines:
+                        said = {
+                            "event": JOURNAL_EVENT,
+                            "incident": found.parent.name,
+                            "run": found.name,
+                            "lines": lines,
+                        }
+                        self._send(said | {"counter": 1, "uuid": str(uuid.uuid4())})
 
     def _send(self, said: dict[str, Any]) -> None:
         with self._output_lock:

@@ -180,7 +180,7 @@ def test_the_word_to_stop_reaches_the_node(project: Project, node: Path, tmp_pat
 
 def test_names_that_come_back_stay_in_the_folder_of_runs(project: Project) -> None:
     there = remote._Remote(play(project), "node", project.runs_dir, project.runs_dir, ignore)
-    event: dict[str, Any] = {"event": "daily_emr_journal", "incident": "..", "run": "run-1", "lines": ["{}"]}
+    event: dict[str, Any] = {"event": "daily_emr_journal", "incident": "..", "run": "run-1", "lines": [{}]}
     there._keep_lines(event)
     assert not (project.runs_dir.parent / "run-1").exists()
     # Control: a name that is one is kept.
