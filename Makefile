@@ -13,6 +13,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
 FAULT ?= bad_release
+HOURS ?= 8
 # Tests that run at the same time; each may have a sandbox of its own.
 WORKERS ?= 2
 # The same for whole runs, which mostly wait: a sandbox without a run takes a fifth of a core.
@@ -24,7 +25,7 @@ TRY_AGAIN := --reruns 1 -r R
 ENVIRONMENTS := backup bootstrap bootstrapped readiness region_failover secrets teardown
 SCENARIOS := $(filter-out default $(ENVIRONMENTS),$(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
 
-.PHONY: help drill test setup lint sanity unit prometheus java age sandbox integration molecule environments e2e other-end bench docs lock clean
+.PHONY: help drill test setup lint sanity unit prometheus java age sandbox integration molecule environments e2e chaos chaos-long other-end bench docs lock clean
 
 help: ## Show the verbs
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -85,6 +86,12 @@ e2e: $(READY) ## The README's command in a clean clone
 
 other-end: $(READY) ## Fast tests with the newest supported Python and ansible-core, where that Python is found
 	@bin/other-end
+
+chaos: $(READY) ## Attack what docs/safety.md promises (LINES="name …" for some of it)
+	python -m tests.chaos $(LINES)
+
+chaos-long: $(READY) ## The same at full size, again and again with new seeds, for so many HOURS
+	python -m tests.chaos --size long --hours $(HOURS) $(LINES)
 
 bench: $(READY) ## Ratios of a whole run against plain reads
 	python -m tests.bench
