@@ -49,8 +49,9 @@ INCIDENT_SPEC: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Session:
-    """The open incident of this run, as it travels from task to task; fence is set while the lease is held, plan once there is
-    one: its digest (_plan.py).
+    """The open incident of this run, as it travels from task to task.
+
+    fence is set while the lease is held, plan once there is one: its digest (_plan.py).
     """
 
     id: str

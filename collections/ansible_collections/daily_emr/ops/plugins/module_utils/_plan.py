@@ -35,6 +35,7 @@ NOT_IN_PLAN = frozenset(
 )
 # A mitigation that needs a fifth more than was seen is still the one that was planned.
 SPARE = 1.2
+MOST_STEPS = 1000
 
 Plan = Mapping[str, Any]
 Step = Mapping[str, Any]
@@ -132,7 +133,7 @@ def checked_plan(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict) or set(value) != {"schema", *HEAD, "steps"} or value["schema"] != SCHEMA:
         raise ValueError("not a plan")
     steps, inputs = value["steps"], value["inputs"]
-    if not isinstance(steps, list) or not isinstance(inputs, dict):
+    if not (isinstance(steps, list) and isinstance(inputs, dict) and len(steps) <= MOST_STEPS):
         raise ValueError("not a plan")
     texts = [value[key] for key in HEAD if key != "inputs"] + list(inputs.values())
     for step in steps:

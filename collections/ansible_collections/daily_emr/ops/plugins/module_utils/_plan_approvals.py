@@ -198,9 +198,7 @@ def _goes_on(request: Request, table: Table) -> bool:
     head = ("runbook", "code", "environment", "account", "region", "component")
     if digest_of_plan(begun) != request.approved or any(begun[key] != request.plan[key] for key in head):
         return False
-    return all(
-        any(step == other or _done(step, other) for other in begun["steps"]) for step in request.plan["steps"]
-    )
+    return all(any(step == other or _done(step, other) for other in begun["steps"]) for step in request.plan["steps"])
 
 
 def _done(step: Mapping[str, Any], planned: Mapping[str, Any]) -> bool:

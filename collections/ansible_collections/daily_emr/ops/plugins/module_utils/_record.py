@@ -102,7 +102,7 @@ def build_record(
         "steps": [
             {**{key: line.get(key) for key in STEP_KEYS}, "name": line.get("msg"), "refusals": line.get("refusals", [])}
             for line in lines
-            if line.get("step") and _is_step(line, check_mode=check_mode)
+            if line.get("step") and _is_step(line, lines, check_mode=check_mode)
         ],
         "plan": _body(last(lines, "planned")),
         "verification": _body(last(lines, "verified")),
@@ -154,12 +154,21 @@ def _only_refused(lines: Lines, failure: str) -> bool:
 
 
 def _refused(line: Mapping[str, Any]) -> bool:
-    return line["kind"] == "refused" or (line["kind"] == "looked" and line["outcome"] == StepOutcome.REFUSED)
+    return bool(line["kind"] == "refused" or (line["kind"] == "looked" and line["outcome"] == StepOutcome.REFUSED))
 
 
-def _is_step(line: Mapping[str, Any], *, check_mode: bool) -> bool:
-    """Whether a line is a step of the record: what was done or refused, and in a plan what was looked at."""
-    return line["kind"] in ("outcome", "refused") or (line["kind"] == "looked" and (check_mode or _refused(line)))
+def _is_step(line: Mapping[str, Any], lines: Lines, *, check_mode: bool) -> bool:
+    """Whether a line is a step of the record: what was done or refused. What was only looked at is one in a plan, and
+    where a refusal kept it from being tried.
+    """
+    if line["kind"] != "looked":
+        return bool(line["kind"] in ("outcome", "refused"))
+    tried = any(
+        other["kind"] in ("outcome", "refused")
+        and (other.get("step"), other.get("target")) == (line["step"], line["target"])
+        for other in lines
+    )
+    return check_mode or (_refused(line) and not tried)
 
 
 def _approval(lines: Lines) -> str:

@@ -138,8 +138,6 @@ class Promotion(RegionChange):
 
     name: ClassVar[str] = "database_promotion"
     imperative: ClassVar[bool] = True
-    # By its own rule: two people, for one incident, with a loss that they name (region_approval).
-    approved_apart: ClassVar[bool] = True
     spec: ClassVar[Json] = {
         "recovery": RECOVERY_OPTION,
         "database": DATABASE_OPTION,

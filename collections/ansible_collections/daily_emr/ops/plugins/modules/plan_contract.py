@@ -8,11 +8,12 @@ module: plan_contract
 short_description: Make the plan of a run from what was looked at, and see that it may be carried out
 version_added: 0.1.0
 description:
-  - Takes what the steps of a mitigation said in check mode, and makes the plan of it. Its digest names code, targets, the
-    live values and what is intended, without what moves by itself.
+  - Takes what the steps of a mitigation said in check mode, and makes the plan of it. Its digest names code, targets,
+    the live values and what is intended, without what moves by itself.
   - Writes C(plan.json) into the run folder, for whoever approves it, and says how to have it approved.
-  - Outside check mode it refuses unless as many other people have approved this plan as the environment wants, not longer
-    than 15 minutes ago by AWS's clock, and for no other run. Every change is then held to the plan by its own module.
+  - Outside check mode it refuses unless as many other people have approved this plan as the environment wants, not
+    longer than 15 minutes ago by AWS's clock, and for no other run. Every change is then held to the plan by its own
+    module.
   - Changes nothing.
 author:
   - Daily EMR operations (@daily-emr)
