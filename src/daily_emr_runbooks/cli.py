@@ -28,6 +28,10 @@ Name = Annotated[str, typer.Argument(help="Name of the runbook: see `runbook lis
 Environment = Annotated[str, typer.Option("-i", "--environment", help="Which environment: a folder of inventories/.")]
 Inputs = Annotated[list[str] | None, typer.Option("--input", help="One input as name=value; may be repeated.")]
 Limit = Annotated[str | None, typer.Option("--limit", help="Only these components, separated by commas.")]
+Approve = Annotated[
+    str | None,
+    typer.Option("--approve", metavar="DIGEST", help="The plan that others have approved; a plan prints it."),
+]
 Node = Annotated[
     str | None, typer.Option("--on", metavar="NODE", help="Run there, over SSH, instead of on this machine.")
 ]
@@ -46,9 +50,17 @@ def show_runbook(name: Name) -> None:
 
 
 @app.command()
-def run(name: Name, environment: Environment, inputs: Inputs = None, limit: Limit = None, node: Node = None) -> None:
+def run(
+    name: Name,
+    environment: Environment,
+    inputs: Inputs = None,
+    limit: Limit = None,
+    node: Node = None,
+    approve: Approve = None,
+) -> None:
     """Run a runbook. The exit code tells the outcome."""
-    _run(Request(name, environment, tuple(inputs or ()), limit, node=node))
+    approved = (f"approve={approve}",) if approve else ()
+    _run(Request(name, environment, (*(inputs or ()), *approved), limit, node=node))
 
 
 @app.command()

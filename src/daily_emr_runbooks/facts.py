@@ -18,7 +18,10 @@ PHASE_OF_KIND = {
     "opened": "open",
     "observed": "diagnose",
     "decided": "decide",
+    "looked": "mitigate",
+    "planned": "mitigate",
     "lease": "mitigate",
+    "break_glass": "mitigate",
     "intent": "mitigate",
     "outcome": "mitigate",
     "refused": "mitigate",
@@ -164,6 +167,13 @@ def step_name(line: Mapping[str, Any]) -> str:
 def outcome_sentence(line: Mapping[str, Any]) -> str:
     """How a step ended, in the words of the step where it has some."""
     return clean(line.get("msg") or f"{step_name(line)}: {line.get('outcome') or 'unknown'}")
+
+
+def planned_sentence(line: Mapping[str, Any]) -> str:
+    """Which plan it is, and how many people have to approve it."""
+    wanted = number(line.get("approvals")) or 0
+    needs = f"needs {wanted:.0f} approval{'s' if wanted > 1 else ''}" if wanted else "needs nobody's approval"
+    return clean(f"The plan is {line.get('plan') or 'unknown'}, and {needs}")
 
 
 def waited_sentence(line: Mapping[str, Any]) -> str:

@@ -123,6 +123,8 @@ class LiveRun:
             "opened": self._show_opened,
             "observed": self._show_observations,
             "decided": self._show_decision,
+            "looked": self._show_looked,
+            "planned": self._show_planned,
             "lease": self._show_lease,
             "intent": self._show_intent,
             "outcome": self._show_outcome,
@@ -144,14 +146,23 @@ class LiveRun:
         self._say("▶", facts.step_name(line), "bold")
         self._show_diff(line.get("diff"))
 
+    def _show_looked(self, line: Line) -> None:
+        match line.get("outcome"):
+            case "planned":
+                self._say("▷", f"would do {facts.step_name(line)}", "bold")
+                self._show_diff(line.get("diff"))
+                for sentence in facts.sentences(line.get("prediction")):
+                    self._say(" ", sentence, "")
+            case "refused":
+                self._show_refused(line)
+            case _:
+                self._show_outcome(line)
+
+    def _show_planned(self, line: Line) -> None:
+        self._say("◆", facts.planned_sentence(line), "bold")
+
     def _show_outcome(self, line: Line) -> None:
         outcome = clean(line.get("outcome") or "unknown")
-        if outcome == "planned":
-            self._say("▷", f"would do {facts.step_name(line)}", "bold")
-            self._show_diff(line.get("diff"))
-            for sentence in facts.sentences(line.get("prediction")):
-                self._say(" ", sentence, "")
-            return
         self._say_once(STEP_SIGNS.get(outcome, "✗"), facts.outcome_sentence(line), STEP_STYLES.get(outcome, "red"))
 
     def _show_refused(self, line: Line) -> None:

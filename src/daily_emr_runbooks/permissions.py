@@ -31,7 +31,7 @@ USED = re.compile(r"daily_emr\.ops\.(\w+):")
 HERE = re.compile(r"^  hosts: localhost$", re.MULTILINE)
 OTHER_ROLE = re.compile(r"(?:role|name|incident_runbook): (\w+)$", re.MULTILINE)
 # Playbooks that have a policy by another rule.
-OWN_RULE = ("bootstrap", "readiness", "region_approval", "teardown")
+OWN_RULE = ("approve", "bootstrap", "readiness", "region_approval", "teardown")
 SECRET = "secretsmanager:GetSecretValue"  # noqa: S105  # the name of an action
 TABLE = "dynamodb"
 TABLE_CALLS = ("GetItem", "PutItem", "Query", "TransactWriteItems", "UpdateItem")
@@ -240,7 +240,7 @@ def modules_behind(root: Path) -> dict[str, set[str]]:
         **acts,
         **{f"job-{name}": modules for name, modules in jobs(root).items()},
         "diagnose": {module for some in acts.values() for module in some},
-        "approver": modules_in(root, "region_approval"),
+        "approver": modules_in(root, "approve") | modules_in(root, "region_approval"),
         "readiness": modules_of(root, "readiness"),
         "teardown": modules_in(root, "teardown"),
         "bootstrap": modules_in(root, "bootstrap"),
@@ -276,10 +276,10 @@ def policies(root: Path) -> dict[str, Json]:
     for policy, some in calls.items():
         kind, _, name = policy.partition("-")
         if kind == "act":
-            made[policy] = _document(_changing(some), _on_table(some), _denied())
+            made[policy] = _document(_changing(some), _on_table(some), _unapproving(some, REGION), _denied())
         elif kind == "job":
             region = COPY_REGION if name in IN_COPY_REGION else REGION
-            table = _on_table(some, region) + (_unapproving(some) if region == COPY_REGION else [])
+            table = _on_table(some, region) + (_unapproving(some, region) if region == COPY_REGION else [])
             document = _document(_reading(_reads(some)), _changing(some, region), table, _denied())
             made[policy] = json.loads(json.dumps(document).replace(LOGIN, USERS.get(name, LOGIN)))
     built_calls = calls["bootstrap"]
@@ -419,18 +419,19 @@ def _on_table(sites: Iterable[Site], *regions: str) -> list[Json]:
 
 
 def _approving(sites: set[Site]) -> list[Json]:
-    """Approvals are written in the second region, because the first may be gone; and nothing but approvals is."""
+    """Approvals are written where the run looks for them: those of a failover in the second region, because the first
+    may be gone. Nothing but approvals is.
+    """
     keys = {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": [APPROVALS]}, "Null": {"dynamodb:LeadingKeys": "false"}}
-    return [{**statement, "Condition": keys} for statement in _on_table(sites, COPY_REGION)]
+    return [{**statement, "Condition": keys} for statement in _on_table(sites, REGION, COPY_REGION)]
 
 
-def _unapproving(sites: set[Site]) -> list[Json]:
+def _unapproving(sites: set[Site], region: str) -> list[Json]:
     """Who acts writes no approval, also where another policy would let them."""
     writes = ["dynamodb:BatchWriteItem", "dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:UpdateItem"]
     keys = {"ForAnyValue:StringLike": {"dynamodb:LeadingKeys": [APPROVALS]}}
     return [
-        {**statement, "Effect": "Deny", "Action": writes, "Condition": keys}
-        for statement in _on_table(sites, COPY_REGION)
+        {**statement, "Effect": "Deny", "Action": writes, "Condition": keys} for statement in _on_table(sites, region)
     ]
 
 

@@ -116,7 +116,7 @@ def test_hostile_text_cannot_move_the_cursor(tmp_path: Path) -> None:
 def test_a_plan_shows_what_would_change(tmp_path: Path) -> None:
     live, output = shown()
     step = {"step": "roll_back_release", "target": "service/web", "diff": {"before": {"r": 3}, "after": {"r": 2}}}
-    planned = line("outcome", "21:00:04.000", outcome="planned", **step)
+    planned = line("looked", "21:00:04.000", outcome="planned", **step)
 
     with live.shown():
         live.event(opened(write_run(tmp_path, [planned], None).path))

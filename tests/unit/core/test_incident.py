@@ -28,6 +28,7 @@ class Run:
     def __call__(self, state: str, check_mode: bool = False, **options: Any) -> dict[str, Any]:
         defaults = {name: option.get("default") for name, option in ENTRY.argument_spec.items()}
         about = {"runbook": "app_outage", "title": "It is down", "component": "emr-web"} if state == "open" else {}
+        about |= {"contract": False} if state == "mitigating" else {}
         params = {**defaults, "environment": ENVIRONMENT, **about, "state": state, **options}
         return perform("incident", ENTRY, params, Context(check_mode=check_mode, project=self.project))
 
@@ -174,6 +175,13 @@ def test_the_lease_is_taken_once_and_renewed_when_asked_again(run: Run, wire: Wi
     assert wire.count("UpdateItem") == 2
 
 
+def test_without_a_plan_no_lease_is_taken(run: Run, wire: Wire) -> None:
+    refused = run("mitigating", incident=run.opened(), contract=True)
+
+    assert "has no plan for emr-web: run the runbook from its start." in refused["msg"]
+    assert wire.count("UpdateItem") == 0
+
+
 def test_who_looked_before_somebody_else_worked_on_it_has_to_look_again(run: Run) -> None:
     slow, quick = run.opened(), run.opened()
     done = run("mitigating", incident=quick)["incident"]
@@ -200,7 +208,13 @@ def step(journal: Journal, outcome: str) -> None:
     if outcome == "refused":
         journal.append("refused", **facts, outcome=outcome, msg="The image is gone: repair forward.", seconds=1.0)
     elif outcome != "intent":
-        journal.append("outcome", **facts, outcome=outcome, msg=f"It was {outcome}.", seconds=1.0)
+        journal.append(
+            "looked" if outcome == "planned" else "outcome",
+            **facts,
+            outcome=outcome,
+            msg=f"It was {outcome}.",
+            seconds=1.0,
+        )
 
 
 CASES: list[tuple[str, list[str], dict[str, Any], str, int]] = [
@@ -224,6 +238,9 @@ CASES: list[tuple[str, list[str], dict[str, Any], str, int]] = [
     ("cause", ["planned"], {"check_mode": True}, "planned", 0),
     ("healthy", [], {"check_mode": True}, "noop", 0),
     ("undetermined", [], {"check_mode": True}, "refused", 3),
+    # What was planned and not done is neither done nor in doubt.
+    ("cause", ["planned"], {"failure": "The plan was not approved."}, "failed_clean", 4),
+    ("cause", ["planned", "ok", "verified"], {}, "succeeded", 0),
 ]
 
 

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._calls import calling
 from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clients
+from ansible_collections.daily_emr.ops.plugins.module_utils._contract import contract_of, permit
 from ansible_collections.daily_emr.ops.plugins.module_utils._errors import CallFailed, CallUnknown, OpsError, Refused
 from ansible_collections.daily_emr.ops.plugins.module_utils._journal import Journal, Session
 from ansible_collections.daily_emr.ops.plugins.module_utils._lease import Lease, LeaseStore
@@ -40,6 +41,12 @@ class Change(ABC):
     spec: ClassVar[dict[str, Any]]
     imperative: ClassVar[bool] = False
     leased: ClassVar[bool] = True
+    # What a plan says of it (_plan.py): the keys of its state that move by themselves and are not compared, what cannot
+    # be taken back ("" when all can), whether data is lost, and whether it asks for approvals of its own.
+    volatile: ClassVar[frozenset[str]] = frozenset()
+    irreversible: ClassVar[str] = ""
+    loses_data: ClassVar[bool] = False
+    approved_apart: ClassVar[bool] = False
 
     def __init__(self, params: Mapping[str, Any], clients: Clients) -> None:
         self.params = params
@@ -73,6 +80,15 @@ class Change(ABC):
     def prediction(self, before: State) -> list[str]:  # what a subclass predicts from
         """What will happen and what it will cost, pure: plain sentences for whoever approves the step."""
         return []
+
+    @property
+    def share(self) -> str:
+        """What a plan calls the target: one name for all parts of what is done in parts."""
+        return self.target
+
+    def calls(self, before: State) -> int:  # what a subclass counts from
+        """How many calls it takes to have all of it done, as far as can be seen; pure."""
+        return 1
 
     def remarks(self) -> State:
         """What the result says besides, such as why only a part was done. Read at the end, whatever that was."""
@@ -114,6 +130,8 @@ class _Execution:
         self.journal = Journal.of(session) if session else None
         self.started = clock()
         self.announced = False
+        self.line = 0  # of the journal, that says how it ended
+        self.contract: dict[str, Any] = {}
         self.facts: dict[str, Any] = {
             "step": change.name,
             "target": "",
@@ -128,6 +146,7 @@ class _Execution:
             before = self.observe()
             wanted = self.change.wanted(before)
             self.facts |= {"target": self.change.target, "diff": _diff(before, wanted)}
+            self.contract = contract_of(self.change, before, wanted)
             if without_context(wanted) == without_context(before):
                 return self.end(StepOutcome.NOOP, f"{self.change.name}: {self.change.target} is as wanted already.")
             self.facts["prediction"] = self.change.prediction(before)
@@ -137,7 +156,7 @@ class _Execution:
             self.facts["undo"] = self.change.inverse(before)
             if self.check_mode:
                 return self.end(StepOutcome.PLANNED, f"{self.change.name}: {self.change.target} would be changed.")
-            until = self.intend()
+            until = self.intend(before, wanted)
         except Refused as error:
             return self.end(StepOutcome.REFUSED, error.sentence, refusals=error.reasons)
         except OpsError as error:
@@ -148,20 +167,22 @@ class _Execution:
         with calling():
             return self.change.observe()
 
-    def intend(self) -> float:
-        """Make the intent durable, here and in the table, under the lease; returns until when the lease lasts."""
+    def intend(self, before: State, wanted: State) -> float:
+        """Make the intent durable, here and in the table, under plan and lease; returns until when the lease lasts."""
         if not self.change.leased:
             return math.inf
         if self.session is None or self.session.fence is None or self.journal is None:
             component = self.session.component if self.session else self.change.target
             raise Refused(f"{component} has no lease: run the runbook from its start.")
         lease = Lease.of(self.session)
+        contract = permit(self.change, self.session, self.journal.read(), before, wanted)
         line = self.journal.append(
             "intent",
             **self.facts,
             key=step_key(self.session, self.change),
             imperative=self.change.imperative,
             fence=lease.fence,
+            **contract,
         )
         until = self.store.record_intent(lease, line)
         self.announced = True
@@ -220,7 +241,8 @@ class _Execution:
             "seconds": round(self.clock() - self.started, 3),
             "msg": sentence,
         }
-        trouble = self.write_down(outcome, {**facts, "refusals": refusals or [], "imperative": self.change.imperative})
+        written = {**facts, "refusals": refusals or [], "imperative": self.change.imperative}
+        trouble = self.write_down(outcome, written)
         refused = outcome is StepOutcome.REFUSED
         failed = outcome in (StepOutcome.REFUSED, StepOutcome.FAILED, StepOutcome.UNKNOWN)
         result = {
@@ -231,6 +253,8 @@ class _Execution:
         }
         if failed:
             result["failed"] = True
+        if self.line:
+            result["line"] = self.line
         if trouble:
             result["warnings"] = [trouble]
         return result
@@ -240,7 +264,11 @@ class _Execution:
         if self.journal is None:
             return ""
         try:
-            line = self.journal.append("refused" if outcome is StepOutcome.REFUSED else "outcome", **facts)
+            # A step that was only looked at is neither done nor promised: it has a kind of line of its own.
+            kind = "looked" if self.check_mode else "refused" if outcome is StepOutcome.REFUSED else "outcome"
+            contract = {"contract": self.contract} if self.check_mode else {}
+            line = self.journal.append(kind, **facts, **contract)
+            self.line = line["seq"]
             if self.announced:  # the table mirrors what was, or may have been, done; not what was only looked at
                 self.store.record(line)
         except OpsError as error:

@@ -18,7 +18,21 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._errors import Refus
 JOURNAL = "journal.jsonl"
 RECORD = "record.json"
 KINDS = frozenset(
-    {"opened", "observed", "decided", "lease", "intent", "outcome", "refused", "waited", "verified", "closed"}
+    {
+        "opened",
+        "observed",
+        "decided",
+        "looked",
+        "planned",
+        "lease",
+        "intent",
+        "outcome",
+        "refused",
+        "waited",
+        "verified",
+        "break_glass",
+        "closed",
+    }
 )
 
 INCIDENT_SPEC: dict[str, Any] = {
@@ -29,12 +43,16 @@ INCIDENT_SPEC: dict[str, Any] = {
     "fence": {"type": "int"},
     "owner": {"type": "str"},
     "lease_seconds": {"type": "int"},
+    "plan": {"type": "str"},
 }
 
 
 @dataclass(frozen=True)
 class Session:
-    """The open incident of this run, as it travels from task to task; fence is set while the lease is held."""
+    """The open incident of this run, as it travels from task to task.
+
+    fence is set while the lease is held, plan once there is one: its digest (_plan.py).
+    """
 
     id: str
     run: str
@@ -43,6 +61,7 @@ class Session:
     fence: int | None = None
     owner: str = ""
     lease_seconds: int = 0
+    plan: str = ""
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any] | None) -> Session | None:
@@ -56,6 +75,7 @@ class Session:
             fence=params.get("fence"),
             owner=params.get("owner") or "",
             lease_seconds=params.get("lease_seconds") or 0,
+            plan=params.get("plan") or "",
         )
 
     def as_params(self) -> dict[str, Any]:
@@ -67,6 +87,7 @@ class Session:
             "fence": self.fence,
             "owner": self.owner,
             "lease_seconds": self.lease_seconds,
+            "plan": self.plan,
         }
 
 

@@ -12,7 +12,7 @@ import os
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,8 @@ class Context:
     project: Path = Path()
     # Whether the work is done in the Ansible worker, which alone knows how Ansible was called.
     on_controller: bool = False
+    # The extra vars of the run, as they were given.
+    inputs: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,8 @@ def read_entry(argument_spec: dict[str, Any], function: Read, kind: str = "") ->
     """The entry of a module that reads or waits.
 
     What it returns is journalled when an incident is open: as "verified" when it has that key, as "observed" when it
-    has observations, as "outcome" when it has one (a wait that is a step of its own), else as "waited", unless kind
-    says otherwise. Reporting progress keeps the lease alive.
+    has observations, as "outcome" when it has one (a wait that is a step of its own; "looked" in check mode), else as
+    "waited", unless kind says otherwise. Reporting progress keeps the lease alive.
     """
 
     def run(params: Params, context: Context) -> dict[str, Any]:
@@ -88,6 +90,8 @@ def read_entry(argument_spec: dict[str, Any], function: Read, kind: str = "") ->
         if session:
             words = {"verified": "verified", "observations": "observed", "outcome": "outcome"}
             word = kind or next((word for key, word in words.items() if key in result), "waited")
+            if word == "outcome" and context.check_mode:
+                word = "looked"
             body = {key: value for key, value in result.items() if key not in ("changed", "failed", "diff")}
             Journal.of(session).append(word, **body)
         return {"changed": False, **result}

@@ -21,6 +21,9 @@ def judge(lines: Lines, failure: str, *, check_mode: bool) -> tuple[RunOutcome, 
     failure: why a task of the run failed; empty when none did.
     """
     outcomes = [line for line in lines if line["kind"] == "outcome"]
+    # What a step said while it was only looked at. It is neither done nor promised: it tells what a plan would do, and
+    # why a run that did nothing did nothing.
+    looked = [line for line in lines if line["kind"] == "looked"]
     done = [line for line in outcomes if line["outcome"] == StepOutcome.OK]
     in_doubt = _in_doubt(lines)
     if in_doubt:
@@ -36,9 +39,11 @@ def judge(lines: Lines, failure: str, *, check_mode: bool) -> tuple[RunOutcome, 
         return RunOutcome.NOOP, str(decision["sentence"])
     if failure and not _only_refused(lines, failure):
         return RunOutcome.FAILED_CLEAN, f"Nothing was changed: {failure}"
-    if check_mode and any(line["outcome"] == StepOutcome.PLANNED for line in outcomes):
-        return RunOutcome.PLANNED, f"This would be done: {_named(outcomes, StepOutcome.PLANNED)}."
-    refused = [line for line in lines if line["kind"] == "refused"]
+    if check_mode and any(line["outcome"] == StepOutcome.PLANNED for line in looked):
+        return RunOutcome.PLANNED, " ".join(
+            filter(None, (f"This would be done: {_named(looked, StepOutcome.PLANNED)}.", _approval(lines)))
+        )
+    refused = [line for line in lines if _refused(line)]
     if refused:
         hand_off = str(decision.get("hand_off") or "")
         return RunOutcome.REFUSED, " ".join(filter(None, (str(refused[-1]["msg"]), hand_off)))
@@ -48,6 +53,7 @@ def judge(lines: Lines, failure: str, *, check_mode: bool) -> tuple[RunOutcome, 
             "The run ended before anything was decided, so nothing was changed: run it again whole.",
         )
     verified = last(lines, "verified")
+    outcomes = outcomes or looked
     if outcomes and verified.get("verified"):
         reached = verified.get("reached") or "it is healthy"
         return RunOutcome.NOOP, f"An earlier run had done everything already, and {reached}."
@@ -96,8 +102,9 @@ def build_record(
         "steps": [
             {**{key: line.get(key) for key in STEP_KEYS}, "name": line.get("msg"), "refusals": line.get("refusals", [])}
             for line in lines
-            if line["kind"] in ("outcome", "refused") and line.get("step")
+            if line.get("step") and _is_step(line, lines, check_mode=check_mode)
         ],
+        "plan": _body(last(lines, "planned")),
         "verification": _body(last(lines, "verified")),
     }
 
@@ -143,7 +150,35 @@ def _in_doubt(lines: Lines) -> list[Mapping[str, Any]]:
 
 
 def _only_refused(lines: Lines, failure: str) -> bool:
-    return any(line["kind"] == "refused" and line.get("msg") == failure for line in lines)
+    return any(_refused(line) and line.get("msg") == failure for line in lines)
+
+
+def _refused(line: Mapping[str, Any]) -> bool:
+    return bool(line["kind"] == "refused" or (line["kind"] == "looked" and line["outcome"] == StepOutcome.REFUSED))
+
+
+def _is_step(line: Mapping[str, Any], lines: Lines, *, check_mode: bool) -> bool:
+    """Whether a line is a step of the record: what was done or refused. What was only looked at is one in a plan, and
+    where a refusal kept it from being tried.
+    """
+    if line["kind"] != "looked":
+        return bool(line["kind"] in ("outcome", "refused"))
+    tried = any(
+        other["kind"] in ("outcome", "refused")
+        and (other.get("step"), other.get("target")) == (line["step"], line["target"])
+        for other in lines
+    )
+    return check_mode or (_refused(line) and not tried)
+
+
+def _approval(lines: Lines) -> str:
+    """Which plan it is, and how many people have to approve it; empty where there is none."""
+    planned = last(lines, "planned")
+    if not planned:
+        return ""
+    wanted = int(planned.get("approvals") or 0)
+    needs = "needs nobody's approval here" if not wanted else f"needs {wanted} approval{'s' if wanted > 1 else ''}"
+    return f"The plan {planned['plan']} {needs}."
 
 
 def _named(lines: Lines, outcome: StepOutcome) -> str:

@@ -137,6 +137,8 @@ class Failover(DatabaseChange):
 
     name: ClassVar[str] = "database_failover"
     imperative: ClassVar[bool] = True
+    # RDS's word for what it is busy with.
+    volatile: ClassVar[frozenset[str]] = frozenset({"status"})
     spec: ClassVar[Json] = {
         "database": DATABASE_OPTION,
         "service": SERVICE_OPTION,

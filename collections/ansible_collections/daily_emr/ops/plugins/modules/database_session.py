@@ -125,6 +125,8 @@ class DatabaseSession(DatabaseChange):
 
     name: ClassVar[str] = "database_session"
     imperative: ClassVar[bool] = True
+    # More sessions come to wait.
+    volatile: ClassVar[frozenset[str]] = frozenset({"victims"})
     spec: ClassVar[Json] = {
         "database": DATABASE_OPTION,
         "pid": {"type": "int", "required": True},

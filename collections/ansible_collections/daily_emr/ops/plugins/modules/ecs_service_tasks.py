@@ -119,6 +119,8 @@ class Tasks(WebServiceChange):
 
     name: ClassVar[str] = "ecs_service_tasks"
     imperative: ClassVar[bool] = True
+    # Tasks come and go by themselves while a service is not well.
+    volatile: ClassVar[frozenset[str]] = frozenset({"running", "to_replace"})
     spec: ClassVar[Json] = {
         "service": SERVICE_OPTION,
         "started_after": {"type": "str", "required": True},

@@ -65,6 +65,12 @@ options:
     description: Length of the lease in seconds. For O(state=mitigating).
     type: int
     default: 120
+  contract:
+    description:
+      - Whether every change has to be in the plan of the run, which M(daily_emr.ops.plan_contract) makes. Only planned
+        work, such as a backup or a rotation, has none. For O(state=mitigating).
+    type: bool
+    default: true
   failure:
     description: Why the run stopped, when a task of it failed. For O(state=closed).
     type: str
@@ -137,12 +143,14 @@ import os
 import re
 import secrets
 import socket
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._alert import read_alert
 from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clients
+from ansible_collections.daily_emr.ops.plugins.module_utils._contract import PLANNED_WORK
 from ansible_collections.daily_emr.ops.plugins.module_utils._environment import Environment
 from ansible_collections.daily_emr.ops.plugins.module_utils._errors import OpsError, Refused
 from ansible_collections.daily_emr.ops.plugins.module_utils._journal import Journal, Session, write_record
@@ -156,6 +164,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._modules import (
     run_module,
 )
 from ansible_collections.daily_emr.ops.plugins.module_utils._outcomes import EXIT_CODES, RunOutcome
+from ansible_collections.daily_emr.ops.plugins.module_utils._plan_approvals import use_approval
 from ansible_collections.daily_emr.ops.plugins.module_utils._record import build_record, judge, last
 
 ARGUMENT_SPEC: dict[str, Any] = {
@@ -169,6 +178,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "runs_dir": {"type": "path"},
     "take_over": {"type": "str", "default": ""},
     "lease_seconds": {"type": "int", "default": 120},
+    "contract": {"type": "bool", "default": True},
     "failure": {"type": "str", "default": ""},
     **COMMON_SPEC,
 }
@@ -234,8 +244,11 @@ def take_lease(params: Params, session: Session, context: Context) -> dict[str, 
             raise Refused(f"lease_seconds must be from {LEASE_SECONDS[0]} to {LEASE_SECONDS[-1]}: correct it.")
         clients = _clients(params)
         identity = clients.prove()
+        if params["contract"] and not session.plan:
+            raise Refused(f"The run has no plan for {session.component}: run the runbook from its start.")
         if session.fence is not None:
             _store(clients).renew(Lease.of(session))
+            use_approval(clients, session, journal.read())
             return {"changed": False, "incident": session.as_params(), "msg": "The lease was held already."}
         lease = _store(clients).acquire(
             session.component,
@@ -247,12 +260,16 @@ def take_lease(params: Params, session: Session, context: Context) -> dict[str, 
             params["take_over"],
             context.progress,
         )
+        try:
+            use_approval(clients, session, journal.read())
+        except OpsError:
+            _store(clients).release(lease)
+            raise
     except OpsError as error:
         journal.append("refused", msg=error.sentence)
         raise
-    session = Session(
-        session.id, session.run, session.folder, session.component, lease.fence, lease.owner, lease.lease_s
-    )
+    held = replace(session, fence=lease.fence, owner=lease.owner, lease_seconds=lease.lease_s)
+    session = held if params["contract"] else replace(held, plan=PLANNED_WORK)
     journal.append("lease", fence=lease.fence, owner=lease.owner, taken_over=params["take_over"])
     return {"changed": False, "incident": session.as_params(), "msg": f"The lease on {session.component} is taken."}
 

@@ -133,6 +133,8 @@ class QueueWorkerTasks(QueueChange):
 
     name: ClassVar[str] = "queue_worker_tasks"
     imperative: ClassVar[bool] = True
+    # Workers come and go by themselves while they are not well.
+    volatile: ClassVar[frozenset[str]] = frozenset({"running", "to_replace"})
     spec: ClassVar[Json] = {
         "queue": QUEUE_OPTION,
         "flow": FLOW_OPTION,

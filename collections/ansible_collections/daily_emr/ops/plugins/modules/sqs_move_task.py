@@ -106,6 +106,8 @@ class SqsMoveTask(QueueChange):
 
     name: ClassVar[str] = "sqs_move_task"
     imperative: ClassVar[bool] = True
+    # AWS forgets old tasks.
+    volatile: ClassVar[frozenset[str]] = frozenset({"tasks"})
     spec: ClassVar[Json] = {
         "queue": QUEUE_OPTION,
         "flow": FLOW_OPTION,

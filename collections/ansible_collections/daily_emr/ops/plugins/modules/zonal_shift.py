@@ -114,6 +114,8 @@ class ZonalShift(WebServiceChange):
 
     name: ClassVar[str] = "zonal_shift"
     imperative: ClassVar[bool] = True
+    # The end is counted from the call on.
+    volatile: ClassVar[frozenset[str]] = frozenset({"until"})
     spec: ClassVar[Json] = {
         "service": SERVICE_OPTION,
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},

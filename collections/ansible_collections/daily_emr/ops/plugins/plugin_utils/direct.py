@@ -14,6 +14,7 @@ from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
+from ansible.utils.vars import load_extra_vars
 from ansible_collections.daily_emr.ops.plugins.module_utils._clients import preload
 from ansible_collections.daily_emr.ops.plugins.module_utils._errors import OpsError, Refused
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import (
@@ -61,6 +62,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             progress=self._progress(str(variables.get("inventory_hostname") or "")),
             project=project,
             on_controller=True,
+            inputs=load_extra_vars(self._loader),
         )
         return {**result, **perform(name, entry, params, context)}
 
