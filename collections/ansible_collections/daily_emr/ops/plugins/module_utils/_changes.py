@@ -19,6 +19,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._errors import CallF
 from ansible_collections.daily_emr.ops.plugins.module_utils._journal import Journal, Session
 from ansible_collections.daily_emr.ops.plugins.module_utils._lease import Lease, LeaseStore
 from ansible_collections.daily_emr.ops.plugins.module_utils._outcomes import StepOutcome
+from ansible_collections.daily_emr.ops.plugins.module_utils._step_lines import kept_args
 
 # How long a change may take to show in a fresh read. Real seconds in every environment: it is the read consistency of
 # AWS's control plane, not the time the change needs to take effect; that wait is a step of its own.
@@ -34,12 +35,14 @@ class Change(ABC):
     name is the word for the step; spec its options, without the common ones. imperative says that the same call
     twice does the work twice (a restart, a failover), so that nothing may ever send it again by itself. leased says
     that it needs the lease of an incident; only what builds an environment does not, because it makes the table too.
+    asks_itself says that its refusals know of an earlier call whose end nobody knows, and never let it be sent again.
     """
 
     name: ClassVar[str]
     spec: ClassVar[dict[str, Any]]
     imperative: ClassVar[bool] = False
     leased: ClassVar[bool] = True
+    asks_itself: ClassVar[bool] = False
 
     def __init__(self, params: Mapping[str, Any], clients: Clients) -> None:
         self.params = params
@@ -82,6 +85,18 @@ class Change(ABC):
         """Whether a read after the call shows that it was done."""
         return without_context(after) == without_context(self.wanted(before))
 
+    def traces(self, before: State) -> State:  # what a subclass compares
+        """What of the context done() and untouched() compare: ids, counts and times that the journal keeps, so that a
+        later run can judge a step whose end nobody knows."""
+        return {}
+
+    def untouched(self, before: State, after: State) -> bool:
+        """Whether a read long after the call proves that it was not done; the context of before is its traces alone.
+
+        The same state is no proof where the call does its work each time: an imperative change says what is, if any.
+        """
+        return not self.imperative and without_context(after) == without_context(before)
+
 
 def execute_change(
     change: Change,
@@ -92,9 +107,13 @@ def execute_change(
     store: LeaseStore | None = None,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
+    marks: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Take a change through all its steps and return the result of its task; never raises an OpsError."""
-    return _Execution(change, clients, session, check_mode, store, clock, sleep).run()
+    """Take a change through all its steps and return the result of its task; never raises an OpsError.
+
+    marks: what its lines say besides, such as which step it takes back.
+    """
+    return _Execution(change, clients, session, check_mode, store, clock, sleep, marks or {}).run()
 
 
 class _Execution:
@@ -107,6 +126,7 @@ class _Execution:
         store: LeaseStore | None,
         clock: Callable[[], float],
         sleep: Callable[[float], None],
+        marks: Mapping[str, Any],
     ) -> None:
         self.change, self.clients, self.session, self.check_mode = change, clients, session, check_mode
         self.store = store or LeaseStore(clients, clients.environment.table)
@@ -114,6 +134,13 @@ class _Execution:
         self.journal = Journal.of(session) if session else None
         self.started = clock()
         self.announced = False
+        # For whoever has to judge or undo the step from its line alone; results do not repeat it.
+        self.kept: dict[str, Any] = {
+            "module": change.name,
+            "args": kept_args(change.spec, change.params),
+            "traces": {},
+            **marks,
+        }
         self.facts: dict[str, Any] = {
             "step": change.name,
             "target": "",
@@ -135,6 +162,7 @@ class _Execution:
             if reasons:
                 raise Refused(*reasons)
             self.facts["undo"] = self.change.inverse(before)
+            self.kept["traces"] = self.change.traces(before)
             if self.check_mode:
                 return self.end(StepOutcome.PLANNED, f"{self.change.name}: {self.change.target} would be changed.")
             until = self.intend()
@@ -159,6 +187,7 @@ class _Execution:
         line = self.journal.append(
             "intent",
             **self.facts,
+            **self.kept,
             key=step_key(self.session, self.change),
             imperative=self.change.imperative,
             fence=lease.fence,
@@ -240,7 +269,8 @@ class _Execution:
         if self.journal is None:
             return ""
         try:
-            line = self.journal.append("refused" if outcome is StepOutcome.REFUSED else "outcome", **facts)
+            refused = outcome is StepOutcome.REFUSED
+            line = self.journal.append("refused" if refused else "outcome", **facts, **self.kept)
             if self.announced:  # the table mirrors what was, or may have been, done; not what was only looked at
                 self.store.record(line)
         except OpsError as error:

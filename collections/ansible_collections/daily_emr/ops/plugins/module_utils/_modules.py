@@ -12,7 +12,7 @@ import os
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,8 @@ class Context:
     project: Path = Path()
     # Whether the work is done in the Ansible worker, which alone knows how Ansible was called.
     on_controller: bool = False
+    # The inputs of the run as they were given, judged already; only known in the Ansible worker.
+    inputs: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

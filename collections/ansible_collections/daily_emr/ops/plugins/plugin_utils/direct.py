@@ -23,7 +23,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._modules import (
     find_project,
     perform,
 )
-from ansible_collections.daily_emr.ops.plugins.plugin_utils.guard import refuse_inputs
+from ansible_collections.daily_emr.ops.plugins.plugin_utils.guard import given_inputs, refuse_inputs
 
 MODULES = "ansible_collections.daily_emr.ops.plugins.modules"
 
@@ -61,6 +61,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             progress=self._progress(str(variables.get("inventory_hostname") or "")),
             project=project,
             on_controller=True,
+            inputs=given_inputs(self._loader, project, self._roles(variables)),
         )
         return {**result, **perform(name, entry, params, context)}
 
