@@ -30,11 +30,9 @@ def judge(lines: Lines, failure: str, *, check_mode: bool) -> tuple[RunOutcome, 
             f"Nobody can say whether this was done: {named}. Look before anything else is changed.",
         )
     decision = last(lines, "decided")
-    if done:
-        return _after_changes(lines, done, failure, decision)
-    earlier = _done_before(lines)
-    if earlier and last(lines, "verified") and not check_mode:
-        return _after_earlier_runs(lines, earlier, failure)
+    ended = _after_changes(lines, done, failure, decision) if done else _after_earlier_runs(lines, failure)
+    if ended:
+        return ended
     if decision.get("verdict") == "healthy":
         return RunOutcome.NOOP, str(decision["sentence"])
     if failure and not _only_refused(lines, failure):
@@ -132,9 +130,11 @@ def _done_before(lines: Lines) -> list[Mapping[str, Any]]:
     return [*before, *probed]
 
 
-def _after_earlier_runs(lines: Lines, earlier: Lines, failure: str) -> tuple[RunOutcome, str]:
-    """Nothing was left to do in this run, and it looked whether what was done before has helped."""
-    verified = last(lines, "verified")
+def _after_earlier_runs(lines: Lines, failure: str) -> tuple[RunOutcome, str] | None:
+    """Nothing was left to do in this run, and it looked whether what was done before has helped; None otherwise."""
+    earlier, verified = _done_before(lines), last(lines, "verified")
+    if not earlier or not verified:
+        return None
     runs: dict[str, list[str]] = {}
     for step in earlier:
         runs.setdefault(str(step["run"]), []).append(f"{step['step']} on {step['target']}{step['moved']}")

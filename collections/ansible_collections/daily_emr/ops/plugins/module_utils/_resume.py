@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""What a run has to know of the runs before it: whether it may go on, what they did, and what nobody knows the end of."""
+"""What a run has to know of the runs before it: whether it may go on, what they did, and what is in doubt."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._record import moved
 # What says how one run goes, and would be wrong for the next one.
 OF_ONE_RUN = frozenset(
     {"approve", "incident", "incident_id", "incident_alert", "incident_take_over", "incident_answer"}
-    | {"incident_accept_new_code", "incident_approve"}
+    | {"incident_accept_new_code"}
 )
 
 
