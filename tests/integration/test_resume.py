@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from daily_emr_sandbox.client import Sandbox
+from daily_emr_sandbox.loop import wait_until
 
-from tests.integration.conftest import Killed, Operator, Run, Witness
+from tests.integration.conftest import PATIENT_S, Operator, Run, Witness
 from tests.integration.modules import PREFIX
 
 pytestmark = pytest.mark.xdist_group("resume")
@@ -38,10 +43,24 @@ def ask_for(sandbox: Sandbox, tasks: int) -> None:
     sandbox.boto("ecs").update_service(cluster=PREFIX, service=f"{PREFIX}-web", desiredCount=tasks)
 
 
+def killed(operator: Operator, condition: Callable[[], bool], what: str) -> None:
+    """Start a run and kill all of it, as a loss of power would: a worker is in a session of its own."""
+    process = operator.spawn(*SHORT)
+    mark = f"DAILY_EMR_RUNS={operator.runs}".encode()
+    try:
+        wait_until(condition, what, PATIENT_S)
+    finally:
+        for path in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if mark in (path / "environ").read_bytes().split(b"\0"):
+                    os.kill(int(path.name), signal.SIGKILL)
+        process.wait()
+
+
 def died_in_the_call(operator: Operator, sandbox: Sandbox, witness: Witness) -> str:
     """A run whose one call was received, and that was killed before it heard the answer. Returns its incident."""
     sandbox.fault("ecs", "UpdateService", "stall", ms=5000)
-    Killed(operator, *SHORT).when(lambda: sent(witness) == 1, "the call has arrived")
+    killed(operator, lambda: sent(witness) == 1, "the call has arrived")
     sandbox.clear_faults()
     return incident_of(operator)
 
@@ -49,7 +68,7 @@ def died_in_the_call(operator: Operator, sandbox: Sandbox, witness: Witness) -> 
 def died_before_the_call(operator: Operator, sandbox: Sandbox, witness: Witness) -> str:
     """A run that was killed when its intent had just arrived in the table. Returns its incident."""
     sandbox.fault("dynamodb", "TransactWriteItems", "stall", ms=5000)
-    Killed(operator, *SHORT).when(lambda: intends(witness), "the intent has arrived")
+    killed(operator, lambda: intends(witness), "the intent has arrived")
     sandbox.clear_faults()
     assert sent(witness) == 0
     return incident_of(operator)

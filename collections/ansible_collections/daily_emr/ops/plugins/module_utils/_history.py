@@ -86,8 +86,8 @@ class History:
                 f"{self.incident} is about {begun['component']}, not about {component}: run again with "
                 f"--limit {begun['component']}."
             )
-        before = str(self.newest.get("code") or "")
-        if before and code and before != code and not new_code and self._acted():
+        before = self._worked_with()
+        if before and code and before != code and not new_code:
             reasons.append(
                 f"{self.incident} was worked on with other code ({before[:12]}) than there is here now ({code[:12]}), "
                 "so its steps may mean something else: go on with the same checkout, or look at what has changed and "
@@ -95,8 +95,11 @@ class History:
             )
         return reasons
 
-    def _acted(self) -> bool:
-        return any(line["kind"] == "intent" for run in self.runs for line in run)
+    def _worked_with(self) -> str:
+        """The code of the newest run that intended something; what only looked has no say."""
+        acted = [run for run in self.runs if any(line["kind"] == "intent" for line in run)]
+        opened = [line for run in acted for line in run if line["kind"] == "opened" and line.get("code")]
+        return str(opened[-1]["code"]) if opened else ""
 
 
 def read_history(clients: Clients, folder: Path, incident: str) -> History:

@@ -42,9 +42,13 @@ def change_of(module: object, args: object, live: Mapping[str, Any], clients: Cl
         raise Refused(f"The journal has no options of {kind.name}: look at its target by hand.")
     given = {name: value for name, value in args.items() if name in kind.spec}
     given |= {name: _known(kind, name, given[name], live[name]) for name in given if live.get(name)}
-    checked = ArgumentSpecValidator(dict(kind.spec)).validate(given)
+    unfit = Refused(f"The options of {kind.name} in the journal do not fit it: look at its target by hand.")
+    try:
+        checked = ArgumentSpecValidator(dict(kind.spec)).validate(given)
+    except Exception as error:  # where a dictionary has to be, the validator breaks on what is none
+        raise unfit from error
     if checked.error_messages or set(args) - set(kind.spec):
-        raise Refused(f"The options of {kind.name} in the journal do not fit it: look at its target by hand.")
+        raise unfit
     return kind({**checked.validated_parameters, "incident": incident}, clients)
 
 
