@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from . import show
+from . import incidents, show
 from .drill import run_drill
 from .errors import USAGE_EXIT_CODE, CommandError
 from .project import Project
@@ -35,6 +35,13 @@ Approve = Annotated[
 Node = Annotated[
     str | None, typer.Option("--on", metavar="NODE", help="Run there, over SSH, instead of on this machine.")
 ]
+
+Incident = Annotated[str, typer.Argument(metavar="INC", help="The incident: `runbook report` names the last ones.")]
+Where = Annotated[
+    str | None, typer.Option("-i", "--environment", help="Its environment, where this machine has no run of it.")
+]
+Approve = Annotated[str | None, typer.Option("--approve", metavar="DIGEST", help="The plan that was approved.")]
+Plan = Annotated[bool, typer.Option("--plan", help="Only show what would be done.")]
 
 
 @app.command("list")
@@ -67,6 +74,24 @@ def run(
 def plan(name: Name, environment: Environment, inputs: Inputs = None, limit: Limit = None, node: Node = None) -> None:
     """Diagnose for real and show what would be changed, without changing anything."""
     _run(Request(name, environment, tuple(inputs or ()), limit, check=True, node=node))
+
+
+@app.command()
+def resume(
+    incident: Incident, environment: Where = None, inputs: Inputs = None, approve: Approve = None, plan: Plan = False
+) -> None:
+    """Go on with an incident: the same runbook, component and inputs. What was done is looked at and left alone."""
+    words = (*(inputs or ()), *([f"approve={approve}"] if approve else []))
+    raise typer.Exit(incidents.resume(Project.find(), Console(), incident, environment, words, check=plan).exit_code)
+
+
+@app.command()
+def undo(
+    incident: Incident, environment: Where = None, inputs: Inputs = None, approve: Approve = None, plan: Plan = False
+) -> None:
+    """Take back what an incident has done, newest step first, and name what nothing can take back."""
+    words = (*(inputs or ()), *([f"approve={approve}"] if approve else []))
+    raise typer.Exit(incidents.undo(Project.find(), Console(), incident, environment, words, check=plan).exit_code)
 
 
 @app.command()

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
 from . import remote, runner
 from .environment import refuse_redirection, run_environment
 from .errors import CommandError
-from .inputs import check_inputs, check_limit
+from .inputs import check_inputs, check_limit, text_of
 from .live import LiveRun
 from .outcome import GOOD, Verdict, judge
 from .report import write_reports
-from .runbooks import load
+from .runbooks import load, read
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from rich.console import Console
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from .project import Project
 
 SANDBOX = "sandbox"
+ALL = "all"
 
 
 @dataclass(frozen=True)
@@ -38,17 +40,25 @@ class Request:
     limit: str | None = None
     check: bool = False
     node: str | None = None
+    playbook: Path | None = None
+    """A playbook that is no runbook, and takes components through an incident all the same."""
+    component: str = ""
+    """The one component that it is about, where the playbook finds that out by itself."""
+    kept: Mapping[str, Any] = field(default_factory=dict)
+    """Inputs that an earlier run was given; they are checked again."""
 
 
 def run_runbook(project: Project, console: Console, request: Request) -> Verdict:
     """Run a runbook to its verdict. Raises CommandError, before anything starts, for what cannot be run."""
-    runbook = load(project, request.runbook)
+    runbook = read(project, request.playbook) if request.playbook else load(project, request.runbook)
     environment, check = request.environment, request.check
     inventory = project.inventory(environment)
-    inputs = check_inputs(request.inputs, runbook.inputs)
-    components = check_limit(
-        request.limit, project.components(environment, runbook.targets), runbook.targets, environment
-    )
+    given = {word.partition("=")[0] for word in request.inputs}
+    words = [f"{name}={text_of(value)}" for name, value in request.kept.items() if name not in given and value != ""]
+    inputs = check_inputs((*words, *request.inputs), runbook.inputs)
+    targets = ALL if request.component else runbook.targets
+    limit = request.component or request.limit
+    components = check_limit(limit, project.components(environment, targets), targets, environment)
     refuse_redirection(os.environ, environment)
     if environment == SANDBOX and request.node is None:
         require_sandbox(project)

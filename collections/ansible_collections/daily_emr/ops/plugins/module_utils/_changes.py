@@ -20,6 +20,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._errors import CallF
 from ansible_collections.daily_emr.ops.plugins.module_utils._journal import Journal, Session
 from ansible_collections.daily_emr.ops.plugins.module_utils._lease import Lease, LeaseStore
 from ansible_collections.daily_emr.ops.plugins.module_utils._outcomes import StepOutcome
+from ansible_collections.daily_emr.ops.plugins.module_utils._step_lines import kept_args
 
 # How long a change may take to show in a fresh read. Real seconds in every environment: it is the read consistency of
 # AWS's control plane, not the time the change needs to take effect; that wait is a step of its own.
@@ -35,6 +36,7 @@ class Change(ABC):
     name is the word for the step; spec its options, without the common ones. imperative says that the same call
     twice does the work twice (a restart, a failover), so that nothing may ever send it again by itself. leased says
     that it needs the lease of an incident; only what builds an environment does not, because it makes the table too.
+    asks_itself says that its refusals know of an earlier call whose end nobody knows, and never let it be sent again.
     """
 
     name: ClassVar[str]
@@ -47,6 +49,7 @@ class Change(ABC):
     irreversible: ClassVar[str] = ""
     loses_data: ClassVar[bool] = False
     approved_apart: ClassVar[bool] = False
+    asks_itself: ClassVar[bool] = False
 
     def __init__(self, params: Mapping[str, Any], clients: Clients) -> None:
         self.params = params
@@ -98,6 +101,18 @@ class Change(ABC):
         """Whether a read after the call shows that it was done."""
         return without_context(after) == without_context(self.wanted(before))
 
+    def traces(self, before: State) -> State:  # what a subclass compares
+        """What of the context done() and untouched() compare: ids, counts and times that the journal keeps, so that a
+        later run can judge a step whose end nobody knows."""
+        return {}
+
+    def untouched(self, before: State, after: State) -> bool:
+        """Whether a read long after the call proves that it was not done; the context of before is its traces alone.
+
+        The same state is no proof where the call does its work each time: an imperative change says what is, if any.
+        """
+        return not self.imperative and without_context(after) == without_context(before)
+
 
 def execute_change(
     change: Change,
@@ -108,9 +123,13 @@ def execute_change(
     store: LeaseStore | None = None,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
+    marks: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Take a change through all its steps and return the result of its task; never raises an OpsError."""
-    return _Execution(change, clients, session, check_mode, store, clock, sleep).run()
+    """Take a change through all its steps and return the result of its task; never raises an OpsError.
+
+    marks: what its lines say besides, such as which step it takes back.
+    """
+    return _Execution(change, clients, session, check_mode, store, clock, sleep, marks or {}).run()
 
 
 class _Execution:
@@ -123,6 +142,7 @@ class _Execution:
         store: LeaseStore | None,
         clock: Callable[[], float],
         sleep: Callable[[float], None],
+        marks: Mapping[str, Any],
     ) -> None:
         self.change, self.clients, self.session, self.check_mode = change, clients, session, check_mode
         self.store = store or LeaseStore(clients, clients.environment.table)
@@ -132,6 +152,13 @@ class _Execution:
         self.announced = False
         self.line = 0  # of the journal, that says how it ended
         self.contract: dict[str, Any] = {}
+        # For whoever has to judge or undo the step from its line alone; results do not repeat it.
+        self.kept: dict[str, Any] = {
+            "module": change.name,
+            "args": kept_args(change.spec, change.params),
+            "traces": {},
+            **marks,
+        }
         self.facts: dict[str, Any] = {
             "step": change.name,
             "target": "",
@@ -154,6 +181,7 @@ class _Execution:
             if reasons:
                 raise Refused(*reasons)
             self.facts["undo"] = self.change.inverse(before)
+            self.kept["traces"] = self.change.traces(before)
             if self.check_mode:
                 return self.end(StepOutcome.PLANNED, f"{self.change.name}: {self.change.target} would be changed.")
             until = self.intend(before, wanted)
@@ -179,6 +207,7 @@ class _Execution:
         line = self.journal.append(
             "intent",
             **self.facts,
+            **self.kept,
             key=step_key(self.session, self.change),
             imperative=self.change.imperative,
             fence=lease.fence,
@@ -267,7 +296,7 @@ class _Execution:
             # A step that was only looked at is neither done nor promised: it has a kind of line of its own.
             kind = "looked" if self.check_mode else "refused" if outcome is StepOutcome.REFUSED else "outcome"
             contract = {"contract": self.contract} if self.check_mode else {}
-            line = self.journal.append(kind, **facts, **contract)
+            line = self.journal.append(kind, **facts, **self.kept, **contract)
             self.line = line["seq"]
             if self.announced:  # the table mirrors what was, or may have been, done; not what was only looked at
                 self.store.record(line)

@@ -28,6 +28,7 @@ KINDS = frozenset(
         "intent",
         "outcome",
         "refused",
+        "probed",
         "waited",
         "verified",
         "break_glass",

@@ -127,10 +127,12 @@ class LeaseStore:
         lease_s: int,
         take_over: str = "",
         progress: Callable[[str], None] = silent,
+        watched: str = "",
     ) -> Lease:
         """Take the lease if nobody worked on the target since expected_fence was seen.
 
         take_over: why a held lease may be taken from a run that died; it is watched for its whole length first.
+        watched: the version that this run has watched for that long already (see watch).
         Raises Refused, naming the holder, when it cannot be had.
         """
         view = self.peek(target)
@@ -139,7 +141,8 @@ class LeaseStore:
         if view.held:
             if not take_over:
                 raise held_by(view)
-            self._watch(view, progress)
+            if view.rvn != watched:
+                self.watch(view, progress)
         mine = uuid.uuid4().hex
         condition, values = _unchanged(view)
         update = (
@@ -236,6 +239,10 @@ class LeaseStore:
             return None
         return LastWord(**{name: item[name]["S"] for name in ("incident", "run", "at", "outcome")})
 
+    def settle(self, entry: Mapping[str, Any], outcome: str) -> None:
+        """Say how an imperative step ended whose run cannot say it any more, unless it was announced again since."""
+        self._record_word({**entry, "outcome": outcome})
+
     def _record_word(self, entry: Mapping[str, Any]) -> None:
         """How the step ended, unless another run has announced it again since."""
         ours = {
@@ -255,7 +262,8 @@ class LeaseStore:
         item = {name: {"S": text} for name, text in said.items()}
         return {"TableName": self._table, "Item": {**_word_key(entry["step"], entry["target"]), **item}}
 
-    def _watch(self, view: LeaseView, progress: Callable[[str], None]) -> None:
+    def watch(self, view: LeaseView, progress: Callable[[str], None]) -> None:
+        """Watch a lease for its whole length: behind it the holder sends nothing more. Raises Refused when it lives."""
         started = self._clock()
         while (left := started + view.lease_s - self._clock()) > 0:
             progress(f"Watching the lease of {view.holder()}: {left:.0f} s until it may be taken over.")

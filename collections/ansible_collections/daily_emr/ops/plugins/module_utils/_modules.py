@@ -50,7 +50,7 @@ class Context:
     project: Path = Path()
     # Whether the work is done in the Ansible worker, which alone knows how Ansible was called.
     on_controller: bool = False
-    # The extra vars of the run, as they were given.
+    # The inputs of the run as they were given, judged already; only known in the Ansible worker.
     inputs: Mapping[str, Any] = field(default_factory=dict)
 
 

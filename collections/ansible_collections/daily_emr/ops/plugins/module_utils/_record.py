@@ -33,8 +33,9 @@ def judge(lines: Lines, failure: str, *, check_mode: bool) -> tuple[RunOutcome, 
             f"Nobody can say whether this was done: {named}. Look before anything else is changed.",
         )
     decision = last(lines, "decided")
-    if done:
-        return _after_changes(lines, done, failure, decision)
+    ended = _after_changes(lines, done, failure, decision) if done else _after_earlier_runs(lines, failure)
+    if ended:
+        return ended
     if decision.get("verdict") == "healthy":
         return RunOutcome.NOOP, str(decision["sentence"])
     if failure and not _only_refused(lines, failure):
@@ -124,6 +125,36 @@ def _after_changes(lines: Lines, done: Lines, failure: str, decision: Mapping[st
     return RunOutcome.FAILED_PARTIAL, " ".join(filter(None, (partly, found, *_left_since(lines, done, partly))))
 
 
+def _done_before(lines: Lines) -> list[Mapping[str, Any]]:
+    """Steps that earlier runs of the incident have done, those included that were in doubt until this run looked."""
+    before = [step for line in lines if line["kind"] == "opened" for step in line.get("done_before") or []]
+    mine = {line.get("incident") for line in lines}
+    probed = [
+        {**line, "run": line["of"]["run"], "moved": moved(line.get("diff") or {})}
+        for line in lines
+        if line["kind"] == "probed" and line.get("word") == "done" and line["of"].get("incident") in mine
+    ]
+    return [*before, *probed]
+
+
+def _after_earlier_runs(lines: Lines, failure: str) -> tuple[RunOutcome, str] | None:
+    """Nothing was left to do in this run, and it looked whether what was done before has helped; None otherwise."""
+    earlier, verified = _done_before(lines), last(lines, "verified")
+    if not earlier or not verified:
+        return None
+    runs: dict[str, list[str]] = {}
+    for step in earlier:
+        runs.setdefault(str(step["run"]), []).append(f"{step['step']} on {step['target']}{step['moved']}")
+    changed = "; ".join(f"{', '.join(steps)} was done by run {run}" for run, steps in runs.items())
+    if verified.get("verified") and not failure:
+        return RunOutcome.SUCCEEDED, f"{changed}, and {verified.get('reached') or 'it is healthy again'}."
+    state = "it is not healthy" if verified.get("verified") is False else "whether it is healthy is not known"
+    found = last(lines, "decided")
+    so = "" if found.get("verdict") == "healthy" else str(found.get("sentence") or "")
+    said = f"{changed}, and {state}: {failure or verified.get('sentence') or 'look at it.'}"
+    return RunOutcome.FAILED_PARTIAL, " ".join(filter(None, (said, so)))
+
+
 def _left_since(lines: Lines, done: Lines, said: str) -> list[str]:
     """What was refused or failed after the first change, was never done and is not said yet: somebody has to do it,
     however well the run ended.
@@ -144,7 +175,8 @@ def _in_doubt(lines: Lines) -> list[Mapping[str, Any]]:
     """Steps whose last word is an intent, or an unknown outcome: in both cases the call may have been made."""
     words: dict[tuple[str, str], Mapping[str, Any]] = {}
     for line in lines:
-        if line["kind"] in ("intent", "outcome", "refused") and line.get("step"):
+        settled = line["kind"] == "probed" and line.get("word") != "ambiguous" and line["of"]["run"] == line["run"]
+        if (line["kind"] in ("intent", "outcome", "refused") or settled) and line.get("step"):
             words[line["step"], line["target"]] = line
     return [line for line in words.values() if line["kind"] == "intent" or line.get("outcome") == StepOutcome.UNKNOWN]
 
@@ -183,13 +215,13 @@ def _approval(lines: Lines) -> str:
 
 def _named(lines: Lines, outcome: StepOutcome) -> str:
     return ", ".join(
-        f"{line['step']} on {line['target']}{_moved(line.get('diff') or {})}"
+        f"{line['step']} on {line['target']}{moved(line.get('diff') or {})}"
         for line in lines
         if line["outcome"] == outcome
     )
 
 
-def _moved(diff: Mapping[str, Any]) -> str:
+def moved(diff: Mapping[str, Any]) -> str:
     """What the step changed, from and to; empty when it is more than a word."""
     before, after = diff.get("before") or {}, diff.get("after") or {}
     moved = [

@@ -138,6 +138,7 @@ class Promotion(RegionChange):
 
     name: ClassVar[str] = "database_promotion"
     imperative: ClassVar[bool] = True
+    asks_itself: ClassVar[bool] = True
     spec: ClassVar[Json] = {
         "recovery": RECOVERY_OPTION,
         "database": DATABASE_OPTION,

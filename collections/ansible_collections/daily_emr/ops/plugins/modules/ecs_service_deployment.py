@@ -232,6 +232,15 @@ class Deployment(WebServiceChange):
         status = {item["arn"]: item["status"] for item in after["context"]["history"]}.get(stopped)
         return status is not None and status not in (*RUNNING, "SUCCESSFUL")
 
+    def traces(self, before: Json) -> Json:
+        return {"deployment": {"arn": before["context"]["deployment"]["arn"]}}
+
+    def untouched(self, before: Json, after: Json) -> bool:
+        """A deployment that is to stop says so at once; one that went through was not stopped."""
+        asked = before["context"]["deployment"]["arn"]
+        status = {item["arn"]: item["status"] for item in after["context"]["history"]}.get(asked)
+        return status in (*RUNNING, "SUCCESSFUL")
+
 
 def _number(revision: str) -> str:
     """Of its name; a task knows the one or the other."""

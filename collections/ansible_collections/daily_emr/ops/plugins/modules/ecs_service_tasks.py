@@ -216,6 +216,13 @@ class Tasks(WebServiceChange):
     def done(self, before: Json, after: Json) -> bool:
         return began(before["context"]["service"], after["context"]["service"])
 
+    def traces(self, before: Json) -> Json:
+        return {"service": {"deployment": before["context"]["service"]["deployment"]}}
+
+    def untouched(self, before: Json, after: Json) -> bool:
+        """ECS has a new deployment as soon as it has taken the call."""
+        return not self.done(before, after)
+
 
 ENTRY = change_entry(Tasks)
 

@@ -44,6 +44,16 @@ options:
     description: The incident to join; a new one is opened when it is empty. For O(state=open).
     type: str
     default: ""
+  continues:
+    description:
+      - Whether the run goes on with the incident that it joins, as a runbook does. It has to be the runbook of the
+        incident, on its component and with its code, and the steps of earlier runs are looked at. For O(state=open).
+    type: bool
+    default: false
+  accept_new_code:
+    description: Whether it may go on with other code than it was begun with. For O(state=open).
+    type: bool
+    default: false
   alert:
     description:
       - What the file of the alert holds that started the run; empty when none did. For O(state=open).
@@ -122,6 +132,18 @@ incident:
   returned: when O(state) is V(open) or V(mitigating)
   type: dict
   sample: {"id": "INC-20261122-013000-9f3a", "run": "20261122-013000-77c1", "component": "emr-web", "fence": 4}
+in_doubt:
+  description: Steps of earlier runs whose end nobody knows. M(daily_emr.ops.step_probe) looks at them.
+  returned: when O(state) is V(open)
+  type: list
+  elements: dict
+  sample: [{"incident": "INC-7", "run": "20261122-013000-77c1", "seq": 9, "step": "feature_flag", "target": "flag/x"}]
+done:
+  description: Steps that earlier runs of the incident have done and nobody took back.
+  returned: when O(state) is V(open)
+  type: list
+  elements: dict
+  sample: [{"run": "20261122-013000-77c1", "seq": 9, "step": "feature_flag", "target": "flag/x"}]
 outcome:
   description: How the run ended.
   returned: when the run has ended
@@ -139,20 +161,20 @@ record:
   sample: .runs/INC-20261122-013000-9f3a/20261122-013000-77c1/record.json
 """
 
-import os
 import re
 import secrets
 import socket
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._alert import read_alert
 from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clients
 from ansible_collections.daily_emr.ops.plugins.module_utils._contract import PLANNED_WORK
+from ansible_collections.daily_emr.ops.plugins.module_utils._code import code_digest
 from ansible_collections.daily_emr.ops.plugins.module_utils._environment import Environment
 from ansible_collections.daily_emr.ops.plugins.module_utils._errors import OpsError, Refused
+from ansible_collections.daily_emr.ops.plugins.module_utils._history import INCIDENT_ID
 from ansible_collections.daily_emr.ops.plugins.module_utils._journal import Journal, Session, write_record
 from ansible_collections.daily_emr.ops.plugins.module_utils._lease import Lease, LeaseStore, held_by
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import (
@@ -166,6 +188,8 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._modules import (
 from ansible_collections.daily_emr.ops.plugins.module_utils._outcomes import EXIT_CODES, RunOutcome
 from ansible_collections.daily_emr.ops.plugins.module_utils._plan_approvals import use_approval
 from ansible_collections.daily_emr.ops.plugins.module_utils._record import build_record, judge, last
+from ansible_collections.daily_emr.ops.plugins.module_utils._resume import Past, kept_inputs, look_back
+from ansible_collections.daily_emr.ops.plugins.module_utils._runs import runs_dir
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "state": {"type": "str", "choices": ["open", "mitigating", "closed"], "required": True},
@@ -174,6 +198,8 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "severity": {"type": "str", "choices": ["SEV1", "SEV2", "SEV3", "SEV4"], "default": "SEV1"},
     "component": {"type": "str", "default": ""},
     "incident_id": {"type": "str", "default": ""},
+    "continues": {"type": "bool", "default": False},
+    "accept_new_code": {"type": "bool", "default": False},
     "alert": {"type": "str", "default": ""},
     "runs_dir": {"type": "path"},
     "take_over": {"type": "str", "default": ""},
@@ -182,7 +208,6 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "failure": {"type": "str", "default": ""},
     **COMMON_SPEC,
 }
-INCIDENT_ID = re.compile(r"INC-[A-Za-z0-9][A-Za-z0-9-]{0,60}")
 # It must outlast the longest call and a start of Ansible, and a dead run must not block a night.
 LEASE_SECONDS = range(30, 3601)
 LONGEST_FAILURE = 2000
@@ -214,22 +239,30 @@ def open_incident(params: Params, context: Context) -> dict[str, Any]:
     about = {name: params[name] for name in ("runbook", "title", "severity")}
     about |= {"environment": str(params["environment"]["name"]), "mode": "plan" if context.check_mode else "run"}
     about |= {"alert": alert} if alert else {}
+    about |= {"resumable": True, "inputs": kept_inputs(context.inputs)} if params["continues"] else {}
     try:
+        code = code_digest(context.project) if params["continues"] else ""
         clients = _clients(params)
         identity = clients.prove()
         view = _store(clients).peek(params["component"])
+        past = look_back(params, clients, view, session.folder.parents[1], code) if params["continues"] else Past()
     except OpsError as error:
         journal.append("opened", **about)
         return _refuse(params, session, context, error)
-    journal.append("opened", **about, operator=identity.operator, role=identity.role, fence_seen=view.fence)
+    about |= {"operator": identity.operator, "role": identity.role, "fence_seen": view.fence}
+    journal.append("opened", **about, **({"code": code} if code else {}), **past.as_facts())
+    if past.reasons:
+        return _refuse(params, session, context, Refused(*past.reasons))
     result: dict[str, Any] = {
         "changed": False,
         "incident": session.as_params(),
+        "in_doubt": past.in_doubt,
+        "done": past.done,
         "msg": f"Incident {identifier} is open.",
     }
     if view.held and context.check_mode:
         return {**result, "warnings": [held_by(view).sentence]}
-    if view.held and not params["take_over"]:
+    if view.held and not params["take_over"] and not past.left:
         return _refuse(params, session, context, held_by(view))
     return result
 
@@ -250,15 +283,20 @@ def take_lease(params: Params, session: Session, context: Context) -> dict[str, 
             _store(clients).renew(Lease.of(session))
             use_approval(clients, session, journal.read())
             return {"changed": False, "incident": session.as_params(), "msg": "The lease was held already."}
+        lines = journal.read()
+        opened, looked = last(lines, "opened"), last(lines, "probed")
+        # Another machine has to know what the incident is about, should this one not come back.
+        _store(clients).record(opened)
         lease = _store(clients).acquire(
             session.component,
             f"{identity.operator}@{socket.gethostname()}",
             session.id,
             session.run,
-            int(last(journal.read(), "opened").get("fence_seen", -1)),
+            int(opened.get("fence_seen", -1)),
             params["lease_seconds"],
-            params["take_over"],
+            params["take_over"] or ("resume" if opened.get("left") else ""),
             context.progress,
+            watched=str(looked.get("watched") or opened.get("left") or ""),
         )
         try:
             use_approval(clients, session, journal.read())
@@ -291,11 +329,6 @@ def close(params: Params, session: Session, context: Context) -> dict[str, Any]:
             warning = f"The lease on {session.component} was not given back: {error.sentence}"
     result = _finish(params, session, context, outcome, sentence)
     return {**result, "warnings": [warning]} if warning else result
-
-
-def runs_dir(params: Params, context: Context) -> Path:
-    """Where run folders are made: the option, else the environment variable, else .runs in the project."""
-    return Path(params["runs_dir"] or os.environ.get("DAILY_EMR_RUNS") or context.project / ".runs").absolute()
 
 
 def _refuse(params: Params, session: Session, context: Context, error: OpsError) -> dict[str, Any]:

@@ -204,6 +204,10 @@ class QueueRedrive(BullMQChange):
             before["slice"]
         )
 
+    def untouched(self, before: Json, after: Json) -> bool:
+        """The whole slice is still among those that had failed before the redrive began."""
+        return bool(before["slice"]) and set(before["slice"]) <= set(after["slice"])
+
 
 ENTRY = change_entry(QueueRedrive)
 

@@ -204,6 +204,11 @@ class SqsMoveTask(QueueChange):
             return bool(after["state"] == "moving" or after["tasks"] > before["tasks"])
         return bool(after["state"] != "moving")
 
+    def untouched(self, before: Json, after: Json) -> bool:
+        """SQS lists a task from its start on, and one that runs was not cancelled."""
+        same = after["tasks"] == before["tasks"]
+        return bool(same and (after["state"] == "moving") is (before["state"] == "moving"))
+
 
 ENTRY = change_entry(SqsMoveTask)
 

@@ -109,6 +109,7 @@ class TelehealthNotice(TelehealthChange):
     name: ClassVar[str] = "telehealth_notice"
     imperative: ClassVar[bool] = True
     irreversible: ClassVar[str] = "messages that were sent cannot be called back"
+    asks_itself: ClassVar[bool] = True
     spec: ClassVar[Json] = {"telehealth": TELEHEALTH_OPTION, "price_usd": {"type": "float", "required": True}}
     # What SNS answered to the one call: its metrics are late by minutes.
     _message_id = ""

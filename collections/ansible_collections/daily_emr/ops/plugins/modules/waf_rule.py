@@ -251,6 +251,9 @@ class WafRule(WebServiceChange):
         wanted = self.wanted(before)
         return bool(after["action"] == wanted["action"] and after["context"]["rules"] == before["context"]["rules"])
 
+    def traces(self, before: Json) -> Json:
+        return {"rules": before["context"]["rules"]}
+
 
 ENTRY = change_entry(WafRule)
 

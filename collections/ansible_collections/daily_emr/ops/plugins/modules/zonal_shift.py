@@ -232,6 +232,10 @@ class ZonalShift(WebServiceChange):
         """AWS sets the expiry to the second, we only foresee it."""
         return bool(after["away_from"] == self.wanted(before)["away_from"])
 
+    def untouched(self, before: Json, after: Json) -> bool:
+        """ARC shows a shift, or its end, as soon as it has taken the call."""
+        return bool(after["away_from"] == before["away_from"])
+
 
 def parse_length(text: str | None) -> timedelta | None:
     """``30m`` or ``2h``, as StartZonalShift takes it."""

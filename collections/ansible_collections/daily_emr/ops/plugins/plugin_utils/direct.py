@@ -14,7 +14,6 @@ from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
-from ansible.utils.vars import load_extra_vars
 from ansible_collections.daily_emr.ops.plugins.module_utils._clients import preload
 from ansible_collections.daily_emr.ops.plugins.module_utils._errors import OpsError, Refused
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import (
@@ -24,7 +23,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._modules import (
     find_project,
     perform,
 )
-from ansible_collections.daily_emr.ops.plugins.plugin_utils.guard import refuse_inputs
+from ansible_collections.daily_emr.ops.plugins.plugin_utils.guard import given_inputs, refuse_inputs
 
 MODULES = "ansible_collections.daily_emr.ops.plugins.modules"
 
@@ -62,7 +61,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             progress=self._progress(str(variables.get("inventory_hostname") or "")),
             project=project,
             on_controller=True,
-            inputs=load_extra_vars(self._loader),
+            inputs=given_inputs(self._loader, project, self._roles(variables)),
         )
         return {**result, **perform(name, entry, params, context)}
 
