@@ -40,7 +40,6 @@ Incident = Annotated[str, typer.Argument(metavar="INC", help="The incident: `run
 Where = Annotated[
     str | None, typer.Option("-i", "--environment", help="Its environment, where this machine has no run of it.")
 ]
-Approve = Annotated[str | None, typer.Option("--approve", metavar="DIGEST", help="The plan that was approved.")]
 Plan = Annotated[bool, typer.Option("--plan", help="Only show what would be done.")]
 
 

@@ -44,6 +44,9 @@ class Limit(Change):
         client = self.clients.write("ssm", "PutParameter")
         client.put_parameter(Name=NAME, Value=self.params["value"], Type="String", Overwrite=True)
 
+    def resources(self, before: State) -> list[str]:
+        return [self.clients.environment.arn("ssm", f"parameter{NAME}")]
+
     def inverse(self, before: State) -> dict[str, Any] | str:
         return {"module": "daily_emr.ops.limit", "args": {"value": before["value"]}}
 
@@ -137,7 +140,10 @@ def test_the_order_on_the_wire_is_guard_read_intent_change_read_record(
     do(fresh, replace(session, fence=1, owner=owner, lease_seconds=120, plan="planned_work"))
 
     assert sorted(wire.sent[:2]) == ["GetCallerIdentity", "GetParameter"]
-    assert wire.sent[2:] == ["GetParameter", "TransactWriteItems", "PutParameter", "GetParameter", "PutItem"]
+    assert wire.sent[2:] == [
+        *("GetParameter", "TransactWriteItems", "AssumeRole"),
+        *("PutParameter", "GetParameter", "PutItem"),
+    ]
 
 
 def test_the_intent_is_on_the_disk_and_in_the_table_before_the_change_is_sent(
@@ -320,9 +326,9 @@ def test_a_process_that_was_stopped_after_its_intent_sends_nothing(
     clients: Clients, wire: Wire, leased: Session
 ) -> None:
     class Paused(LeaseStore):
-        def still_ours(self, until: float) -> bool:
+        def left(self, until: float) -> float:
             self._clock = lambda: until + 1
-            return super().still_ours(until)
+            return super().left(until)
 
     result = execute_change(
         Limit({"value": "5"}, clients), clients, leased, check_mode=False, store=Paused(clients, TABLE)

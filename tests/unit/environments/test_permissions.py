@@ -67,6 +67,11 @@ def test_a_write_is_bounded_by_the_tags_of_the_environment_wherever_there_are_so
                     continue
                 if one in METRIC:
                     assert METRIC[one].items() <= equals(statement).items()
+                elif one == "sts:AssumeRole":
+                    role = "act" if name.startswith("act-") else name.removeprefix("job-").replace("_", "-")
+                    assert statement["Resource"] == [
+                        f"arn:aws:iam::123456789012:role/daily-emr-staging-runbook-{role}"
+                    ], "a role narrows itself, and becomes no other"
                 elif one in NAMED or one.startswith(("s3:", "dynamodb:")):
                     assert all("daily-emr" in arn or one.startswith("application-") for arn in statement["Resource"])
                 else:

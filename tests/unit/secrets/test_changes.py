@@ -37,8 +37,8 @@ class Fences:
     def record_intent(self, _lease: Any, _entry: Any) -> float:
         return 1.0
 
-    def still_ours(self, _until: float) -> bool:
-        return True
+    def left(self, _until: float) -> float:
+        return 60.0
 
     def record(self, _entry: Any) -> None:
         """Nothing is mirrored."""

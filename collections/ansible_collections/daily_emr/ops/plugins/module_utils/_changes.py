@@ -10,6 +10,7 @@ import time
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,6 +21,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._errors import CallF
 from ansible_collections.daily_emr.ops.plugins.module_utils._journal import Journal, Session
 from ansible_collections.daily_emr.ops.plugins.module_utils._lease import Lease, LeaseStore
 from ansible_collections.daily_emr.ops.plugins.module_utils._outcomes import StepOutcome
+from ansible_collections.daily_emr.ops.plugins.module_utils._scope import Scope
 from ansible_collections.daily_emr.ops.plugins.module_utils._step_lines import kept_args
 
 # How long a change may take to show in a fresh read. Real seconds in every environment: it is the read consistency of
@@ -37,6 +39,7 @@ class Change(ABC):
     twice does the work twice (a restart, a failover), so that nothing may ever send it again by itself. leased says
     that it needs the lease of an incident; only what builds an environment does not, because it makes the table too.
     asks_itself says that its refusals know of an earlier call whose end nobody knows, and never let it be sent again.
+    scoped says that a call of AWS under the lease has credentials that can make that one call until the lease ends.
     """
 
     name: ClassVar[str]
@@ -50,6 +53,7 @@ class Change(ABC):
     loses_data: ClassVar[bool] = False
     approved_apart: ClassVar[bool] = False
     asks_itself: ClassVar[bool] = False
+    scoped: ClassVar[bool] = True
 
     def __init__(self, params: Mapping[str, Any], clients: Clients) -> None:
         self.params = params
@@ -79,6 +83,10 @@ class Change(ABC):
     @abstractmethod
     def inverse(self, before: State) -> dict[str, Any] | str:
         """The step that would undo it, {"module": name, "args": {...}}, or a sentence why there is none."""
+
+    def resources(self, before: State) -> list[str]:
+        """ARNs of what the one call of AWS is about, pure; asked when there is one. "*" only where AWS knows none."""
+        return [self.target] if self.target.startswith("arn:") else []
 
     def prediction(self, before: State) -> list[str]:  # what a subclass predicts from
         """What will happen and what it will cost, pure: plain sentences for whoever approves the step."""
@@ -220,9 +228,9 @@ class _Execution:
     def apply(self, before: State, until: float) -> dict[str, Any]:
         sent_before = len(self.clients.sent)
         try:
-            if not self.store.still_ours(until):
-                raise Refused(f"The lease on {self.change.target} ran out before the call was sent: run again.")
-            with calling():
+            scope = self.scope(before, until)
+            scope.check()
+            with self.clients.scoped(scope), calling():
                 self.change.apply(before)
         except Refused as error:
             if len(self.clients.sent) == sent_before:
@@ -235,6 +243,17 @@ class _Execution:
         except Exception as error:  # noqa: BLE001  # our own fault, before or after the call: nobody can say
             return self.probe(before, f"{self.change.name} broke ({where(error)}).")
         return self.probe(before, "")
+
+    def scope(self, before: State, until: float) -> Scope:
+        """What the call may be, and until when; a change without a lease is bounded by the role alone."""
+        change = self.change
+        return Scope(
+            self.clients,
+            narrows=change.leased and change.scoped,
+            target=change.target,
+            resources=partial(change.resources, before),
+            left=partial(self.store.left, until),
+        )
 
     def probe(self, before: State, trouble: str) -> dict[str, Any]:
         """Read back until the change shows. trouble: what went wrong with the reply; empty when it was good."""

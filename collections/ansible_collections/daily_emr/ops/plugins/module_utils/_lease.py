@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._calls import calling, error_code
-from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clients
+from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clients, boottime
 from ansible_collections.daily_emr.ops.plugins.module_utils._errors import CallUnknown, OpsError, Refused
 from ansible_collections.daily_emr.ops.plugins.module_utils._journal import Session, utc_now
 
@@ -33,11 +33,6 @@ NAMES = {"#owner": "owner", "#run": "run"}
 # Longer than any one call can take (connect 3 s + read 10 s): this much of a lease is never used for a call.
 MARGIN_SECONDS = 15.0
 WATCH_SECONDS = 1.0
-
-
-def boottime() -> float:
-    """Seconds on a clock that goes on while the machine sleeps (where there is one)."""
-    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 @dataclass(frozen=True)
@@ -215,9 +210,11 @@ class LeaseStore:
             raise self._lost(lease.target, error) from error
         return asked_at + lease.lease_s - MARGIN_SECONDS
 
-    def still_ours(self, until: float) -> bool:
-        """Whether a call that is sent now ends before the lease can be taken over, even if this process was paused."""
-        return self._clock() < until
+    def left(self, until: float) -> float:
+        """Seconds in which a call that is sent still ends before the lease can be taken over, even if this process
+        was paused; not above 0 when it is too late.
+        """
+        return until - self._clock()
 
     def record(self, entry: Mapping[str, Any]) -> None:
         """Mirror one line of the journal; a line that is there already is left as it is."""

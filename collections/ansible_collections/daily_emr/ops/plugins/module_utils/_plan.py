@@ -26,8 +26,10 @@ NOT_IN_PLAN = frozenset(
     {
         "approve",
         "break_glass",
+        "incident_accept_new_code",
         "incident_acknowledge",
         "incident_alert",
+        "incident_answer",
         "incident_id",
         "incident_lease_seconds",
         "incident_take_over",

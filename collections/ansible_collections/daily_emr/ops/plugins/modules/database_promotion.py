@@ -260,6 +260,9 @@ class Promotion(RegionChange):
             DBInstanceIdentifier=self.instance, BackupRetentionPeriod=BACKUP_DAYS
         )
 
+    def resources(self, before: Json) -> list[str]:
+        return [self.clients.environment.arn("rds", f"db:{self.instance}")]
+
     def inverse(self, before: Json) -> Json | str:
         return "None: a promoted replica never follows again. The way back is a new replica in the first region."
 

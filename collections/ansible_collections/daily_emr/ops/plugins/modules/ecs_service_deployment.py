@@ -219,6 +219,9 @@ class Deployment(WebServiceChange):
             serviceDeploymentArn=before["context"]["deployment"]["arn"], stopType="ROLLBACK"
         )
 
+    def resources(self, before: Json) -> list[str]:
+        return [*super().resources(before), before["context"]["deployment"]["arn"]]
+
     def inverse(self, before: Json) -> Json | str:
         if before["state"] == "stopped":
             return "Nothing was stopped, so there is nothing to undo."

@@ -170,8 +170,8 @@ from typing import Any
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._alert import read_alert
 from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clients
-from ansible_collections.daily_emr.ops.plugins.module_utils._contract import PLANNED_WORK
 from ansible_collections.daily_emr.ops.plugins.module_utils._code import code_digest
+from ansible_collections.daily_emr.ops.plugins.module_utils._contract import PLANNED_WORK
 from ansible_collections.daily_emr.ops.plugins.module_utils._environment import Environment
 from ansible_collections.daily_emr.ops.plugins.module_utils._errors import OpsError, Refused
 from ansible_collections.daily_emr.ops.plugins.module_utils._history import INCIDENT_ID

@@ -227,6 +227,9 @@ class QueueWorkerTasks(QueueChange):
             cluster=self.queue["worker_cluster"], service=self.queue["worker_service"], forceNewDeployment=True
         )
 
+    def resources(self, before: Json) -> list[str]:
+        return [self.clients.environment.arn("ecs", self.target)]
+
     def inverse(self, before: Json) -> Json | str:
         return "Nothing to undo: the new workers run the same revision."
 

@@ -137,6 +137,10 @@ class PlannedTraffic(RegionChange):
         )
         self._accepted = True
 
+    def resources(self, before: Json) -> list[str]:
+        """A metric is no resource; the policy of the role bounds its namespace."""
+        return ["*"]
+
     def inverse(self, before: Json) -> Json | str:
         return "None that is safe: the first region does not have what was written here."
 

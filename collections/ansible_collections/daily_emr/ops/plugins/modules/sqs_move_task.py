@@ -193,6 +193,10 @@ class SqsMoveTask(QueueChange):
         handle = next(move["handle"] for move in before["context"]["moves"] if move["status"] == RUNNING)
         self.clients.write("sqs", "CancelMessageMoveTask").cancel_message_move_task(TaskHandle=handle)
 
+    def resources(self, before: Json) -> list[str]:
+        """Messages go back to where they came from."""
+        return [before["context"][name]["arn"] for name in ("dead_letters", "queue") if name in before["context"]]
+
     def inverse(self, before: Json) -> Json | str:
         if not self.moving:
             return "Nothing to undo: a task that was cancelled is started again by whoever cancelled it."

@@ -199,6 +199,9 @@ class TelehealthNotice(TelehealthChange):
         )
         self._message_id = str(answer["MessageId"])
 
+    def resources(self, before: Json) -> list[str]:
+        return [self._arn]
+
     def inverse(self, before: Json) -> Json | str:
         return "A message that was sent cannot be called back: tell the facilities when visits are online again."
 

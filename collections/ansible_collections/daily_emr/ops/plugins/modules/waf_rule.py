@@ -104,6 +104,7 @@ from typing import ClassVar
 from ansible_collections.daily_emr.ops.plugins.module_utils._errors import OpsError
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import change_entry, run_module
 from ansible_collections.daily_emr.ops.plugins.module_utils._waf import (
+    acl_resources,
     action_of,
     blocked_requests,
     read_acl,
@@ -239,6 +240,9 @@ class WafRule(WebServiceChange):
     def apply(self, before: Json) -> None:
         changed = with_action(self._read["acl"], self.params["rule"], self.params["action"], self.params["settings"])
         update_acl(self.clients, self._read, changed, self.service["web_acl"]["scope"])
+
+    def resources(self, before: Json) -> list[str]:
+        return acl_resources(self.clients, self._read["acl"])
 
     def inverse(self, before: Json) -> Json | str:
         if before["action"] is None:

@@ -223,6 +223,9 @@ class ZonalShift(WebServiceChange):
             comment=f"{incident} {self.name}".strip(),
         )
 
+    def resources(self, before: Json) -> list[str]:
+        return [before["context"]["load_balancer"]["arn"]]
+
     def inverse(self, before: Json) -> Json | str:
         if self.params["state"] == "absent":
             return "None by itself: start a shift again with a new expiry, if the zone is still impaired."
