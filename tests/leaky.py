@@ -1,4 +1,4 @@
-"""A playbook that leaks a secret in every way that `no_log` of ansible-core 2.19 and later leaves open, and its witness.
+"""A playbook that leaks a secret in every way that `no_log` of ansible-core 2.19 and later leaves open.
 
 Used by the unit tests of the callback `quiet` and by `make chaos`.
 """
@@ -107,7 +107,9 @@ class Leaky:
         (folder / "hosts.ini").write_text(f"toy ansible_connection=local ansible_python_interpreter={sys.executable}\n")
         tasks = TASKS.replace("\n-", "\n\n-").strip().split("\n\n")
         play = "- hosts: toy\n  gather_facts: false\n  no_log: true\n  ignore_errors: true\n"
-        play += "  vars: {secret: \"{{ (lookup('ansible.builtin.file', 'secret.json') | from_json).secret }}\"}\n  tasks:\n"
+        play += (
+            "  vars: {secret: \"{{ (lookup('ansible.builtin.file', 'secret.json') | from_json).secret }}\"}\n  tasks:\n"
+        )
         (folder / "leaky.yml").write_text(play + "".join(f"    {line}\n" for one in tasks for line in one.splitlines()))
 
     def environment(self) -> dict[str, str]:

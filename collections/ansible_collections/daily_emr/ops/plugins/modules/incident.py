@@ -133,19 +133,23 @@ record:
   sample: .runs/INC-20261122-013000-9f3a/20261122-013000-77c1/record.json
 """
 
-import os
 import re
 import secrets
 import socket
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._alert import read_alert
 from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clients
 from ansible_collections.daily_emr.ops.plugins.module_utils._environment import Environment
 from ansible_collections.daily_emr.ops.plugins.module_utils._errors import OpsError, Refused
-from ansible_collections.daily_emr.ops.plugins.module_utils._journal import Journal, Session, write_record
+from ansible_collections.daily_emr.ops.plugins.module_utils._journal import (
+    INCIDENT_ID,
+    Journal,
+    Session,
+    runs_folder,
+    write_record,
+)
 from ansible_collections.daily_emr.ops.plugins.module_utils._lease import Lease, LeaseStore, held_by
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import (
     COMMON_SPEC,
@@ -172,7 +176,6 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "failure": {"type": "str", "default": ""},
     **COMMON_SPEC,
 }
-INCIDENT_ID = re.compile(r"INC-[A-Za-z0-9][A-Za-z0-9-]{0,60}")
 # It must outlast the longest call and a start of Ansible, and a dead run must not block a night.
 LEASE_SECONDS = range(30, 3601)
 LONGEST_FAILURE = 2000
@@ -197,7 +200,9 @@ def open_incident(params: Params, context: Context) -> dict[str, Any]:
     if not INCIDENT_ID.fullmatch(identifier):
         raise Refused("incident_id must look like INC-20261122-013000-9f3a: letters, digits and dashes after INC-.")
     alert = read_alert(params["alert"], params["component"]) if params["alert"] else {}
-    session = Session(identifier, _stamp(), runs_dir(params, context) / identifier, params["component"])
+    session = Session(
+        identifier, _stamp(), runs_folder(params["runs_dir"], context.project) / identifier, params["component"]
+    )
     session = Session(session.id, session.run, session.folder / session.run, session.component)
     journal = Journal.of(session)
     journal.create()
@@ -253,8 +258,13 @@ def take_lease(params: Params, session: Session, context: Context) -> dict[str, 
     session = Session(
         session.id, session.run, session.folder, session.component, lease.fence, lease.owner, lease.lease_s
     )
-    journal.append("lease", fence=lease.fence, owner=lease.owner, taken_over=params["take_over"])
-    return {"changed": False, "incident": session.as_params(), "msg": f"The lease on {session.component} is taken."}
+    line = journal.append("lease", fence=lease.fence, owner=lease.owner, taken_over=params["take_over"])
+    result = {"changed": False, "incident": session.as_params(), "msg": f"The lease on {session.component} is taken."}
+    try:
+        _store(clients).record(line)  # anchors the journal; a run goes on without
+    except OpsError as error:
+        return {**result, "warnings": [f"The beginning of the journal is not anchored: {error.sentence}"]}
+    return result
 
 
 def close(params: Params, session: Session, context: Context) -> dict[str, Any]:
@@ -274,11 +284,6 @@ def close(params: Params, session: Session, context: Context) -> dict[str, Any]:
             warning = f"The lease on {session.component} was not given back: {error.sentence}"
     result = _finish(params, session, context, outcome, sentence)
     return {**result, "warnings": [warning]} if warning else result
-
-
-def runs_dir(params: Params, context: Context) -> Path:
-    """Where run folders are made: the option, else the environment variable, else .runs in the project."""
-    return Path(params["runs_dir"] or os.environ.get("DAILY_EMR_RUNS") or context.project / ".runs").absolute()
 
 
 def _refuse(params: Params, session: Session, context: Context, error: OpsError) -> dict[str, Any]:

@@ -25,13 +25,14 @@ from typing import Any
 from ansible.utils import color as colors
 from ansible.utils.display import Display
 from ansible_collections.daily_emr.ops.plugins.module_utils._errors import Refused
-from ansible_collections.daily_emr.ops.plugins.plugin_utils.secrecy import TaskContext, current_task
+from ansible_collections.daily_emr.ops.plugins.plugin_utils.secrecy import current_task
 
 try:
+    from ansible._internal._task import TaskContext
     from ansible.executor.task_queue_manager import FinalQueue
     from ansible.executor.task_result import CallbackTaskResult
 except ImportError:  # another ansible-core: install() refuses
-    CallbackTaskResult = FinalQueue = None
+    CallbackTaskResult = FinalQueue = TaskContext = None
 
 # Characters of one text (a result, a message), and of all texts of a run. What follows then is only shown when it is
 # short, such as the recap, and only REST of it.
