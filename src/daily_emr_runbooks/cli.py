@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from . import incidents, show
+from .audit import verify_journals
 from .drill import run_drill
 from .errors import USAGE_EXIT_CODE, CommandError
 from .project import Project
@@ -23,6 +24,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(sandbox_app, name="sandbox")
+audit_app = typer.Typer(help="Look whether journals are as they were written.", no_args_is_help=True)
+app.add_typer(audit_app, name="audit")
 
 Name = Annotated[str, typer.Argument(help="Name of the runbook: see `runbook list`.")]
 Environment = Annotated[str, typer.Option("-i", "--environment", help="Which environment: a folder of inventories/.")]
@@ -118,6 +121,17 @@ def report(
 ) -> None:
     """Write the report of a run next to its record."""
     show.show_report(Console(), Project.find(), which, format_, open_path=open_path)
+
+
+@audit_app.command("verify")
+def verify(
+    which: Annotated[str, typer.Argument(metavar="INC|latest", help="Which incident.")] = "latest",
+    environment: Annotated[
+        str | None, typer.Option("-i", "--environment", help="Compare with the table of this environment, too.")
+    ] = None,
+) -> None:
+    """Hold the journals of an incident against their chain of hashes. The exit code is 1 when there is a fault."""
+    raise typer.Exit(0 if verify_journals(Project.find(), Console(), which, environment) else 1)
 
 
 def _run(request: Request) -> None:

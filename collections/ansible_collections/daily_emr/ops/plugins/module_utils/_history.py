@@ -24,7 +24,6 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._step_lines import S
 
 # What takes an incident's steps back may join every incident; it does not say what the incident is about.
 UNDO = "undo"
-INCIDENT_ID = re.compile(r"INC-[A-Za-z0-9][A-Za-z0-9-]{0,60}")
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,80}")
 STEP_KINDS = ("intent", "outcome", "refused", "probed")
 

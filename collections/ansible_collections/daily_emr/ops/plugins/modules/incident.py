@@ -174,8 +174,13 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._code import code_di
 from ansible_collections.daily_emr.ops.plugins.module_utils._contract import PLANNED_WORK
 from ansible_collections.daily_emr.ops.plugins.module_utils._environment import Environment
 from ansible_collections.daily_emr.ops.plugins.module_utils._errors import OpsError, Refused
-from ansible_collections.daily_emr.ops.plugins.module_utils._history import INCIDENT_ID
-from ansible_collections.daily_emr.ops.plugins.module_utils._journal import Journal, Session, write_record
+from ansible_collections.daily_emr.ops.plugins.module_utils._journal import (
+    INCIDENT_ID,
+    Journal,
+    Session,
+    runs_folder,
+    write_record,
+)
 from ansible_collections.daily_emr.ops.plugins.module_utils._lease import Lease, LeaseStore, held_by
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import (
     COMMON_SPEC,
@@ -189,7 +194,6 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._outcomes import EXI
 from ansible_collections.daily_emr.ops.plugins.module_utils._plan_approvals import use_approval
 from ansible_collections.daily_emr.ops.plugins.module_utils._record import build_record, judge, last
 from ansible_collections.daily_emr.ops.plugins.module_utils._resume import Past, kept_inputs, look_back
-from ansible_collections.daily_emr.ops.plugins.module_utils._runs import runs_dir
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "state": {"type": "str", "choices": ["open", "mitigating", "closed"], "required": True},
@@ -232,7 +236,9 @@ def open_incident(params: Params, context: Context) -> dict[str, Any]:
     if not INCIDENT_ID.fullmatch(identifier):
         raise Refused("incident_id must look like INC-20261122-013000-9f3a: letters, digits and dashes after INC-.")
     alert = read_alert(params["alert"], params["component"]) if params["alert"] else {}
-    session = Session(identifier, _stamp(), runs_dir(params, context) / identifier, params["component"])
+    session = Session(
+        identifier, _stamp(), runs_folder(params["runs_dir"], context.project) / identifier, params["component"]
+    )
     session = Session(session.id, session.run, session.folder / session.run, session.component)
     journal = Journal.of(session)
     journal.create()
@@ -308,8 +314,13 @@ def take_lease(params: Params, session: Session, context: Context) -> dict[str, 
         raise
     held = replace(session, fence=lease.fence, owner=lease.owner, lease_seconds=lease.lease_s)
     session = held if params["contract"] else replace(held, plan=PLANNED_WORK)
-    journal.append("lease", fence=lease.fence, owner=lease.owner, taken_over=params["take_over"])
-    return {"changed": False, "incident": session.as_params(), "msg": f"The lease on {session.component} is taken."}
+    line = journal.append("lease", fence=lease.fence, owner=lease.owner, taken_over=params["take_over"])
+    result = {"changed": False, "incident": session.as_params(), "msg": f"The lease on {session.component} is taken."}
+    try:
+        _store(clients).record(line)  # anchors the journal; a run goes on without
+    except OpsError as error:
+        return {**result, "warnings": [f"The beginning of the journal is not anchored: {error.sentence}"]}
+    return result
 
 
 def close(params: Params, session: Session, context: Context) -> dict[str, Any]:

@@ -85,7 +85,8 @@ done:
 from typing import Any
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._errors import Refused
-from ansible_collections.daily_emr.ops.plugins.module_utils._history import INCIDENT_ID, read_history
+from ansible_collections.daily_emr.ops.plugins.module_utils._history import read_history
+from ansible_collections.daily_emr.ops.plugins.module_utils._journal import INCIDENT_ID, runs_folder
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import (
     COMMON_SPEC,
     Context,
@@ -95,7 +96,6 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._modules import (
     run_module,
 )
 from ansible_collections.daily_emr.ops.plugins.module_utils._resume import about
-from ansible_collections.daily_emr.ops.plugins.module_utils._runs import runs_dir
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "id": {"type": "str", "required": True},
@@ -109,7 +109,7 @@ def run(params: Params, context: Context) -> dict[str, Any]:
         raise Refused("An incident is named like INC-20261122-013000-9f3a: letters, digits and dashes after INC-.")
     clients, _session = connect(params)
     clients.prove()
-    folder = runs_dir(params, context) / params["id"]
+    folder = runs_folder(params["runs_dir"], context.project) / params["id"]
     return {"changed": False, **about(read_history(clients, folder, params["id"]))}
 
 

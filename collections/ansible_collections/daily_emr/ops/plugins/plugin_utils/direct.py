@@ -24,12 +24,15 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._modules import (
     perform,
 )
 from ansible_collections.daily_emr.ops.plugins.plugin_utils.guard import given_inputs, refuse_inputs
+from ansible_collections.daily_emr.ops.plugins.plugin_utils.quiet import install
 
 MODULES = "ansible_collections.daily_emr.ops.plugins.modules"
 
 # The parent loads an action plugin before it forks the worker: what is loaded here is loaded once for all tasks, and
 # frozen so that no worker copies it page by page when it collects garbage. No network I/O happens in the parent.
 preload()
+# Where a setting of the shell replaces the callbacks of ansible.cfg, what no_log hides still stays hidden.
+install()
 gc.collect()
 gc.freeze()
 
