@@ -10,10 +10,16 @@ import time
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._calls import calling
+from ansible_collections.daily_emr.ops.plugins.module_utils._cancel import (
+    note_cancel,
+    refuse_when_cancelled,
+    signals_deferred,
+)
 from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clients
 from ansible_collections.daily_emr.ops.plugins.module_utils._errors import CallFailed, CallUnknown, OpsError, Refused
 from ansible_collections.daily_emr.ops.plugins.module_utils._journal import Journal, Session
@@ -93,8 +99,19 @@ def execute_change(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> dict[str, Any]:
-    """Take a change through all its steps and return the result of its task; never raises an OpsError."""
-    return _Execution(change, clients, session, check_mode, store, clock, sleep).run()
+    """Take a change through all its steps and return the result of its task; never raises an OpsError.
+
+    A signal to stop waits until the outcome is journalled: it must not come between a call and what is known of it.
+    """
+
+    def note() -> None:
+        if session:
+            with suppress(OpsError):  # the outcome stands in the journal or in the warning of the task
+                note_cancel(session)
+
+    execution = _Execution(change, clients, session, check_mode, store, clock, sleep)
+    with signals_deferred(note):
+        return execution.run()
 
 
 class _Execution:
@@ -150,6 +167,7 @@ class _Execution:
 
     def intend(self) -> float:
         """Make the intent durable, here and in the table, under the lease; returns until when the lease lasts."""
+        refuse_when_cancelled(self.session)
         if not self.change.leased:
             return math.inf
         if self.session is None or self.session.fence is None or self.journal is None:
@@ -172,6 +190,7 @@ class _Execution:
         try:
             if not self.store.still_ours(until):
                 raise Refused(f"The lease on {self.change.target} ran out before the call was sent: run again.")
+            refuse_when_cancelled(self.session)
             with calling():
                 self.change.apply(before)
         except Refused as error:

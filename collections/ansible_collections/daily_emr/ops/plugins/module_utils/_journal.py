@@ -18,7 +18,19 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._errors import Refus
 JOURNAL = "journal.jsonl"
 RECORD = "record.json"
 KINDS = frozenset(
-    {"opened", "observed", "decided", "lease", "intent", "outcome", "refused", "waited", "verified", "closed"}
+    {
+        "opened",
+        "observed",
+        "decided",
+        "lease",
+        "intent",
+        "outcome",
+        "refused",
+        "waited",
+        "verified",
+        "cancelled",
+        "closed",
+    }
 )
 
 INCIDENT_SPEC: dict[str, Any] = {
