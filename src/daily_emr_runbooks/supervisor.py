@@ -59,7 +59,9 @@ class Supervisor:
         # Appended to by handlers of signals, where no lock may be taken: the next signal could find it taken.
         self._asked: list[tuple[str, float]] = []
         self._marked: set[Path] = set()
+        self._marking = threading.Lock()
         self._unmarked = False
+        """A marker could not be written: then the only way to stop is to kill, once nothing is in flight."""
         self._last_event = time.monotonic()
         self._ended = threading.Event()
         self._watcher = threading.Thread(target=self._watch, daemon=True)
@@ -139,29 +141,16 @@ class Supervisor:
 
     def _mark(self, reason: str) -> None:
         """Write the marker into every folder that is known by now, and a line into its journal."""
-        self._project.make_importable()
-        from ansible_collections.daily_emr.ops.plugins.module_utils._cancel import note_cancel, write_marker
-        from ansible_collections.daily_emr.ops.plugins.module_utils._errors import OpsError
-
-        for folder in self._folders():
-            if folder.path in self._marked or not folder.path.is_dir():
-                continue
-            self._marked.add(folder.path)
-            try:
-                write_marker(folder.path, reason)
-            except OSError:  # then the only way to stop is to kill, once nothing is in flight
-                self._unmarked = True
-            if folder.record() is None:
-                with suppress(OpsError, OSError):  # the marker is what counts
-                    note_cancel(_session(folder))
+        with self._marking:
+            for folder in self._folders():
+                if folder.path not in self._marked and folder.path.is_dir():
+                    self._marked.add(folder.path)
+                    self._unmarked |= not mark(self._project, folder, reason)
 
     def end(self) -> None:
         """Let what makes a change finish it, kill the rest, and close what is not closed. To be called when the runner
         has returned, for whatever reason.
         """
-        self._project.make_importable()
-        from ansible_collections.daily_emr.ops.plugins.module_utils._cancel import MARKER
-
         started = self._asked[0][1] if self._asked else time.monotonic()
         if self._descendants.living():
             self._mark(self.reason or LOST)
@@ -175,14 +164,14 @@ class Supervisor:
         left = self._descendants.kill()
         for path in self._marked:  # what it says is in the journal, and the next run is not meant
             with suppress(OSError):
-                (path / MARKER).unlink()
+                (path / "cancel").unlink()
         if left:
             numbers = ", ".join(map(str, left))
             self.lost = (
                 f"Process {numbers} of the run cannot be ended, so it may go on: look at it, and at the service."
             )
         else:
-            write_missing_records(self._folders())
+            write_missing_records(self._project, self._folders())
 
 
 @contextmanager
@@ -201,6 +190,22 @@ def supervised(
         yield supervisor
 
 
+def mark(project: Project, folder: RunFolder, reason: str) -> bool:
+    """Tell the core in a run's folder to stop, and its journal why; false when the core cannot be told."""
+    project.make_importable()
+    try:
+        from ansible_collections.daily_emr.ops.plugins.module_utils._cancel import note_cancel, write_marker
+        from ansible_collections.daily_emr.ops.plugins.module_utils._errors import OpsError
+
+        write_marker(folder.path, reason)
+    except (ImportError, OSError):  # a checkout that knows no marker, or a full disk
+        return False
+    if folder.record() is None and reason != LOST:  # nobody stopped a run that was lost
+        with suppress(OpsError, OSError):  # the marker is what counts
+            note_cancel(_session(folder))
+    return True
+
+
 def in_flight(folder: RunFolder) -> bool:
     """Whether a call may be on its way: a step whose last word in the journal is its intent."""
     words: dict[tuple[Any, Any], Any] = {}
@@ -210,32 +215,38 @@ def in_flight(folder: RunFolder) -> bool:
     return "intent" in words.values()
 
 
-def write_missing_records(folders: Sequence[RunFolder]) -> None:
+def write_missing_records(project: Project, folders: Sequence[RunFolder]) -> None:
     """Close what its playbook could not: nothing of the run lives any more, so its journal says all that happened.
 
     The lease is not given back, because this command has no credentials of its own; the sentence says so.
     """
+    unclosed = [folder for folder in folders if folder.record() is None and _opened(folder)]
+    if not unclosed:
+        return
+    project.make_importable()
     from ansible_collections.daily_emr.ops.plugins.module_utils._errors import OpsError
     from ansible_collections.daily_emr.ops.plugins.module_utils._journal import Journal, write_record
     from ansible_collections.daily_emr.ops.plugins.module_utils._record import build_record, judge
 
-    for folder in folders:
-        lines = folder.journal()
-        if not lines or lines[0].get("kind") != "opened" or folder.record() is not None:
-            continue
-        plan = lines[0].get("mode") == "plan"
-        leased = any(line.get("kind") == "lease" for line in lines)
-        journal = Journal.of(_session(folder))
+    for folder in unclosed:
+        opened, journal = _opened(folder), Journal.of(_session(folder))
+        plan = opened.get("mode") == "plan"
+        leased = any(line.get("kind") == "lease" for line in folder.journal())
         with suppress(OpsError, OSError, KeyError):  # then it stays without a record, and the gate judges its journal
             outcome, sentence = judge(journal.read(), "the run ended before its incident was closed.", check_mode=plan)
             if leased:
-                component = lines[0].get("component")
-                sentence += f" The lease on {component} was not given back: `runbook resume {folder.incident}`."
-            journal.append(
-                "closed", outcome=str(outcome), sentence=sentence, lease="kept" if leased else "none", by="supervisor"
-            )
-            environment = str(lines[0].get("environment") or "")
-            write_record(folder.path, build_record(journal.read(), environment, outcome, sentence, check_mode=plan))
+                sentence += f" The lease on {opened['component']} was not given back."
+            lease = "kept" if leased else "none"
+            journal.append("closed", outcome=str(outcome), sentence=sentence, lease=lease, by="supervisor")
+            environment = str(opened.get("environment") or "")
+            record = build_record(journal.read(), environment, outcome, sentence, check_mode=plan)
+            write_record(folder.path, record)
+
+
+def _opened(folder: RunFolder) -> dict[str, Any]:
+    """The first line of a journal; empty when it is not of a run that was opened by the core."""
+    lines = folder.journal()
+    return lines[0] if lines and lines[0].get("kind") == "opened" and "mode" in lines[0] else {}
 
 
 def _session(folder: RunFolder) -> Any:
