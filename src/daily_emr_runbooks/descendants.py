@@ -24,6 +24,8 @@ PROC = Path("/proc")
 STATE, PARENT, START = 0, 1, 19
 """Fields of /proc/PID/stat, counted behind the name of the program (proc(5))."""
 POLL_S = 0.02
+LOOKS = 3
+"""One look at /proc can miss a process whose parent ends while it is looked at."""
 LAST_S = 10.0
 """How long a process that was sent SIGKILL may take to be gone; one that waits for a dead disk may never be."""
 
@@ -36,6 +38,14 @@ class Descendants:
 
     def living(self) -> list[int]:
         """Process ids, parents first. Those that are dead and were given to us are cleared away on the way."""
+        pause = threading.Event()
+        for _ in range(LOOKS):
+            if (found := self._look()) or _childless():
+                break
+            pause.wait(POLL_S)
+        return found
+
+    def _look(self) -> list[int]:
         table = _table()
         children: dict[int, list[int]] = {}
         for pid, (parent, _, _) in table.items():
@@ -61,6 +71,17 @@ class Descendants:
                     os.kill(pid, signal.SIGKILL)
             pause.wait(POLL_S)
         return left
+
+
+def _childless() -> bool:
+    """Whether this process has no child, living or dead; the kernel knows that at once, and surely."""
+    if not supported():
+        return True
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return True
+    return False
 
 
 @contextmanager
