@@ -90,6 +90,10 @@ class LiveRun:
                         if kind == "runner_on_failed":
                             self._show_failure(result)
 
+    def say(self, text: str) -> None:
+        """A line of the command itself, among those of the run."""
+        self.console.print(Text(text, "bold yellow"), soft_wrap=True)
+
     # -- the journal ---------------------------------------------------------------------------------------------
 
     def _follow(self, stop: threading.Event) -> None:

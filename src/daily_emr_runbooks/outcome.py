@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .runner import Finished
 
 GOOD = frozenset({"succeeded", "noop", "planned"})
-UNCHANGED = frozenset({"noop", "planned", "refused", "failed_clean"})
+UNCHANGED = frozenset({"noop", "planned", "refused", "failed_clean", "cancelled"})
 WORST_FIRST = (
     "unknown",
     "failed_partial",

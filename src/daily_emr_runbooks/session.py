@@ -17,6 +17,7 @@ from .live import LiveRun
 from .outcome import GOOD, Verdict, judge
 from .report import write_reports
 from .runbooks import load, read
+from .supervisor import supervised
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -80,16 +81,26 @@ def run_runbook(project: Project, console: Console, request: Request) -> Verdict
         check=check,
     )
     live = LiveRun(console)
-    with runner.cancel_on_signal() as cancelled, live.shown():
-        if request.node is None:
-            finished = runner.run(play, project.runs_dir, live.event, cancelled)
-        else:
-            finished = remote.run(play, request.node, project.runs_dir, live.event, cancelled)
+    finished, stopped = _start(project, play, request.node, live)
     verdict = judge(project, finished, live.folders, components)
     show_verdict(console, verdict)
+    if stopped:
+        for incident in dict.fromkeys(folder.incident for folder in live.folders):
+            console.print(Text(f"Go on with: runbook resume {incident}", "bold"))
     for fault in (*finished.handler_faults, *live.faults):
         console.print(Text(f"The display had a fault, the run had not: {fault}.", "yellow"))
     return verdict
+
+
+def _start(project: Project, play: runner.Play, node: str | None, live: LiveRun) -> tuple[runner.Finished, bool]:
+    """Run the playbook here or on a node, until nothing of it lives; the second is whether it was told to stop."""
+    if node is not None:
+        with runner.cancel_on_signal() as cancelled, live.shown():
+            return remote.run(play, node, project.runs_dir, live.event, cancelled), cancelled.is_set()
+    with live.shown(), supervised(project, lambda: live.folders, live.say) as supervisor:
+        finished = runner.run(play, project.runs_dir, supervisor.watching(live.event), supervisor.stop)
+    finished.lost = finished.lost or supervisor.lost
+    return finished, bool(supervisor.reason)
 
 
 def show_verdict(console: Console, verdict: Verdict) -> None:

@@ -10,11 +10,17 @@ import time
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._calls import calling
+from ansible_collections.daily_emr.ops.plugins.module_utils._cancel import (
+    note_cancel,
+    refuse_when_cancelled,
+    signals_deferred,
+)
 from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clients
 from ansible_collections.daily_emr.ops.plugins.module_utils._contract import contract_of, permit
 from ansible_collections.daily_emr.ops.plugins.module_utils._errors import CallFailed, CallUnknown, OpsError, Refused
@@ -136,8 +142,17 @@ def execute_change(
     """Take a change through all its steps and return the result of its task; never raises an OpsError.
 
     marks: what its lines say besides, such as which step it takes back.
+    A signal to stop waits until the outcome is journalled: it must not come between a call and what is known of it.
     """
-    return _Execution(change, clients, session, check_mode, store, clock, sleep, marks or {}).run()
+
+    def note() -> None:
+        if session:
+            with suppress(OpsError):  # the outcome stands in the journal or in the warning of the task
+                note_cancel(session)
+
+    execution = _Execution(change, clients, session, check_mode, store, clock, sleep, marks or {})
+    with signals_deferred(note):
+        return execution.run()
 
 
 class _Execution:
@@ -205,6 +220,7 @@ class _Execution:
 
     def intend(self, before: State, wanted: State) -> float:
         """Make the intent durable, here and in the table, under plan and lease; returns until when the lease lasts."""
+        refuse_when_cancelled(self.session)
         if not self.change.leased:
             return math.inf
         if self.session is None or self.session.fence is None or self.journal is None:
@@ -230,6 +246,7 @@ class _Execution:
         try:
             scope = self.scope(before, until)
             scope.check()
+            refuse_when_cancelled(self.session)
             with self.clients.scoped(scope), calling():
                 self.change.apply(before)
         except Refused as error:

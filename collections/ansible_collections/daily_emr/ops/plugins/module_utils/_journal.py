@@ -34,6 +34,7 @@ KINDS = frozenset(
         "waited",
         "verified",
         "break_glass",
+        "cancelled",
         "closed",
     }
 )

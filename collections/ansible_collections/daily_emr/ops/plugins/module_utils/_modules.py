@@ -18,6 +18,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.daily_emr.ops.plugins.module_utils._calls import calling
+from ansible_collections.daily_emr.ops.plugins.module_utils._cancel import refuse_when_cancelled
 from ansible_collections.daily_emr.ops.plugins.module_utils._changes import Change, execute_change, where
 from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clients
 from ansible_collections.daily_emr.ops.plugins.module_utils._environment import ENVIRONMENT_SPEC, UNSET, Environment
@@ -83,6 +84,7 @@ def read_entry(argument_spec: dict[str, Any], function: Read, kind: str = "") ->
 
     def run(params: Params, context: Context) -> dict[str, Any]:
         clients, session = connect(params)
+        refuse_when_cancelled(session)
         clients.prove()
         progress = _Heartbeat(context.progress, clients, session)
         with calling():
@@ -184,10 +186,12 @@ def run_module(entry: Entry) -> None:
 
 
 class _Heartbeat:
-    """Passes progress on, and renews the lease while there is progress; an empty text is a sign of life and no more."""
+    """Passes progress on, renews the lease while there is progress, and ends a wait whose run was told to stop; an
+    empty text is a sign of life and no more.
+    """
 
     def __init__(self, progress: Progress, clients: Clients, session: Session | None) -> None:
-        self._progress = progress
+        self._progress, self._session = progress, session
         self._lease = Lease.of(session) if session and session.fence is not None else None
         self._store = LeaseStore(clients, clients.environment.table)
         self._renewed = time.monotonic()
@@ -195,6 +199,7 @@ class _Heartbeat:
     def __call__(self, text: str) -> None:
         if text:
             self._progress(text)
+        refuse_when_cancelled(self._session)
         if self._lease and time.monotonic() - self._renewed >= HEARTBEAT_SECONDS:
             self._store.renew(self._lease)
             self._renewed = time.monotonic()

@@ -38,8 +38,8 @@ def judge(lines: Lines, failure: str, *, check_mode: bool) -> tuple[RunOutcome, 
         return ended
     if decision.get("verdict") == "healthy":
         return RunOutcome.NOOP, str(decision["sentence"])
-    if failure and not _only_refused(lines, failure):
-        return RunOutcome.FAILED_CLEAN, f"Nothing was changed: {failure}"
+    if stopped := _stopped(lines, failure):
+        return stopped
     if check_mode and any(line["outcome"] == StepOutcome.PLANNED for line in looked):
         return RunOutcome.PLANNED, " ".join(
             filter(None, (f"This would be done: {_named(looked, StepOutcome.PLANNED)}.", _approval(lines)))
@@ -64,6 +64,15 @@ def judge(lines: Lines, failure: str, *, check_mode: bool) -> tuple[RunOutcome, 
             f"Everything is as this runbook would make it, and it is not healthy: {decision['sentence']}",
         )
     return RunOutcome.REFUSED, str(decision["sentence"])
+
+
+def _stopped(lines: Lines, failure: str) -> tuple[RunOutcome, str] | None:
+    """How a run that changed nothing was stopped, by somebody or by a failed task; None when it was not."""
+    if cancelled := last(lines, "cancelled"):
+        return RunOutcome.CANCELLED, f"{str(cancelled['msg']).rstrip('.')} before anything was changed."
+    if failure and not _only_refused(lines, failure):
+        return RunOutcome.FAILED_CLEAN, f"Nothing was changed: {failure}"
+    return None
 
 
 def last(lines: Lines, kind: str) -> Mapping[str, Any]:

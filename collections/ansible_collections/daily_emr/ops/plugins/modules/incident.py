@@ -169,6 +169,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._alert import read_alert
+from ansible_collections.daily_emr.ops.plugins.module_utils._cancel import note_cancel, refuse_when_cancelled
 from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clients
 from ansible_collections.daily_emr.ops.plugins.module_utils._code import code_digest
 from ansible_collections.daily_emr.ops.plugins.module_utils._contract import PLANNED_WORK
@@ -281,6 +282,7 @@ def take_lease(params: Params, session: Session, context: Context) -> dict[str, 
     try:
         if params["lease_seconds"] not in LEASE_SECONDS:
             raise Refused(f"lease_seconds must be from {LEASE_SECONDS[0]} to {LEASE_SECONDS[-1]}: correct it.")
+        refuse_when_cancelled(session)
         clients = _clients(params)
         identity = clients.prove()
         if params["contract"] and not session.plan:
@@ -326,6 +328,7 @@ def take_lease(params: Params, session: Session, context: Context) -> dict[str, 
 def close(params: Params, session: Session, context: Context) -> dict[str, Any]:
     """Judge the run, release the lease unless a person has to look first, and write the record."""
     journal = Journal.of(session)
+    note_cancel(session)
     trouble = re.sub(r"[\x00-\x1f\x7f]+", " ", params["failure"])[:LONGEST_FAILURE]
     outcome, sentence = judge(journal.read(), trouble, check_mode=context.check_mode)
     kept, warning = outcome is RunOutcome.UNKNOWN, ""
