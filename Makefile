@@ -11,6 +11,9 @@ AGE := .cache/age
 JAVA := .cache/java
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+# Thousands of processes of Python start in a run of the suite. Where this is set, as images for containers like to do,
+# each of them compiles all that it imports; uv leaves that to the first one.
+export PYTHONDONTWRITEBYTECODE :=
 
 FAULT ?= bad_release
 # Tests that run at the same time; each may have a sandbox of its own.
