@@ -86,7 +86,7 @@ environments: $(READY) age ## The scenarios of the playbooks that are no inciden
 e2e: $(READY) ## The README's command in a clean clone
 	pytest tests/e2e
 
-other-end: $(READY) ## Fast tests with the newest supported Python and ansible-core, where that Python is found
+other-end: $(READY) ## Fast tests that meet Ansible, with the newest supported Python and ansible-core, where it is found
 	@bin/other-end
 
 bench: $(READY) ## Ratios of a whole run against plain reads
