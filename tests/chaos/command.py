@@ -27,7 +27,9 @@ def main() -> None:
 def without_supervisor() -> None:
     """The control: a command that stops ansible-playbook at once, and believes what the runner says."""
 
-    def start(project: Any, play: runner.Play, _node: str | None, live: Any) -> tuple[runner.Finished, bool]:
+    def start(
+        project: Any, play: runner.Play, _node: str | None, live: Any, _silence_s: float
+    ) -> tuple[runner.Finished, bool]:
         with runner.cancel_on_signal() as cancelled, live.shown():
             return runner.run(play, project.runs_dir, live.event, cancelled), cancelled.is_set()
 

@@ -36,6 +36,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._modules import Cont
 from daily_emr_sandbox.client import Sandbox
 from daily_emr_sandbox.loop import wait_until
 
+from daily_emr_runbooks.outcome import WORST_FIRST
 from daily_emr_runbooks.record import RunFolder
 from daily_emr_runbooks.supervisor import in_flight
 from tests.chaos.command import UNSUPERVISED
@@ -105,7 +106,6 @@ class Ended:
     output: str
     seconds: float
     fired: bool
-    incident: str
     calls: Counter[str]
     later: Counter[str]
     """What was called after the command had said its last word."""
@@ -114,7 +114,7 @@ class Ended:
 
     @property
     def outcome(self) -> str:
-        found = re.findall(r"^(\w+): ", self.output, re.MULTILINE)
+        found = [word for word in re.findall(r"^(\w+): ", self.output, re.MULTILINE) if word in WORST_FIRST]
         return found[-1] if found else ""
 
 
@@ -126,7 +126,6 @@ class Trial:
         self.place.mkdir()
         self.operator = Operator(box, self.place / "runs", scene.runbook)
         self.operator.limit = scene.limit
-        self.operator.inputs |= {}
         self.number = 0
 
     def rows(self, size: Size) -> Iterator[Row]:
@@ -178,12 +177,10 @@ class Trial:
         left = living(mark)
         if unsupervised:
             wait_until(lambda: not living(mark), "the rest of an unsupervised command ends", PATIENT_S)
-        found = re.findall(r"INC-[0-9A-Za-z-]+", done.stdout)
         return Ended(
             done.stdout,
             seconds,
             Path(files["fired"]).exists(),
-            found[0] if found else "",
             calls,
             sent(witness) - calls,
             left,
@@ -204,7 +201,7 @@ class Trial:
     def _interrupted(self, at: str, signal_: str, target: str) -> Iterator[str]:
         """Strike one run, finish it by another, and say what is not as after an uninterrupted one."""
         self.scene.break_(self.box)
-        witness = Witness(self.box)
+        witness, before = Witness(self.box), set(self.operator.runs.glob("INC-*"))
         first = self.run({"at": at, "signal": signal_, "target": target})
         self.say(f"  {signal_} to the {target} at {at!r}: {first.outcome or 'killed'}, {first.seconds:.0f} s")
         if not first.fired:
@@ -213,13 +210,12 @@ class Trial:
             yield f"processes {first.left} are left"
         if first.later and (signal_, target) != ("SIGKILL", "command"):  # that one says nothing that could be broken
             yield f"{dict(first.later)} after the final status line"
-        if not first.incident:
-            first.incident = next((path.name for path in self.operator.runs.glob("INC-*")), "")
+        opened = [path.name for path in self.operator.runs.glob("INC-*") if path not in before]
         ended = first
         for _ in range(3):
             if ended.outcome in DONE:
                 break
-            again = ["--input", f"incident_id={first.incident}"] if first.incident else []
+            again = [part for incident in opened for part in ("--input", f"incident_id={incident}")]
             ended = self.run({}, *again, "--input", f"incident_take_over={TAKE_OVER}")
             self.say(f"    again: {ended.outcome}, {ended.seconds:.0f} s")
         if ended.outcome not in DONE:

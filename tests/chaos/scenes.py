@@ -6,7 +6,7 @@ import importlib
 import json
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._changes import Change, without_context
@@ -43,7 +43,6 @@ class Scene:
     limit: str = ""
     alarm: bool = False
     again: Callable[[Sandbox], None] | None = None
-    options: tuple[str, ...] = field(default=())
 
     def break_(self, sandbox: Sandbox) -> None:
         sandbox.clear_faults()
