@@ -44,6 +44,7 @@ from tests.chaos.crash.points import VARIABLE, Points
 from tests.chaos.rows import Row
 from tests.chaos.scenes import SANDBOXES, Scene, Step, more, sent
 from tests.integration.conftest import ROOT, TIME_FACTOR, Operator, Witness
+from tests.integration.modules import PREFIX
 
 Say = Callable[[str], None]
 PATIENT_S = 240.0
@@ -61,6 +62,8 @@ SIGNALS = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP")
 LEASE_S = 30
 DONE = ("succeeded", "noop")
 TAKE_OVER = "chaos"
+LATER = re.compile(r"request (3 before its reply|[4-9]|\d\d)")
+"""What a fresh read needs of requests differs from one time to the next; its first one is always sent."""
 SLOW_MS = 4000
 """How long the call of the control takes: longer than ansible-runner needs to say "canceled"."""
 
@@ -130,6 +133,7 @@ class Trial:
 
     def rows(self, size: Size) -> Iterator[Row]:
         began = time.monotonic()
+        free_leases(self.box)
         self.scene.break_(self.box)
         whole = self.run({})
         if whole.outcome != "succeeded":
@@ -244,7 +248,7 @@ class Trial:
     def _steps(self, points: list[str], size: Size) -> Row:
         began = time.monotonic()
         first = points.index("intent before it is on the disk")
-        inside = points[first : points.index("outcome on the disk") + 1]
+        inside = [at for at in points[first : points.index("outcome on the disk") + 1] if not LATER.match(at)]
         faults: list[str] = []
         matrix = [(at, signal_) for at in inside for signal_ in SIGNALS]
         self.chance.shuffle(matrix)
@@ -359,6 +363,17 @@ def replace_step(trial: Trial, undo: dict[str, Any]) -> Trial:
     other.__dict__.update(trial.__dict__)
     other.step = replace(trial.step, params=trial.step.params | undo["args"])
     return other
+
+
+def free_leases(box: Sandbox) -> None:
+    """Nobody works on anything: what an earlier scene left held is given back."""
+    table = box.boto("dynamodb")
+    name = f"{PREFIX}-runbooks"
+    for item in table.scan(TableName=name)["Items"]:
+        if item["sk"]["S"] == "lease" and item["held"]["BOOL"]:
+            key = {part: item[part] for part in ("pk", "sk")}
+            no = {":no": {"BOOL": False}}
+            table.update_item(TableName=name, Key=key, UpdateExpression="SET held = :no", ExpressionAttributeValues=no)
 
 
 def living(mark: str) -> list[int]:
