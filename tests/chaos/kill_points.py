@@ -135,19 +135,18 @@ class Trial:
         began = time.monotonic()
         free_leases(self.box)
         self.scene.break_(self.box)
-        whole = self.run({})
-        if whole.outcome != "succeeded":
-            yield Row(
-                f"{self.scene.runbook}: uninterrupted", 1, (f"it ended as {whole.outcome}: {whole.output[-400:]}",), "-"
-            )
+        # It ends behind its first step, whose options and points are what is needed; a rehearsal of a stop besides.
+        short = self.run({"at": "outcome on the disk", "signal": "SIGINT", "target": "command"})
+        kept = self.place / str(self.number)
+        if short.outcome != "failed_partial" or not short.fired or short.left or short.later:
+            said = f"a run that was stopped behind its first step ended as {short.outcome}: {short.output[-400:]}"
+            yield Row(f"{self.scene.runbook}: {self.scene.step} alone", 1, (said,), "-", time.monotonic() - began)
             return
-        kept = self.place / "1"
-        self.allowed = whole.calls
+        self.allowed = short.calls
         self.step = Step.kept_in(kept / "changes", self.scene.step)
         self.wanted = self.step.state()
-        points = list(dict.fromkeys((kept / "points").read_text().splitlines()))
-        yield self._steps(points, size)
-        yield self._whole(points, size, began)
+        yield self._steps(list(dict.fromkeys((kept / "points").read_text().splitlines())), size)
+        yield self._whole(size)
 
     # -- whole runs ----------------------------------------------------------------------------------------------
 
@@ -190,7 +189,16 @@ class Trial:
             left,
         )
 
-    def _whole(self, points: list[str], size: Size, began: float) -> Row:
+    def _whole(self, size: Size) -> Row:
+        name, began = f"{self.scene.runbook}: whole runs", time.monotonic()
+        free_leases(self.box)
+        self.scene.break_(self.box)
+        whole = self.run({})
+        if whole.outcome != "succeeded":
+            said = f"an uninterrupted run ended as {whole.outcome}: {whole.output[-400:]}"
+            return Row(name, 1, (said,), "-", time.monotonic() - began)
+        self.allowed, self.wanted = whole.calls, self.step.state()
+        points = list(dict.fromkeys((self.place / str(self.number) / "points").read_text().splitlines()))
         faults: list[str] = []
         for _ in range(size.whole):
             signal_, target = STRIKES[self.chance.randrange(len(STRIKES))]
@@ -199,7 +207,6 @@ class Trial:
                 f"{signal_} to the {target} at {at!r}: {fault}" for fault in self._interrupted(at, signal_, target)
             ]
         control = self._control()
-        name = f"{self.scene.runbook}: whole runs"
         return Row(name, size.whole, tuple(faults), control, time.monotonic() - began)
 
     def _interrupted(self, at: str, signal_: str, target: str) -> Iterator[str]:
