@@ -17,7 +17,7 @@ from .live import LiveRun
 from .outcome import GOOD, Verdict, judge
 from .report import write_reports
 from .runbooks import load, read
-from .supervisor import supervised
+from .supervisor import longest_silence_s, supervised
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,7 +81,7 @@ def run_runbook(project: Project, console: Console, request: Request) -> Verdict
         check=check,
     )
     live = LiveRun(console)
-    finished, stopped = _start(project, play, request.node, live)
+    finished, stopped = _start(project, play, request.node, live, longest_silence_s(runbook.inputs, inputs))
     verdict = judge(project, finished, live.folders, components)
     show_verdict(console, verdict)
     if stopped:
@@ -92,12 +92,14 @@ def run_runbook(project: Project, console: Console, request: Request) -> Verdict
     return verdict
 
 
-def _start(project: Project, play: runner.Play, node: str | None, live: LiveRun) -> tuple[runner.Finished, bool]:
+def _start(
+    project: Project, play: runner.Play, node: str | None, live: LiveRun, silence_s: float
+) -> tuple[runner.Finished, bool]:
     """Run the playbook here or on a node, until nothing of it lives; the second is whether it was told to stop."""
     if node is not None:
         with runner.cancel_on_signal() as cancelled, live.shown():
             return remote.run(play, node, project.runs_dir, live.event, cancelled), cancelled.is_set()
-    with live.shown(), supervised(project, lambda: live.folders, live.say) as supervisor:
+    with live.shown(), supervised(project, lambda: live.folders, live.say, silence_s) as supervisor:
         finished = runner.run(play, project.runs_dir, supervisor.watching(live.event), supervisor.stop)
     finished.lost = finished.lost or supervisor.lost
     return finished, bool(supervisor.reason)

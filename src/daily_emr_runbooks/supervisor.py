@@ -11,7 +11,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from .project import Project
+    from .runbooks import Input
     from .runner import Event, EventHandler
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -36,6 +37,10 @@ QUIET_S = 25.0
 CLOSING_S = 30.0
 """What a playbook may take after that to run into its rescue and to close: a read in progress and four tasks."""
 DEFAULT_SILENCE_S = 3 * 3600.0
+SILENCE_MARGIN_S = 300.0
+"""Beside its longest wait a run is never silent for longer than a read with its retries and a start of Ansible."""
+WAIT = "_timeout_s"
+"""How the inputs end that bound a wait, in seconds."""
 
 Say = Callable[[str], None]
 
@@ -204,6 +209,13 @@ def mark(project: Project, folder: RunFolder, reason: str) -> bool:
         with suppress(OpsError, OSError):  # the marker is what counts
             note_cancel(_session(folder))
     return True
+
+
+def longest_silence_s(declared: Iterable[Input], given: Mapping[str, Any]) -> float:
+    """Seconds without a sign of life after which a run has timed out: its longest wait, by its inputs, and a margin."""
+    bounds = [given.get(entry.name, entry.default) for entry in declared if entry.name.endswith(WAIT)]
+    waits = [float(bound) for bound in bounds if isinstance(bound, (int, float))]
+    return max(waits) + SILENCE_MARGIN_S if waits else DEFAULT_SILENCE_S
 
 
 def in_flight(folder: RunFolder) -> bool:

@@ -19,8 +19,9 @@ from daily_emr_runbooks import supervisor as supervision
 from daily_emr_runbooks.descendants import Descendants, adopt
 from daily_emr_runbooks.outcome import judge
 from daily_emr_runbooks.record import RunFolder
+from daily_emr_runbooks.runbooks import Input
 from daily_emr_runbooks.runner import Finished, leashed, run
-from daily_emr_runbooks.supervisor import in_flight, supervised, write_missing_records
+from daily_emr_runbooks.supervisor import in_flight, longest_silence_s, supervised, write_missing_records
 
 from .test_runner import ignore, play, until
 
@@ -227,6 +228,16 @@ def test_a_run_that_gives_no_sign_of_life_has_timed_out(project: Project) -> Non
     record = folder.record() or {}
     assert record["outcome"] == "cancelled"
     assert "because it timed out" in record["sentence"]
+
+
+def test_the_longest_wait_of_the_inputs_bounds_the_silence() -> None:
+    def wait(name: str, default: Any) -> Input:
+        return Input(name, "int", "", required=False, default=default, choices=())
+
+    declared = [wait("a_timeout_s", 600), wait("b_timeout_s", 1800), wait("b_passes", 9000)]
+    assert longest_silence_s(declared, {}) == 1800 + supervision.SILENCE_MARGIN_S
+    assert longest_silence_s(declared, {"a_timeout_s": 3600}) == 3600 + supervision.SILENCE_MARGIN_S
+    assert longest_silence_s([], {}) == supervision.DEFAULT_SILENCE_S
 
 
 def test_an_event_is_a_sign_of_life(project: Project) -> None:
