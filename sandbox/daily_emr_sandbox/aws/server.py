@@ -68,8 +68,8 @@ class AwsServer:
         sampled_requests: set by the world: samples of a web ACL's rule (ARN, metric name, from, to).
         database_instance: set by the world: the instance that can be rebooted.
         queue_group: set by the part `queues`: the replication group of the real pair.
-        own_services: services that are not moto's, by their name in boto3; what is added before the start takes the place
-            of moto's.
+        own_services: services that are not moto's, by their name in boto3; what is added before the start takes the
+            place of moto's.
         database_status: set by the world to replace the look at the database's endpoint; a status of RDS.
     """
 

@@ -312,9 +312,7 @@ class Clients:
             raise Refused(f"{name} is not a read, so the client for reads did not send it.")
         self.prove()
 
-    def _gated(
-        self, gate: str, only: str, fits: Callable[[Any], object] = bool, attempts: int = READ_ATTEMPTS
-    ) -> Any:
+    def _gated(self, gate: str, only: str, fits: Callable[[Any], object] = bool, attempts: int = READ_ATTEMPTS) -> Any:
         """A client that lets the one call of a gate through, and that only with parameters that fit."""
         service, operation = GATES[gate].split(":")
         client = self._create(service, attempts=attempts)

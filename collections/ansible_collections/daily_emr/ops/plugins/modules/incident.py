@@ -145,6 +145,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._alert import read_a
 from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clients
 from ansible_collections.daily_emr.ops.plugins.module_utils._environment import Environment
 from ansible_collections.daily_emr.ops.plugins.module_utils._errors import OpsError, Refused
+from ansible_collections.daily_emr.ops.plugins.module_utils._expiry import refuse_expiring
 from ansible_collections.daily_emr.ops.plugins.module_utils._journal import Journal, Session, write_record
 from ansible_collections.daily_emr.ops.plugins.module_utils._lease import Lease, LeaseStore, held_by
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import (
@@ -206,6 +207,8 @@ def open_incident(params: Params, context: Context) -> dict[str, Any]:
     about |= {"alert": alert} if alert else {}
     try:
         clients = _clients(params)
+        if not context.check_mode:
+            refuse_expiring(clients.environment, os.environ)
         identity = clients.prove()
         view = _store(clients).peek(params["component"])
     except OpsError as error:
