@@ -7,7 +7,6 @@ are the sandbox's. The table of leases, STS and SSM are the sandbox's too.
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +20,7 @@ from daily_emr_sandbox.aws.wire import Call
 from daily_emr_sandbox.daemon import free_network
 from daily_emr_sandbox.settings import Settings
 
+from tests.chaos.account import TABLE, environment_of, prepare_account
 from tests.unit.changes import test_every_change as every
 from tests.unit.changes.conftest import Runner, Serve
 from tests.unit.changes.database import DatabaseWorld, Postgres
@@ -31,7 +31,6 @@ from tests.unit.changes.world import AwsError, Json, P, World, ago
 from tests.unit.queue.conftest import QueueWorld
 from tests.unit.queue.readings import QUEUE
 
-TABLE, FINGERPRINT = f"{P}-runbooks", "/daily-emr/sandbox/fingerprint"
 COMPONENT, OWNER, RUN, FENCE = "emr-web", "someone@here", "r1", 1
 SERVICES = (
     "application-autoscaling", "arc-zonal-shift", "cloudwatch", "ec2", "ecr", "ecs", "elasticache", "elbv2", "logs",
@@ -150,10 +149,7 @@ class Stage:
         self.world = due.world()
         run = Runner(self.world, self.folder)
         due.prepare(self.world, serve, run)
-        settings = self.aws.settings
-        run.environment |= {
-            "endpoint_url": settings.endpoint_url, "credentials_file": str(settings.credentials_file), "table": TABLE,
-        }  # fmt: skip
+        run.environment |= environment_of(self.aws)
         change = run.change(due.module, due.args())
         return change, run.session
 
@@ -173,19 +169,6 @@ def lease_item(fence: int, target: str = COMPONENT, owner: str = OWNER, run: str
     text = {"pk": f"lease#{target}", "sk": "lease", "rvn": "begun", "owner": owner, "host": "here", "incident": "INC-1"}
     item: Json = {name: {"S": value} for name, value in {**text, "run": run, "since": "2026-11-22T01:00:00Z"}.items()}
     return item | {"held": {"BOOL": True}, "fence": {"N": str(fence)}, "lease_s": {"N": "600"}}
-
-
-def prepare_account(aws: AwsServer) -> None:
-    """The table of leases and the fingerprint, as bootstrap makes them."""
-    settings, dynamodb = aws.settings, aws.boto("dynamodb")
-    dynamodb.create_table(
-        TableName=TABLE,
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")],
-        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
-    )
-    where = {"environment": "sandbox", "account_id": settings.account_id, "region": settings.region}
-    aws.boto("ssm").put_parameter(Name=FINGERPRINT, Value=json.dumps(where), Type="String")
 
 
 @contextlib.contextmanager
