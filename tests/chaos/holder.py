@@ -24,7 +24,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._scope import Scope
 POINTS = ("after the intent", "after the credentials", "before the check", "after the check")
 GUARDS = ("all", "no scope", "none")
 OWNER = "ouma@desk"
-LEASE_S, MARGIN_S = 3, 0.5
+LEASE_S, MARGIN_S = 6, 0.5
 """A lease in real seconds, and what is never used of it: AWS's clock counts whole seconds."""
 
 
