@@ -54,8 +54,8 @@ class Oracle:
     def answer(self, call: Call) -> dict[str, Any]:
         """UpdateService of ECS. Called under the mutex."""
         target, fence = str(call.params["service"]), int(call.params["desiredCount"])
-        table = self.aws.backend("dynamodb").get_table(TABLE)
-        item = table.get_item({"S": f"lease#{target}"}, {"S": "lease"})
+        key = {"pk": {"S": f"lease#{target}"}, "sk": {"S": "lease"}}
+        item = self.aws.backend("dynamodb").get_item(TABLE, key)
         self.executed[target] += 1
         if int(item.attrs["fence"].value) != fence:
             self.stale[target] += 1
@@ -108,6 +108,11 @@ class Holder:
         self.process.wait()
 
 
+def prefix(guards: str) -> str:
+    """How the targets of these pauses begin."""
+    return guards.replace(" ", "_")
+
+
 def paused_holders(seed: int, pauses: int, say: Callable[[str], None]) -> Iterable[Row]:
     """The row of the pauses, with controls: without the credentials, and without any look at the lease."""
     with tempfile.TemporaryDirectory() as folder, free_network() as network:
@@ -141,7 +146,7 @@ def _row(
     stale = dict[str, int]()
     for guards, points in plan.items():
         tried = _pauses(aws, oracle, holders, guards, points)
-        stale[guards] = sum(count for target, count in oracle.stale.items() if target.startswith(f"{guards[0]}-"))
+        stale[guards] = sum(count for target, count in oracle.stale.items() if target.startswith(f"{prefix(guards)}-"))
         say(f"guards: {guards}: {len(points)} pauses, {stale[guards]} stale writes")
         if guards == "all":
             faults += [text for text in tried if text]
@@ -173,7 +178,7 @@ def _pauses(aws: AwsServer, oracle: Oracle, holders: list[Holder], guards: str, 
                 if not waiting:
                     return wrong
                 number, point = waiting.pop()
-            names = (f"{guards[0]}-{number}-{attempt}" for attempt in range(TRIES))
+            names = (f"{prefix(guards)}-{number}-{attempt}" for attempt in range(TRIES))
             found = (_pause(store, oracle, holder, guards, name, point) for name in names)
             wrong.append(next((text for text in found if text is not None), f"{number}: never stopped {point}"))
 
