@@ -91,6 +91,8 @@ class Gateway:
         else:
             reply = self._execute(call, caller, environ)
         entry.status, entry.error = reply.status, reply.error_code
+        if last and kind == "error_after":
+            return call.error(_planned_error(last, call))  # executed, and the caller hears that something broke
         if last and kind in {"drop_after", "stall"}:
             # Executed; nobody will ever be told.
             if kind == "stall":

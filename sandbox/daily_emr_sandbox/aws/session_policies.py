@@ -1,8 +1,8 @@
 """Sessions that may do less than their role: the policy that AssumeRole was given, enforced as AWS does it.
 
-moto keeps the policy and looks at it nowhere. Here a call of such a session needs a statement that allows its action, on
-what it is about, in its region, at this moment by the clock of this AWS. Of what a call is about, only what stands in
-the request itself is known; a call of which nobody here can tell it is bounded by the rest.
+moto keeps the policy and looks at it nowhere. Here a call of such a session needs a statement that allows its action,
+on what it is about, in its region, at this moment by the clock of this AWS. Of what a call is about, only what stands
+in the request itself is known; a call of which nobody here can tell it is bounded by the rest.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,32 @@ def test_opening_proves_looks_at_the_lease_and_writes_nothing_to_aws(run: Run, w
     assert session["id"].startswith("INC-")
     assert Path(session["folder"]) == run.project / ".runs" / session["id"] / session["run"]
     assert sorted(wire.sent) == ["GetCallerIdentity", "GetItem", "GetParameter"]
+
+
+@pytest.mark.parametrize(
+    ("ends_in", "says"),
+    [(timedelta(minutes=19), "end in 18 min"), (timedelta(minutes=-3), "end in 0 min"), (None, "no time with a zone")],
+)
+def test_credentials_that_end_before_a_run_are_refused_at_its_start(
+    ends_in: timedelta | None, says: str, run: Run, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends = "soon" if ends_in is None else (datetime.now(UTC) + ends_in).isoformat()
+    monkeypatch.setenv("AWS_CREDENTIAL_EXPIRATION", ends)
+
+    result = run("open")
+
+    assert (result["outcome"], result["failed"]) == ("refused", True)
+    assert says in result["msg"]
+    assert WRITES.isdisjoint(wire.sent)
+
+
+def test_credentials_that_last_are_taken_and_a_plan_needs_none_that_do(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_CREDENTIAL_EXPIRATION", (datetime.now(UTC) + timedelta(minutes=22)).isoformat())
+    assert "failed" not in run("open")
+    monkeypatch.setenv("AWS_CREDENTIAL_EXPIRATION", (datetime.now(UTC) + timedelta(minutes=12)).isoformat())
+    assert "failed" not in run("open", check_mode=True)
 
 
 def test_the_record_names_the_alert_that_started_the_run(run: Run) -> None:

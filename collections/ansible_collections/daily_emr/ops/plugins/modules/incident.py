@@ -161,6 +161,7 @@ record:
   sample: .runs/INC-20261122-013000-9f3a/20261122-013000-77c1/record.json
 """
 
+import os
 import re
 import secrets
 import socket
@@ -175,6 +176,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._code import code_di
 from ansible_collections.daily_emr.ops.plugins.module_utils._contract import PLANNED_WORK
 from ansible_collections.daily_emr.ops.plugins.module_utils._environment import Environment
 from ansible_collections.daily_emr.ops.plugins.module_utils._errors import OpsError, Refused
+from ansible_collections.daily_emr.ops.plugins.module_utils._expiry import refuse_expiring
 from ansible_collections.daily_emr.ops.plugins.module_utils._journal import (
     INCIDENT_ID,
     Journal,
@@ -250,6 +252,8 @@ def open_incident(params: Params, context: Context) -> dict[str, Any]:
     try:
         code = code_digest(context.project) if params["continues"] else ""
         clients = _clients(params)
+        if not context.check_mode:
+            refuse_expiring(clients.environment, os.environ)
         identity = clients.prove()
         view = _store(clients).peek(params["component"])
         past = look_back(params, clients, view, session.folder.parents[1], code) if params["continues"] else Past()
