@@ -87,9 +87,9 @@ def undo(
         "undo",
         found.environment,
         (f"incident={name}", *_unless_given(inputs), *inputs),
+        found.component,
         check=check,
         playbook=project.root / "playbooks" / "undo.yml",
-        component=found.component,
     )
     return run_runbook(project, console, request)
 

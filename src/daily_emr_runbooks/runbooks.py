@@ -83,7 +83,7 @@ def read(project: Project, path: Path) -> Runbook:
         path=path,
         title=str(header.get("incident_title") or play.get("name") or path.stem),
         severity=str(header.get("incident_severity", "")),
-        targets=str(play["hosts"]),
+        targets=str(play_of(path)["hosts"]),
         triggers=tuple(str(trigger) for trigger in header.get("incident_triggers") or ()),
         alerts=_alerts(header.get("incident_alerts") or {}),
         short_description=str(main.get("short_description", "")),

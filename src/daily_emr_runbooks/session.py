@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from .project import Project
 
 SANDBOX = "sandbox"
-ALL = "all"
 
 
 @dataclass(frozen=True)
@@ -43,8 +42,6 @@ class Request:
     node: str | None = None
     playbook: Path | None = None
     """A playbook that is no runbook, and takes components through an incident all the same."""
-    component: str = ""
-    """The one component that it is about, where the playbook finds that out by itself."""
     kept: Mapping[str, Any] = field(default_factory=dict)
     """Inputs that an earlier run was given; they are checked again."""
 
@@ -57,9 +54,9 @@ def run_runbook(project: Project, console: Console, request: Request) -> Verdict
     given = {word.partition("=")[0] for word in request.inputs}
     words = [f"{name}={text_of(value)}" for name, value in request.kept.items() if name not in given and value != ""]
     inputs = check_inputs((*words, *request.inputs), runbook.inputs)
-    targets = ALL if request.component else runbook.targets
-    limit = request.component or request.limit
-    components = check_limit(limit, project.components(environment, targets), targets, environment)
+    components = check_limit(
+        request.limit, project.components(environment, runbook.targets), runbook.targets, environment
+    )
     refuse_redirection(os.environ, environment)
     if environment == SANDBOX and request.node is None:
         require_sandbox(project)

@@ -93,7 +93,7 @@ def test_every_statement_knows_its_account_or_its_region(filled):
 
 
 def test_bootstrap_makes_secrets_under_a_lease_in_the_table_of_the_runbooks_and_writes_items_nowhere_else(filled):
-    items = {f"dynamodb:{name}" for name in ("ConditionCheckItem", "GetItem", "PutItem", "UpdateItem")}
+    items = {f"dynamodb:{name}" for name in ("ConditionCheckItem", "GetItem", "PutItem", "Query", "UpdateItem")}
     building = [one for name in filled if name.startswith("bootstrap-") for one in allowed(filled[name])]
     (statement,) = [one for one in building if items & set(one["Action"])]
     assert set(statement["Action"]) == items

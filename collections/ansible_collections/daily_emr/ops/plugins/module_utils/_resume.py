@@ -73,7 +73,7 @@ def about(history: History) -> dict[str, Any]:
     if not begun:
         raise Refused(
             f"Nothing is known of {history.incident}, neither here nor in the table: look at its name, at the "
-            "environment, and at DAILY_EMR_RUNS."
+            "environment, and at DAILY_EMR_RUNS; an incident of the second region needs --limit emr-region."
         )
     steps = history.steps(str(begun["component"]))
     return {
