@@ -176,6 +176,11 @@ def planned_sentence(line: Mapping[str, Any]) -> str:
     return clean(f"The plan is {line.get('plan') or 'unknown'}, and {needs}")
 
 
+def break_glass_sentence(line: Mapping[str, Any]) -> str:
+    """Which rule was lifted, by whom and why."""
+    return clean(f"Broke glass: {line.get('rule')} was lifted by {line.get('operator')}: {line.get('reason')}")
+
+
 def waited_sentence(line: Mapping[str, Any]) -> str:
     """What was waited for, how long, and whether it came."""
     end = "Settled" if line.get("settled") is True else "Not settled"

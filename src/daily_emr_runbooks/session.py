@@ -12,7 +12,7 @@ from rich.text import Text
 from . import remote, runner
 from .environment import refuse_redirection, run_environment
 from .errors import CommandError
-from .inputs import check_inputs, check_limit
+from .inputs import check_break_glass, check_inputs, check_limit
 from .live import LiveRun
 from .outcome import GOOD, Verdict, judge
 from .report import write_reports
@@ -38,6 +38,7 @@ class Request:
     limit: str | None = None
     check: bool = False
     node: str | None = None
+    break_glass: tuple[str, ...] = ()
 
 
 def run_runbook(project: Project, console: Console, request: Request) -> Verdict:
@@ -45,7 +46,7 @@ def run_runbook(project: Project, console: Console, request: Request) -> Verdict
     runbook = load(project, request.runbook)
     environment, check = request.environment, request.check
     inventory = project.inventory(environment)
-    inputs = check_inputs(request.inputs, runbook.inputs)
+    inputs = check_inputs(request.inputs, runbook.inputs) | check_break_glass(request.break_glass)
     components = check_limit(
         request.limit, project.components(environment, runbook.targets), runbook.targets, environment
     )
