@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from . import remote, runner
+from . import facts, remote, runner
 from .environment import refuse_redirection, run_environment
 from .errors import CommandError
 from .inputs import check_break_glass, check_inputs, check_limit
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .project import Project
 
 SANDBOX = "sandbox"
+PLAN = "plan.json"
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,8 @@ def show_verdict(console: Console, verdict: Verdict) -> None:
         except Exception as fault:  # noqa: BLE001 - a comfort; the outcome is already known
             console.print(Text(f"The report could not be written: {type(fault).__name__}.", "yellow"))
             paths = []
+        if advice := facts.approval_advice(folder.record() or {}, folder.path / PLAN):
+            console.print(Text(advice, "bold"), soft_wrap=True)
         for path in (folder.path / "record.json", *paths):
             if path.exists():
                 console.print(Text(f"  {path}"), soft_wrap=True)

@@ -44,10 +44,10 @@ def changed_key(component: str) -> dict[str, Any]:
     return {"pk": {"S": f"changed#{component}"}, "sk": {"S": "last"}}
 
 
-def changed_put(table: str, entry: Mapping[str, Any], at: str) -> dict[str, Any]:
+def changed_put(table: str, component: str, entry: Mapping[str, Any], at: str) -> dict[str, Any]:
     """The part of a transaction that notes which incident changes a component. at: by AWS's clock."""
     said = {"incident": entry["incident"], "run": entry["run"], "at": at}
-    item = {**changed_key(str(entry["component"])), **{name: {"S": str(text)} for name, text in said.items()}}
+    item = {**changed_key(component), **{name: {"S": str(text)} for name, text in said.items()}}
     return {"Put": {"TableName": table, "Item": item}}
 
 

@@ -214,7 +214,7 @@ class LeaseStore:
                 {"Update": renewal},
                 {"Put": self._put(entry)},
                 switch_check(self._table),
-                changed_put(self._table, entry, aws_time(self._clients.proven_at)),
+                changed_put(self._table, lease.target, entry, aws_time(self._clients.proven_at)),
                 *([{"Put": self._put_word(entry)}] if entry.get("imperative") else []),
             ],
             "ClientRequestToken": str(uuid.uuid4()),
