@@ -35,6 +35,10 @@ Approve = Annotated[
     str | None,
     typer.Option("--approve", metavar="DIGEST", help="The plan that others have approved; a plan prints it."),
 ]
+BreakGlass = Annotated[
+    list[str] | None,
+    typer.Option("--break-glass", metavar="RULE:REASON", help="Lift a rule, alone at night; written into the record."),
+]
 Node = Annotated[
     str | None, typer.Option("--on", metavar="NODE", help="Run there, over SSH, instead of on this machine.")
 ]
@@ -66,10 +70,12 @@ def run(
     limit: Limit = None,
     node: Node = None,
     approve: Approve = None,
+    break_glass: BreakGlass = None,
 ) -> None:
     """Run a runbook. The exit code tells the outcome."""
     approved = (f"approve={approve}",) if approve else ()
-    _run(Request(name, environment, (*(inputs or ()), *approved), limit, node=node))
+    given = (*(inputs or ()), *approved)
+    _run(Request(name, environment, given, limit, node=node, break_glass=tuple(break_glass or ())))
 
 
 @app.command()

@@ -89,6 +89,14 @@ def text_of(value: object) -> str:
     )
 
 
+def check_break_glass(given: Iterable[str]) -> dict[str, list[str]]:
+    """The rules to lift, as a variable; the content knows which there are. Raises CommandError."""
+    for text in given:
+        if not WORD.fullmatch(text) or ":" not in text:
+            raise CommandError(f"--break-glass {_shown(text)} is refused: write RULE:REASON, {WORD_RULE}.")
+    return {"break_glass": list(given)} if given else {}
+
+
 def check_limit(limit: str | None, components: list[str], targets: str, environment: str) -> list[str]:
     """The components that a run will touch: all of the group, or those named. Never nobody, never by a pattern."""
     if not components:

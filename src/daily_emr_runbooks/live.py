@@ -129,6 +129,7 @@ class LiveRun:
             "decided": self._show_decision,
             "looked": self._show_looked,
             "planned": self._show_planned,
+            "break_glass": self._show_break_glass,
             "lease": self._show_lease,
             "intent": self._show_intent,
             "outcome": self._show_outcome,
@@ -164,6 +165,9 @@ class LiveRun:
 
     def _show_planned(self, line: Line) -> None:
         self._say("◆", facts.planned_sentence(line), "bold")
+
+    def _show_break_glass(self, line: Line) -> None:
+        self._say("!", facts.break_glass_sentence(line), "bold red")
 
     def _show_outcome(self, line: Line) -> None:
         outcome = clean(line.get("outcome") or "unknown")

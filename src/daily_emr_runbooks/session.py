@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from . import remote, runner
+from . import facts, remote, runner
 from .environment import refuse_redirection, run_environment
 from .errors import CommandError
-from .inputs import check_inputs, check_limit, text_of
+from .inputs import check_break_glass, check_inputs, check_limit, text_of
 from .live import LiveRun
 from .outcome import GOOD, Verdict, judge
 from .report import write_reports
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .project import Project
 
 SANDBOX = "sandbox"
+PLAN = "plan.json"
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Request:
     """A playbook that is no runbook, and takes components through an incident all the same."""
     kept: Mapping[str, Any] = field(default_factory=dict)
     """Inputs that an earlier run was given; they are checked again."""
+    break_glass: tuple[str, ...] = ()
 
 
 def run_runbook(project: Project, console: Console, request: Request) -> Verdict:
@@ -53,7 +55,7 @@ def run_runbook(project: Project, console: Console, request: Request) -> Verdict
     inventory = project.inventory(environment)
     given = {word.partition("=")[0] for word in request.inputs}
     words = [f"{name}={text_of(value)}" for name, value in request.kept.items() if name not in given and value != ""]
-    inputs = check_inputs((*words, *request.inputs), runbook.inputs)
+    inputs = check_inputs((*words, *request.inputs), runbook.inputs) | check_break_glass(request.break_glass)
     components = check_limit(
         request.limit, project.components(environment, runbook.targets), runbook.targets, environment
     )
@@ -113,6 +115,8 @@ def show_verdict(console: Console, verdict: Verdict) -> None:
         except Exception as fault:  # noqa: BLE001 - a comfort; the outcome is already known
             console.print(Text(f"The report could not be written: {type(fault).__name__}.", "yellow"))
             paths = []
+        if advice := facts.approval_advice(folder.record() or {}, folder.path / PLAN):
+            console.print(Text(advice, "bold"), soft_wrap=True)
         for path in (folder.path / "record.json", *paths):
             if path.exists():
                 console.print(Text(f"  {path}"), soft_wrap=True)

@@ -128,6 +128,7 @@ TOLD: dict[str, Callable[[Line], str]] = {
     "decided": _decided,
     "looked": _looked,
     "planned": _planned,
+    "break_glass": facts.break_glass_sentence,
     "lease": _lease,
     "intent": _intent,
     "outcome": _outcome,

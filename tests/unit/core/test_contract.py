@@ -179,13 +179,17 @@ def test_what_is_no_plan_is_not_taken_for_one(tmp_path: Path, spoil: dict[str, A
 
 
 def test_the_code_is_what_decides_and_acts_and_nothing_else(tmp_path: Path) -> None:
+    def digest() -> str:
+        code_digest.cache_clear()
+        return code_digest(tmp_path)
+
     for name in ("roles/a/tasks/main.yml", "runbooks/a.yml", "playbooks/a.yml", "docs/a.md"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(name)
-    first = code_digest(tmp_path)
+    first = digest()
     (tmp_path / "docs/a.md").write_text("other")
     (tmp_path / "roles/a/__pycache__").mkdir()
     (tmp_path / "roles/a/__pycache__/x.pyc").write_text("other")
-    assert code_digest(tmp_path) == first
+    assert digest() == first
     (tmp_path / "roles/a/tasks/main.yml").write_text("other")
-    assert code_digest(tmp_path) != first
+    assert digest() != first

@@ -138,6 +138,8 @@ class Clients:
         self._lock = threading.RLock()
         self._readers: dict[tuple[str, str, int], Any] = {}
         self._identity: Identity | None = None
+        # When STS answered, as it says itself: the header Date. Empty until the caller is proven.
+        self.proven_at = ""
         # Every mutating request that went onto the wire or was declared, as "service:Operation".
         self.sent: list[str] = []
         self._scope: CallScope | None = None
@@ -258,6 +260,7 @@ class Clients:
         caller, fingerprint = found["caller"], found["fingerprint"]
         if isinstance(caller, OpsError):
             raise Refused(f"Nobody can say who is calling, so nothing was done: {caller.sentence}")
+        self.proven_at = str(caller.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", ""))
         identity, reasons = identify(environment, caller)
         reasons = reasons or self._fingerprint_reasons(fingerprint)
         if reasons:

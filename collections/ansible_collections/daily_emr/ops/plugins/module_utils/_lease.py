@@ -15,12 +15,30 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._calls import calling, error_code
 from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clients, boottime
 from ansible_collections.daily_emr.ops.plugins.module_utils._errors import CallUnknown, OpsError, Refused
+from ansible_collections.daily_emr.ops.plugins.module_utils._halts import (
+    SWITCH,
+    changed_key,
+    changed_put,
+    stopped,
+    switch_check,
+)
 from ansible_collections.daily_emr.ops.plugins.module_utils._journal import Session, utc_now
+
+
+def aws_time(date: str) -> str:
+    """The header Date of a reply of AWS as the journal writes times; our own clock where there was none."""
+    try:
+        moment = parsedate_to_datetime(date).astimezone(UTC)
+    except ValueError:
+        return utc_now()
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def silent(_text: str) -> None:
@@ -174,7 +192,7 @@ class LeaseStore:
         self._change_held(lease, "SET rvn = :rvn, held = :no", {":no": {"BOOL": False}})
 
     def record_intent(self, lease: Lease, entry: Mapping[str, Any]) -> float:
-        """Mirror the line of an intent and check and renew the lease, all or nothing.
+        """Mirror the line of an intent, check and renew the lease, see that nobody stopped all changes: all or nothing.
 
         Returns the clock's reading until which the lease surely lasts (see still_ours). Raises Refused when the lease
         was lost or the table does not answer. A lost reply is asked for again with the same token, which DynamoDB
@@ -193,6 +211,8 @@ class LeaseStore:
             "TransactItems": [
                 {"Update": renewal},
                 {"Put": self._put(entry)},
+                switch_check(self._table),
+                changed_put(self._table, lease.target, entry, aws_time(self._clients.proven_at)),
                 *([{"Put": self._put_word(entry)}] if entry.get("imperative") else []),
             ],
             "ClientRequestToken": str(uuid.uuid4()),
@@ -205,6 +225,8 @@ class LeaseStore:
         except Refused:
             raise
         except OpsError as error:
+            if error_code(error) in CONDITION_FAILED:
+                self.refuse_when_stopped()
             if error_code(error) in CONDITION_FAILED and self._is_held(lease):
                 raise Refused(f"Line {entry['seq']} of run {lease.run} was announced before: run again.") from error
             raise self._lost(lease.target, error) from error
@@ -239,6 +261,15 @@ class LeaseStore:
     def settle(self, entry: Mapping[str, Any], outcome: str) -> None:
         """Say how an imperative step ended whose run cannot say it any more, unless it was announced again since."""
         self._record_word({**entry, "outcome": outcome})
+
+    def refuse_when_stopped(self) -> None:
+        """Raise Refused while somebody has stopped all changes, or when the table cannot be read."""
+        if why := stopped(self._get(SWITCH)):
+            raise Refused(why)
+
+    def last_change(self, component: str) -> Mapping[str, Any]:
+        """Which incident changed a component last, as the table has it; empty where none did."""
+        return self._get(changed_key(component))
 
     def _record_word(self, entry: Mapping[str, Any]) -> None:
         """How the step ended, unless another run has announced it again since."""

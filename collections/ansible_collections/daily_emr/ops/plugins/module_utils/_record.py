@@ -115,6 +115,7 @@ def build_record(
             if line.get("step") and _is_step(line, lines, check_mode=check_mode)
         ],
         "plan": _body(last(lines, "planned")),
+        "broken_glass": [_body(line) for line in lines if line["kind"] == "break_glass"],
         "verification": _body(last(lines, "verified")),
     }
 

@@ -81,6 +81,13 @@ options:
         work, such as a backup or a rotation, has none. For O(state=mitigating).
     type: bool
     default: true
+  calendars:
+    description:
+      - Change calendars of Systems Manager, by name or ARN. Work without a contract is refused while one of them is not
+        open; M(daily_emr.ops.plan_contract) looks at them for an incident. For O(state=mitigating).
+    type: list
+    elements: str
+    default: []
   failure:
     description: Why the run stopped, when a task of it failed. For O(state=closed).
     type: str
@@ -170,6 +177,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._alert import read_alert
+from ansible_collections.daily_emr.ops.plugins.module_utils._calendars import closed_calendars, frozen
 from ansible_collections.daily_emr.ops.plugins.module_utils._cancel import note_cancel, refuse_when_cancelled
 from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clients
 from ansible_collections.daily_emr.ops.plugins.module_utils._code import code_digest
@@ -212,6 +220,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "take_over": {"type": "str", "default": ""},
     "lease_seconds": {"type": "int", "default": 120},
     "contract": {"type": "bool", "default": True},
+    "calendars": {"type": "list", "elements": "str", "default": []},
     "failure": {"type": "str", "default": ""},
     **COMMON_SPEC,
 }
@@ -289,6 +298,8 @@ def take_lease(params: Params, session: Session, context: Context) -> dict[str, 
         refuse_when_cancelled(session)
         clients = _clients(params)
         identity = clients.prove()
+        if not params["contract"] and (why := frozen(closed_calendars(clients, params["calendars"]))):
+            raise Refused(why)
         if params["contract"] and not session.plan:
             raise Refused(f"The run has no plan for {session.component}: run the runbook from its start.")
         if session.fence is not None:

@@ -14,6 +14,7 @@ description:
   - Outside check mode it refuses unless as many other people have approved this plan as the environment wants, not
     longer than 15 minutes ago by AWS's clock, and for no other run. Every change is then held to the plan by its own
     module.
+  - The component has to have rested after a change for another incident, and all change calendars have to be open.
   - Changes nothing.
 author:
   - Daily EMR operations (@daily-emr)
@@ -47,6 +48,28 @@ options:
         elements: str
         choices: [awx, semaphore]
         default: []
+  calendars:
+    description:
+      - Change calendars of Systems Manager, by name or ARN, all of which have to be open. One that cannot be read
+        counts as closed. An incident may go on all the same, when O(break_glass) names the calendar.
+    type: list
+    elements: str
+    default: []
+  cooldown_minutes:
+    description: How long a component rests after a change for another incident, by AWS's clock.
+    type: int
+    default: 15
+  acknowledge:
+    description: The incident whose recent change of the component is known, so that it need not rest; empty for none.
+    type: str
+    default: ""
+  break_glass:
+    description:
+      - Rules that are lifted for this run, each as C(RULE:REASON), by whoever is alone and cannot wait.
+      - V(approvals), V(cooldown), and V(freeze/) with the name of a calendar. What was broken is in the record.
+    type: list
+    elements: str
+    default: []
 attributes:
   check_mode:
     description: Makes the plan and says what it would need, and asks nobody.
@@ -97,13 +120,18 @@ msg:
 """
 
 import json
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from ansible_collections.daily_emr.ops.plugins.module_utils._break_glass import BreakGlass, how_to_break, lifted_rules
+from ansible_collections.daily_emr.ops.plugins.module_utils._calendars import closed_calendars
 from ansible_collections.daily_emr.ops.plugins.module_utils._code import code_digest
 from ansible_collections.daily_emr.ops.plugins.module_utils._contract import PLAN, write_plan
 from ansible_collections.daily_emr.ops.plugins.module_utils._errors import OpsError, Refused
+from ansible_collections.daily_emr.ops.plugins.module_utils._halts import resting
 from ansible_collections.daily_emr.ops.plugins.module_utils._inputs import CONTROLLER_NAMES
 from ansible_collections.daily_emr.ops.plugins.module_utils._journal import Journal, Session, utc_now
+from ansible_collections.daily_emr.ops.plugins.module_utils._lease import LeaseStore, aws_time
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import (
     COMMON_SPEC,
     Context,
@@ -129,9 +157,10 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._plan_approvals impo
     read_table,
 )
 from ansible_collections.daily_emr.ops.plugins.module_utils._record import last
+from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import parse_utc
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clients
 
@@ -139,6 +168,10 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "since": {"type": "int", "default": 0},
     "approve": {"type": "str", "default": ""},
     "approvals": {"type": "dict", "options": APPROVALS_SPEC, "default": {}, "apply_defaults": True},
+    "calendars": {"type": "list", "elements": "str", "default": []},
+    "cooldown_minutes": {"type": "int", "default": 15},
+    "acknowledge": {"type": "str", "default": ""},
+    "break_glass": {"type": "list", "elements": "str", "default": []},
     **COMMON_SPEC,
 }
 
@@ -202,13 +235,40 @@ def _contract(
         # A workflow of AWX hands it on to the job that runs what was approved.
         handed_on = {"data": {"approve": digest}, "per_host": False, "aggregate": False}
         return {**result, "ansible_stats": handed_on} if wanted else result
+    glass = BreakGlass(lifted_rules(params["break_glass"]))
+    reasons = [*_halts(params, clients, session, glass)]
     if wanted:
-        approved = params["approve"]
-        if not approved:
-            raise Refused(f"{sentence} {how}")
-        request = Request(plan, digest, approved, identity.operator, rules, session, how)
-        agree(request, read_table(clients, approved))
-    return result
+        approved, alone = params["approve"], how_to_break("approvals")
+        try:
+            if not approved:
+                raise Refused(f"{sentence} {how}")
+            request = Request(plan, digest, approved, identity.operator, rules, session, how)
+            agree(request, read_table(clients, approved))
+        except Refused as refused:
+            if not glass.lifts("approvals"):
+                reasons += [refused.sentence, alone]
+    if reasons:
+        raise Refused(*reasons)
+    for rule, reason in glass.broken.items():
+        Journal.of(session).append("break_glass", rule=rule, reason=reason, operator=identity.operator, plan=digest)
+    warnings = [f"Broken glass: {rule} ({reason})." for rule, reason in glass.broken.items()]
+    return {**result, "warnings": warnings} if warnings else result
+
+
+def _halts(params: Params, clients: Clients, session: Session, glass: BreakGlass) -> Iterator[str]:
+    """What speaks against any change now, whatever the plan is: sentences."""
+    store = LeaseStore(clients, clients.environment.table)
+    store.refuse_when_stopped()
+    for closed in closed_calendars(clients, params["calendars"]):
+        rule = f"freeze/{closed.calendar}"
+        if not glass.lifts(rule):
+            yield f"Changes are frozen by {closed.calendar}: {closed.why}. {how_to_break(rule)}"
+    now = parse_utc(aws_time(clients.proven_at))
+    rest = timedelta(seconds=clients.environment.seconds(params["cooldown_minutes"] * 60))
+    changed = store.last_change(session.component)
+    why = resting(changed, session.component, session.id, params["acknowledge"], now, rest)
+    if why and not glass.lifts("cooldown"):
+        yield why
 
 
 def _how(environment: str, path: str, digest: str, loss: str) -> str:
