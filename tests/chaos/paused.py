@@ -188,8 +188,10 @@ def _pauses(aws: AwsServer, oracle: Oracle, holders: list[Holder], guards: str, 
 
 def _pause(store: LeaseStore, oracle: Oracle, holder: Holder, guards: str, target: str, point: str) -> str | None:
     """What was wrong; None when it could not be tried."""
-    lease = store.acquire(target, OWNER, "INC-1", "run-1", 0, LEASE_S)
-    holder.change(point=point, guards=guards, target=target, fence=lease.fence, run="run-1")
+    # Lines of a journal are told apart by their run.
+    run = f"run-{target}"
+    lease = store.acquire(target, OWNER, "INC-1", run, 0, LEASE_S)
+    holder.change(point=point, guards=guards, target=target, fence=lease.fence, run=run)
     if not holder.await_stop():
         return None
     if oracle.executed[target]:
