@@ -79,7 +79,8 @@ class Machine:
 
     def lease(self, opened: dict[str, Any], **options: Any) -> Session:
         defaults = {name: option.get("default") for name, option in incident.ARGUMENT_SPEC.items()}
-        asked = {"state": "mitigating", "environment": ENVIRONMENT, "incident": opened["incident"], **options}
+        asked = {"state": "mitigating", "environment": ENVIRONMENT, "incident": opened["incident"], "contract": False}
+        asked |= options
         result = perform("incident", incident.ENTRY, {**defaults, **asked}, Context())
         made = Session.from_params(result.get("incident"))
         assert made, result["msg"]
