@@ -210,7 +210,7 @@ def test_what_was_done_is_taken_back_once_and_named_before(operator: Operator, s
     assert sent(witness, "PatchFeatureFlag") == 1
 
 
-def test_what_nothing_takes_back_is_named_and_what_moved_on_is_left(operator: Operator, sandbox: Sandbox) -> None:
+def test_what_nothing_takes_back_is_named(operator: Operator, sandbox: Sandbox) -> None:
     sandbox.break_("scaled_to_zero")
     first = operator.playbook()
     assert first.record()["outcome"] == "succeeded", first.output
