@@ -25,8 +25,10 @@ FLAG = "new-chart-view"
 
 
 @pytest.fixture(autouse=True)
-def _healthy(healthy: None) -> None:
-    """Each fault starts from a healthy system."""
+def _healthy(healthy: None, sandbox: Sandbox) -> None:  # noqa: ARG001  # for its effect
+    """Each fault starts from a healthy system, and with a lease that no dead run of an earlier test has kept."""
+    lease = {"pk": {"S": "lease#emr-web"}, "sk": {"S": "lease"}}
+    sandbox.boto("dynamodb").delete_item(TableName=f"{PREFIX}-runbooks", Key=lease)
 
 
 def sent(witness: Witness, operation: str = "UpdateService") -> int:
