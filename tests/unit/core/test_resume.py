@@ -236,12 +236,19 @@ def test_a_new_incident_looks_at_what_the_dead_run_left(here: Machine, kind: Any
     ],
 )
 def test_an_incident_goes_on_with_its_own_runbook_and_component(
-    here: Machine, options: dict[str, Any], words: str
+    here: Machine, kind: Any, options: dict[str, Any], words: str
 ) -> None:
-    here.open()
+    kind(Limit)
+    session = here.lease(here.open())
+    here.do(session, "5")
+    here.close(session)
     refused = here.open(**options)
     assert (refused["refused"], refused["exit_code"]) == (True, 3)
     assert words in refused["msg"]
+
+
+def test_a_run_on_a_group_opens_one_incident_for_all_of_it(here: Machine) -> None:
+    assert [here.open(component=one).get("failed") for one in ("claims", "exports")] == [None, None]
 
 
 def test_what_takes_back_may_join_every_incident(here: Machine) -> None:

@@ -80,10 +80,13 @@ class History:
                 f"{self.incident} was begun with {begun['runbook']}, not with {runbook}: go on with "
                 f"`runbook resume {self.incident}`, or leave incident_id out to open a new one."
             )
-        if component != begun["component"]:
+        # A run on a group opens one incident for all its components at once, before anything is done on one of them.
+        intents = (line for run in self.runs for line in run if line["kind"] == "intent")
+        worked_on = sorted({str(line.get("component")) for line in intents})
+        if worked_on and component not in worked_on:
             reasons.append(
-                f"{self.incident} is about {begun['component']}, not about {component}: run again with "
-                f"--limit {begun['component']}."
+                f"{self.incident} is about {', '.join(worked_on)}, not about {component}: run again with "
+                f"--limit {worked_on[0]}."
             )
         before = self._worked_with()
         if before and code and before != code and not new_code:
