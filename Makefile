@@ -11,6 +11,9 @@ AGE := .cache/age
 JAVA := .cache/java
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+# Thousands of processes of Python start in a run of the suite. Where this is set, as images for containers like to do,
+# each of them compiles all that it imports; uv leaves that to the first one.
+export PYTHONDONTWRITEBYTECODE :=
 
 FAULT ?= bad_release
 HOURS ?= 8
@@ -19,8 +22,8 @@ WORKERS ?= 2
 # The same for whole runs, which mostly wait: a sandbox without a run takes a fifth of a core.
 SANDBOXES ?= 3
 # Real parts in real time: a machine that stalled for seconds makes another fault than the one that was asked for. Such a
-# test is tried a second time, and bin/test names it in its last lines: it is a weakness of the test that has to be mended.
-TRY_AGAIN := --reruns 1 -r R
+# test is tried a second time, and bin/test names it in its last lines, with the reason: a weakness that has to be mended.
+TRY_AGAIN := --reruns 1
 # The scenarios of playbooks that are no incident: nothing in them judges a latency.
 ENVIRONMENTS := backup bootstrap bootstrapped readiness region_failover secrets teardown
 SCENARIOS := $(filter-out default $(ENVIRONMENTS),$(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
@@ -84,7 +87,7 @@ environments: $(READY) age ## The scenarios of the playbooks that are no inciden
 e2e: $(READY) ## The README's command in a clean clone
 	pytest tests/e2e
 
-other-end: $(READY) ## Fast tests with the newest supported Python and ansible-core, where that Python is found
+other-end: $(READY) ## Fast tests that meet Ansible, with the newest supported Python and ansible-core, where it is found
 	@bin/other-end
 
 chaos: $(READY) ## Attack what docs/safety.md promises (LINES="name …" for some of it)

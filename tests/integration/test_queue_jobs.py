@@ -21,8 +21,8 @@ from daily_emr_sandbox.queues.producer import BULLMQ, node
 
 from tests.sandbox.queue_stack import Stack, running_queues
 
-# Of each layout.
-JOBS = int(os.environ.get("JOBS", "10000"))
+# Of each layout: ten thousand in all.
+JOBS = int(os.environ.get("JOBS", "5000"))
 POISONED, BROKEN = 60, 200
 CONCURRENCY, POOL_SIZE = 20, 5
 PATIENT_S = 90.0

@@ -29,7 +29,7 @@ class Processes:
         """Start a task and return its pid. It sees only its own environment, never the daemon's."""
         self._logs_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         basics = {name: os.environ[name] for name in ("PATH", "LANG", "PYTHONPATH") if name in os.environ}
-        basics |= {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
+        basics |= {"PYTHONUNBUFFERED": "1"}
         # Our own fork, not children.start: the death signal follows the thread that forks, and this one ends last.
         become = [sys.executable, "-I", "-S", str(BECOME), str(os.getpid()), str(int(signal.SIGKILL)), "-"]
         with (self._logs_dir / f"task-{task_id}.log").open("ab") as log:

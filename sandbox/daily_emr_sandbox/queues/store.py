@@ -35,6 +35,8 @@ FILLER = "bull:monthly-reports:events"
 """A stream that nobody trims."""
 FILL_STEP, FILL_LEAVES = 64 * 1024, 96 * 1024
 FILL_ROUNDS = 2000
+FLEETING = "mem_clients_normal", "mem_clients_slaves", "mem_not_counted_for_evict"
+"""Parts of `used_memory` that end with their connections."""
 
 
 class QueueStore:
@@ -112,8 +114,11 @@ class QueueStore:
                 if left < FILL_LEAVES:
                     break
                 session.xadd(FILLER, {"event": "x" * min(FILL_STEP, left)})
-            # Nothing more is taken: what clients need for themselves counts too, and comes and goes.
-            session.config_set("maxmemory", int(session.info("memory")["used_memory"]) - FILL_STEP)
+            # Nothing more is taken. What connections need for themselves counts too, and comes and goes with them: the
+            # limit is below what stays.
+            found = session.info("memory")
+            fleeting = sum(int(found[name]) for name in FLEETING)
+            session.config_set("maxmemory", int(found["used_memory"]) - fleeting - FILL_STEP)
 
     def empty(self) -> None:
         """Take away what `fill` put there."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -19,6 +21,8 @@ class Provider:
         self.previews = 0
         self.approval = False
         self.lose: str | None = None
+        self.now: Callable[[], float] = time.time
+        """The clock that its answers carry, in seconds since 1970."""
 
     def flag(self, key: str, on: bool = True, hours: float = 1.0, tags: tuple[str, ...] = ()) -> Json:
         """A flag that was changed so many hours ago."""
@@ -55,6 +59,9 @@ class Provider:
                     self.close_connection = True  # and no reply
                     return
                 self._reply(status, {})
+
+            def date_time_string(self, timestamp: float | None = None) -> str:
+                return super().date_time_string(provider.now() if timestamp is None else timestamp)
 
             def _key(self) -> str:
                 assert self.headers["Authorization"] == "api-token"

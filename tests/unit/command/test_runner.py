@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -155,25 +154,19 @@ def test_what_a_killed_command_left_is_removed_by_the_next_one(project: Project,
         [folder] = (project.runs_dir / ".runner").iterdir()
         assert (folder / "artifacts").exists()  # it lives, so it is left alone
     finally:
-        children = _descendants(command.pid)
-        os.kill(command.pid, signal.SIGKILL)
+        children = psutil.Process(command.pid).children(recursive=True)
+        command.kill()
         command.wait()
         for child in children:
-            os.kill(child, signal.SIGKILL)
+            with contextlib.suppress(psutil.NoSuchProcess):  # some end by themselves when their parent is gone
+                child.kill()
+        psutil.wait_procs(children, timeout=10)
         started.unlink(missing_ok=True)
 
     assert files_with(project.runs_dir, SECRET) == []  # not even before the sweep
     sweep(project.runs_dir)
     assert not (folder / "artifacts").exists()
     assert folder.exists()
-
-
-def _descendants(pid: int) -> list[int]:
-    found = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in map(int, (task / "children").read_text().split()):
-            found += [*_descendants(child), child]
-    return found
 
 
 def test_a_run_on_nobody_is_told_by_its_counts(project: Project) -> None:

@@ -158,7 +158,7 @@ REFUSALS = {
     ),
     "capacity would drop": Refusal(RECYCLE, "set it to 100 first", {"configuration": {"minimumHealthyPercent": 50}}),
     "no room beside the old ones": Refusal(RECYCLE, "set it to 200 first", {"configuration": {"maximumPercent": 100}}),
-    "in the future": Refusal(RECYCLE, "in the future", args={"started_after": ago(hours=-1).isoformat()}),
+    "in the future": Refusal(RECYCLE, "in the future", args={"started_after": ago(days=-1).isoformat()}),
     "nobody there": Refusal(RECYCLE, "bring the count back first", {"tasks": []}),
     "no rate": Refusal(MOVE, "it is never left out", args={"rate": 0}),
     "too fast for SQS": Refusal(MOVE, "set 1 to 500", args={"rate": 501}),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._telehealth_flags import PROMISES, PROVIDER, REGION
@@ -25,7 +24,7 @@ class Flags(launchdarkly.Provider):
         """Make the flag of a setting anew, as it is when nothing was ever wrong; what is served here."""
         key, several = f"telehealth-{name.replace('_', '-')}", name in VALUES
         here = self.flag(key, on=several, hours=hours, tags=(PROMISES[name],))
-        here["lastModified"] = int((time.time() - hours * 3600) * 1000)
+        here["lastModified"] = int((self.now() - hours * 3600) * 1000)
         here |= {"fallthrough": {"variation": 0}, "offVariation": 0 if several else 1, "rules": [], "targets": []}
         values = VALUES.get(name, (True, False))
         self.flags[key]["variations"] = [
@@ -42,7 +41,7 @@ class Flags(launchdarkly.Provider):
         if several:
             here["on"] = on
         if status == 200 and not preview and self.lose != "before":
-            here["lastModified"] = int(time.time() * 1000)
+            here["lastModified"] = int(self.now() * 1000)
             if several:
                 ids = [variation["_id"] for variation in self.flags[key]["variations"]]
                 here["fallthrough"] = {"variation": ids.index(instruction["variationId"])}
