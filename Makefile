@@ -90,7 +90,7 @@ e2e: $(READY) ## The README's command in a clean clone
 other-end: $(READY) ## Fast tests that meet Ansible, with the newest supported Python and ansible-core, where it is found
 	@bin/other-end
 
-chaos: $(READY) ## Attack what is promised (LINES="name …" for some of it)
+chaos: $(READY) ## Attack what docs/safety.md promises (LINES="name …" for some of it)
 	python -m tests.chaos $(LINES)
 
 chaos-long: $(READY) ## The same at full size, again and again with new seeds, for so many HOURS

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from . import show
+from . import incidents, show
+from .audit import verify_journals
 from .drill import run_drill
 from .errors import USAGE_EXIT_CODE, CommandError
 from .project import Project
@@ -23,14 +24,30 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(sandbox_app, name="sandbox")
+audit_app = typer.Typer(help="Look whether journals are as they were written.", no_args_is_help=True)
+app.add_typer(audit_app, name="audit")
 
 Name = Annotated[str, typer.Argument(help="Name of the runbook: see `runbook list`.")]
 Environment = Annotated[str, typer.Option("-i", "--environment", help="Which environment: a folder of inventories/.")]
 Inputs = Annotated[list[str] | None, typer.Option("--input", help="One input as name=value; may be repeated.")]
 Limit = Annotated[str | None, typer.Option("--limit", help="Only these components, separated by commas.")]
+Approve = Annotated[
+    str | None,
+    typer.Option("--approve", metavar="DIGEST", help="The plan that others have approved; a plan prints it."),
+]
+BreakGlass = Annotated[
+    list[str] | None,
+    typer.Option("--break-glass", metavar="RULE:REASON", help="Lift a rule, alone at night; written into the record."),
+]
 Node = Annotated[
     str | None, typer.Option("--on", metavar="NODE", help="Run there, over SSH, instead of on this machine.")
 ]
+
+Incident = Annotated[str, typer.Argument(metavar="INC", help="The incident: `runbook report` names the last ones.")]
+Where = Annotated[
+    str | None, typer.Option("-i", "--environment", help="Its environment, where this machine has no run of it.")
+]
+Plan = Annotated[bool, typer.Option("--plan", help="Only show what would be done.")]
 
 
 @app.command("list")
@@ -46,15 +63,43 @@ def show_runbook(name: Name) -> None:
 
 
 @app.command()
-def run(name: Name, environment: Environment, inputs: Inputs = None, limit: Limit = None, node: Node = None) -> None:
+def run(
+    name: Name,
+    environment: Environment,
+    inputs: Inputs = None,
+    limit: Limit = None,
+    node: Node = None,
+    approve: Approve = None,
+    break_glass: BreakGlass = None,
+) -> None:
     """Run a runbook. The exit code tells the outcome."""
-    _run(Request(name, environment, tuple(inputs or ()), limit, node=node))
+    approved = (f"approve={approve}",) if approve else ()
+    given = (*(inputs or ()), *approved)
+    _run(Request(name, environment, given, limit, node=node, break_glass=tuple(break_glass or ())))
 
 
 @app.command()
 def plan(name: Name, environment: Environment, inputs: Inputs = None, limit: Limit = None, node: Node = None) -> None:
     """Diagnose for real and show what would be changed, without changing anything."""
     _run(Request(name, environment, tuple(inputs or ()), limit, check=True, node=node))
+
+
+@app.command()
+def resume(
+    incident: Incident, environment: Where = None, inputs: Inputs = None, approve: Approve = None, plan: Plan = False
+) -> None:
+    """Go on with an incident: the same runbook, component and inputs. What was done is looked at and left alone."""
+    words = (*(inputs or ()), *([f"approve={approve}"] if approve else []))
+    raise typer.Exit(incidents.resume(Project.find(), Console(), incident, environment, words, check=plan).exit_code)
+
+
+@app.command()
+def undo(
+    incident: Incident, environment: Where = None, inputs: Inputs = None, approve: Approve = None, plan: Plan = False
+) -> None:
+    """Take back what an incident has done, newest step first, and name what nothing can take back."""
+    words = (*(inputs or ()), *([f"approve={approve}"] if approve else []))
+    raise typer.Exit(incidents.undo(Project.find(), Console(), incident, environment, words, check=plan).exit_code)
 
 
 @app.command()
@@ -82,6 +127,17 @@ def report(
 ) -> None:
     """Write the report of a run next to its record."""
     show.show_report(Console(), Project.find(), which, format_, open_path=open_path)
+
+
+@audit_app.command("verify")
+def verify(
+    which: Annotated[str, typer.Argument(metavar="INC|latest", help="Which incident.")] = "latest",
+    environment: Annotated[
+        str | None, typer.Option("-i", "--environment", help="Compare with the table of this environment, too.")
+    ] = None,
+) -> None:
+    """Hold the journals of an incident against their chain of hashes. The exit code is 1 when there is a fault."""
+    raise typer.Exit(0 if verify_journals(Project.find(), Console(), which, environment) else 1)
 
 
 def _run(request: Request) -> None:

@@ -8,9 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .text import clean, seconds
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 EAT = timezone(timedelta(hours=3), "EAT")
 PHASES = ("open", "diagnose", "decide", "mitigate", "verify", "close")
@@ -18,7 +21,10 @@ PHASE_OF_KIND = {
     "opened": "open",
     "observed": "diagnose",
     "decided": "decide",
+    "looked": "mitigate",
+    "planned": "mitigate",
     "lease": "mitigate",
+    "break_glass": "mitigate",
     "intent": "mitigate",
     "outcome": "mitigate",
     "refused": "mitigate",
@@ -164,6 +170,31 @@ def step_name(line: Mapping[str, Any]) -> str:
 def outcome_sentence(line: Mapping[str, Any]) -> str:
     """How a step ended, in the words of the step where it has some."""
     return clean(line.get("msg") or f"{step_name(line)}: {line.get('outcome') or 'unknown'}")
+
+
+def planned_sentence(line: Mapping[str, Any]) -> str:
+    """Which plan it is, and how many people have to approve it."""
+    wanted = number(line.get("approvals")) or 0
+    needs = f"needs {wanted:.0f} approval{'s' if wanted > 1 else ''}" if wanted else "needs nobody's approval"
+    return clean(f"The plan is {line.get('plan') or 'unknown'}, and {needs}")
+
+
+def approval_advice(record: Mapping[str, Any], plan: Path) -> str:
+    """How to have the plan of a check run approved and carried out; empty for one that needs nobody, or is no plan."""
+    planned = record.get("plan")
+    if record.get("outcome") != "planned" or not isinstance(planned, Mapping) or not number(planned.get("approvals")):
+        return ""
+    environment, runbook = clean(record.get("environment")), clean(record.get("runbook"))
+    return (
+        f"Have others approve it, each under their own name: ansible-playbook -i inventories/{environment} "
+        f"playbooks/approve.yml -e approval_plan={plan}; then, within 15 minutes: runbook run {runbook} "
+        f"-i {environment} --approve {clean(planned.get('plan'))} and the same inputs."
+    )
+
+
+def break_glass_sentence(line: Mapping[str, Any]) -> str:
+    """Which rule was lifted, by whom and why."""
+    return clean(f"Broke glass: {line.get('rule')} was lifted by {line.get('operator')}: {line.get('reason')}")
 
 
 def waited_sentence(line: Mapping[str, Any]) -> str:

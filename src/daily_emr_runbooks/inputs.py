@@ -77,6 +77,26 @@ def check_value(entry: Input, text: str) -> str | float | bool:
     return value
 
 
+def text_of(value: object) -> str:
+    """A value that an earlier run was given, as it would be typed. Raises CommandError for what nobody can type."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (str, int, float)):
+        return str(value)
+    raise CommandError(
+        "An earlier run was given an input that is a list or a dictionary, which cannot be passed on: go on with "
+        "ansible-playbook and the same file of inputs, with -e incident_id=INC-...."
+    )
+
+
+def check_break_glass(given: Iterable[str]) -> dict[str, list[str]]:
+    """The rules to lift, as a variable; the content knows which there are. Raises CommandError."""
+    for text in given:
+        if not WORD.fullmatch(text) or ":" not in text:
+            raise CommandError(f"--break-glass {_shown(text)} is refused: write RULE:REASON, {WORD_RULE}.")
+    return {"break_glass": list(given)} if given else {}
+
+
 def check_limit(limit: str | None, components: list[str], targets: str, environment: str) -> list[str]:
     """The components that a run will touch: all of the group, or those named. Never nobody, never by a pattern."""
     if not components:

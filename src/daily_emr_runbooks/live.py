@@ -90,6 +90,10 @@ class LiveRun:
                         if kind == "runner_on_failed":
                             self._show_failure(result)
 
+    def say(self, text: str) -> None:
+        """A line of the command itself, among those of the run."""
+        self.console.print(Text(text, "bold yellow"), soft_wrap=True)
+
     # -- the journal ---------------------------------------------------------------------------------------------
 
     def _follow(self, stop: threading.Event) -> None:
@@ -123,6 +127,9 @@ class LiveRun:
             "opened": self._show_opened,
             "observed": self._show_observations,
             "decided": self._show_decision,
+            "looked": self._show_looked,
+            "planned": self._show_planned,
+            "break_glass": self._show_break_glass,
             "lease": self._show_lease,
             "intent": self._show_intent,
             "outcome": self._show_outcome,
@@ -144,14 +151,26 @@ class LiveRun:
         self._say("▶", facts.step_name(line), "bold")
         self._show_diff(line.get("diff"))
 
+    def _show_looked(self, line: Line) -> None:
+        match line.get("outcome"):
+            case "planned":
+                self._say("▷", f"would do {facts.step_name(line)}", "bold")
+                self._show_diff(line.get("diff"))
+                for sentence in facts.sentences(line.get("prediction")):
+                    self._say(" ", sentence, "")
+            case "refused":
+                self._show_refused(line)
+            case _:
+                self._show_outcome(line)
+
+    def _show_planned(self, line: Line) -> None:
+        self._say("◆", facts.planned_sentence(line), "bold")
+
+    def _show_break_glass(self, line: Line) -> None:
+        self._say("!", facts.break_glass_sentence(line), "bold red")
+
     def _show_outcome(self, line: Line) -> None:
         outcome = clean(line.get("outcome") or "unknown")
-        if outcome == "planned":
-            self._say("▷", f"would do {facts.step_name(line)}", "bold")
-            self._show_diff(line.get("diff"))
-            for sentence in facts.sentences(line.get("prediction")):
-                self._say(" ", sentence, "")
-            return
         self._say_once(STEP_SIGNS.get(outcome, "✗"), facts.outcome_sentence(line), STEP_STYLES.get(outcome, "red"))
 
     def _show_refused(self, line: Line) -> None:

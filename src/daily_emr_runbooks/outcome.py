@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .runner import Finished
 
 GOOD = frozenset({"succeeded", "noop", "planned"})
-UNCHANGED = frozenset({"noop", "planned", "refused", "failed_clean"})
+UNCHANGED = frozenset({"noop", "planned", "refused", "failed_clean", "cancelled"})
 WORST_FIRST = (
     "unknown",
     "failed_partial",
@@ -71,8 +71,7 @@ def _of_folder(folder: RunFolder, finished: Finished) -> tuple[str, str]:
     if outcome in UNCHANGED and any(_was_done(step, record) for step in steps):
         return "unknown", f"The record says {outcome}, but names a change that was done: look at {folder.path}."
     if outcome == "succeeded":
-        intents = [line for line in folder.journal() if line.get("kind") == "intent"]
-        if bad := [step for step in steps if not _accounted_for(step, steps, intents, sentence)]:
+        if bad := [step for step in steps if not _accounted_for(step, sentence)]:
             return (
                 "unknown",
                 f"The record says succeeded, but {bad[0].get('name', 'a step')} was not: look at {folder.path}.",
@@ -82,31 +81,11 @@ def _of_folder(folder: RunFolder, finished: Finished) -> tuple[str, str]:
     return outcome, sentence
 
 
-def _accounted_for(
-    step: dict[str, Any], steps: Sequence[dict[str, Any]], intents: Sequence[dict[str, Any]], sentence: str
-) -> bool:
-    """Whether a step fits a run that succeeded. One that was only looked at, in a run that changes something, has to be
-    done later: the same, with the same end. One that failed, a precaution, has to be said.
-
-    What was intended tells the end, not what was read behind the call, when a change may be on its way still.
-    """
-    if step.get("outcome") == "planned":
-        return any(
-            later.get("outcome") == DONE and (later.get("step"), later.get("target")) == (step["step"], step["target"])
-            for later in steps[steps.index(step) :]
-        ) and any(
-            (intent.get("step"), intent.get("target")) == (step["step"], step["target"]) and _end(intent) == _end(step)
-            for intent in intents
-        )
+def _accounted_for(step: dict[str, Any], sentence: str) -> bool:
+    """Whether a step fits a run that succeeded. One that failed, a precaution, has to be said."""
     if step.get("outcome") == "failed":
         return bool(step.get("name")) and str(step["name"]) in sentence
     return step.get("outcome") in (DONE, "noop", "refused")
-
-
-def _end(step: dict[str, Any]) -> dict[str, Any]:
-    """Where a step was to lead. Counts go on moving between the look and the call: only that there are some counts."""
-    after = (step.get("diff") or {}).get("after") or {}
-    return {key: bool(value) if isinstance(value, (int, float)) else value for key, value in after.items()}
 
 
 def _was_done(step: dict[str, Any], record: dict[str, Any]) -> bool:

@@ -20,6 +20,16 @@ import yaml
 from policy_sentry.querying.actions import get_action_data
 
 from daily_emr_runbooks.calls import READ, SIGNED, Site, Sources
+from daily_emr_runbooks.project import Project
+
+# Modules make the policies of single calls from the same map, and it is with them in the collection.
+Project.find().make_importable()
+from ansible_collections.daily_emr.ops.plugins.module_utils._actions import (  # noqa: E402
+    KEYS,
+    PREFIXES,
+    SECRET,
+    action,
+)
 
 Json = dict[str, Any]
 ROLE = Path("roles/runbook_support")
@@ -31,8 +41,9 @@ USED = re.compile(r"daily_emr\.ops\.(\w+):")
 HERE = re.compile(r"^  hosts: localhost$", re.MULTILINE)
 OTHER_ROLE = re.compile(r"(?:role|name|incident_runbook): (\w+)$", re.MULTILINE)
 # Playbooks that have a policy by another rule.
-OWN_RULE = ("bootstrap", "readiness", "region_approval", "teardown")
-SECRET = "secretsmanager:GetSecretValue"  # noqa: S105  # the name of an action
+OWN_RULE = ("approve", "bootstrap", "readiness", "region_approval", "teardown")
+OWN_ROLE = "own_role"
+"""The gate of Clients for sessions of the role itself."""
 TABLE = "dynamodb"
 TABLE_CALLS = ("GetItem", "PutItem", "Query", "TransactWriteItems", "UpdateItem")
 """Calls about items: of the runbooks' own table, and never of another."""
@@ -46,50 +57,10 @@ LOGIN = "emr_runbook"
 USERS = {"backup": "emr_backup"}
 """Who another playbook is there."""
 
-PREFIXES = {
-    "accessanalyzer": "access-analyzer",
-    "cloudwatch": "cloudwatch",
-    "elbv2": "elasticloadbalancing",
-    "opensearch": "es",
-    "resourcegroupstaggingapi": "tag",
-    "service-quotas": "servicequotas",
-    "sesv2": "ses",
-}
-# Calls whose action has another name, or needs another one as well.
-ACTIONS = {
-    "cloudfront:CreateDistributionWithTags": ["cloudfront:CreateDistribution", "cloudfront:TagResource"],
-    "logs:PutDeliverySource": ["cloudfront:AllowVendedLogDeliveryForResource", "logs:PutDeliverySource"],
-    "s3:HeadBucket": ["s3:ListBucket"],
-    "s3:HeadObject": ["s3:GetObject"],
-    "s3:ListBuckets": ["s3:ListAllMyBuckets"],
-    "s3:ListObjectsV2": ["s3:ListBucket"],
-    "s3:ListObjectVersions": ["s3:ListBucketVersions"],
-    "s3:GetBucketEncryption": ["s3:GetEncryptionConfiguration"],
-    "s3:PutBucketEncryption": ["s3:PutEncryptionConfiguration"],
-    "s3:GetPublicAccessBlock": ["s3:GetBucketPublicAccessBlock"],
-    "s3:PutPublicAccessBlock": ["s3:PutBucketPublicAccessBlock"],
-    "s3:GetBucketReplication": ["s3:GetReplicationConfiguration"],
-    "s3:PutBucketReplication": ["s3:PutReplicationConfiguration"],
-    "s3:GetObjectLockConfiguration": ["s3:GetBucketObjectLockConfiguration"],
-    "s3:PutObjectLockConfiguration": ["s3:PutBucketObjectLockConfiguration"],
-    "s3:GetBucketAccelerateConfiguration": ["s3:GetAccelerateConfiguration"],
-    "s3:ListBucketInventoryConfigurations": ["s3:GetInventoryConfiguration"],
-    "s3:DeleteBucketEncryption": ["s3:PutEncryptionConfiguration"],
-    "dynamodb:TransactWriteItems": ["dynamodb:ConditionCheckItem", "dynamodb:PutItem", "dynamodb:UpdateItem"],
-    "dynamodb:TransactGetItems": ["dynamodb:GetItem"],
-}
 # How services call the action that a call with tags needs besides.
 TAGGING = ("TagResource", "AddTagsToResource", "AddTags", "CreateTags", "TagQueue", "TagDeliveryStream")
 # IAM wants the kind of its own resources said.
 KINDS = {"iam": ("policy/*", "role/*")}
-# What AWS does with a key of KMS for whoever makes one of these calls.
-KEYS = {
-    "s3:GetObject": {"kms:Decrypt"},
-    "s3:PutObject": {"kms:Decrypt", "kms:GenerateDataKey"},
-    SECRET: {"kms:Decrypt"},
-    "secretsmanager:CreateSecret": {"kms:Decrypt", "kms:GenerateDataKey"},
-    "secretsmanager:PutSecretValue": {"kms:Decrypt", "kms:GenerateDataKey"},
-}
 # What keeps data with our key gets a grant on it, in the name of who makes it: RDS user guide, "Authorizing use of a
 # customer managed key"; the others ask for the same.
 GRANTED = {
@@ -152,12 +123,6 @@ DENIED = [
     "s3:DeleteObjectVersion",
     "sqs:PurgeQueue",
 ]
-
-
-def action(service: str, operation: str) -> list[str]:
-    """The actions of IAM that a call needs."""
-    name = f"{PREFIXES.get(service, service)}:{operation}"
-    return ACTIONS.get(name, [name])
 
 
 def actions(sites: Iterable[Site]) -> set[str]:
@@ -240,7 +205,7 @@ def modules_behind(root: Path) -> dict[str, set[str]]:
         **acts,
         **{f"job-{name}": modules for name, modules in jobs(root).items()},
         "diagnose": {module for some in acts.values() for module in some},
-        "approver": modules_in(root, "region_approval"),
+        "approver": modules_in(root, "approve") | modules_in(root, "region_approval"),
         "readiness": modules_of(root, "readiness"),
         "teardown": modules_in(root, "teardown"),
         "bootstrap": modules_in(root, "bootstrap"),
@@ -273,14 +238,18 @@ def policies(root: Path) -> dict[str, Json]:
         "approver": _document(_reading(proof | _reads(approving)), _approving(approving), _denied(SECRET)),
         "readiness": _look(calls["readiness"], SECRET),
     }
-    for policy, some in calls.items():
+    for policy, declared in calls.items():
         kind, _, name = policy.partition("-")
+        # The call by which a change narrows its own role: its resource is that role alone.
+        some = {site for site in declared if site.gate != OWN_ROLE}
+        itself = _assuming(f"runbook-{name.replace('_', '-')}" if kind == "job" else "runbook-act")
         if kind == "act":
-            made[policy] = _document(_changing(some), _on_table(some), _denied())
+            made[policy] = _document(_changing(some), _on_table(some), _unapproving(some, REGION), itself, _denied())
         elif kind == "job":
             region = COPY_REGION if name in IN_COPY_REGION else REGION
-            table = _on_table(some, region) + (_unapproving(some) if region == COPY_REGION else [])
-            document = _document(_reading(_reads(some)), _changing(some, region), table, _denied())
+            table = _on_table(some, region) + (_unapproving(some, region) if region == COPY_REGION else [])
+            itself = itself if some != declared else []
+            document = _document(_reading(_reads(some)), _changing(some, region), table, itself, _denied())
             made[policy] = json.loads(json.dumps(document).replace(LOGIN, USERS.get(name, LOGIN)))
     built_calls = calls["bootstrap"]
     items = {f"{TABLE}:{operation}" for operation in TABLE_CALLS}
@@ -307,6 +276,11 @@ def rendered(root: Path) -> str:
     return json.dumps(policies(root), indent=1, sort_keys=True) + "\n"
 
 
+def _assuming(role: str) -> list[Json]:
+    """A change makes its call with a session of its own role that can do nothing else; see module_utils/_scope.py."""
+    return [_allow({"sts:AssumeRole"}, [f"arn:aws:iam::{ACCOUNT}:role/{PREFIX}-{role}"], {})]
+
+
 def _reads_only(name: str) -> bool:
     return READ.match(name.partition(":")[2]) is not None
 
@@ -321,7 +295,8 @@ def _reads(sites: Iterable[Site]) -> set[str]:
 
 def _writes(sites: Iterable[Site]) -> set[str]:
     """Writes, and what is read by a gate of its own."""
-    return actions(site for site in sites if site.gate not in ("read", "signed") and not _about_items(site))
+    changing = (site for site in sites if site.gate not in ("read", "signed", OWN_ROLE) and not _about_items(site))
+    return actions(changing)
 
 
 def _document(*statements: list[Json]) -> Json:
@@ -419,18 +394,19 @@ def _on_table(sites: Iterable[Site], *regions: str) -> list[Json]:
 
 
 def _approving(sites: set[Site]) -> list[Json]:
-    """Approvals are written in the second region, because the first may be gone; and nothing but approvals is."""
+    """Approvals are written where the run looks for them: those of a failover in the second region, because the first
+    may be gone. Nothing but approvals is.
+    """
     keys = {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": [APPROVALS]}, "Null": {"dynamodb:LeadingKeys": "false"}}
-    return [{**statement, "Condition": keys} for statement in _on_table(sites, COPY_REGION)]
+    return [{**statement, "Condition": keys} for statement in _on_table(sites, REGION, COPY_REGION)]
 
 
-def _unapproving(sites: set[Site]) -> list[Json]:
+def _unapproving(sites: set[Site], region: str) -> list[Json]:
     """Who acts writes no approval, also where another policy would let them."""
     writes = ["dynamodb:BatchWriteItem", "dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:UpdateItem"]
     keys = {"ForAnyValue:StringLike": {"dynamodb:LeadingKeys": [APPROVALS]}}
     return [
-        {**statement, "Effect": "Deny", "Action": writes, "Condition": keys}
-        for statement in _on_table(sites, COPY_REGION)
+        {**statement, "Effect": "Deny", "Action": writes, "Condition": keys} for statement in _on_table(sites, region)
     ]
 
 

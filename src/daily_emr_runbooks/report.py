@@ -204,12 +204,13 @@ def _steps(record: dict[str, Any], journal: list[dict[str, Any]]) -> list[Step]:
 
 
 def _steps_of_journal(journal: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Each intent with its outcome; a plan and a step that found nothing to do have an outcome alone."""
+    """Each intent with its outcome; a step that found nothing to do has an outcome alone, and one of a plan a look."""
     steps: list[dict[str, Any]] = []
+    alone = {"outcome", "looked"} if journal and journal[0].get("mode") == "plan" else {"outcome"}
     for line in journal:
         if line.get("kind") == "intent":
             steps.append({**line, "outcome": "unknown"})
-        elif line.get("kind") == "outcome":
+        elif line.get("kind") in alone:
             if steps and steps[-1]["kind"] == "intent" and steps[-1].get("step") == line.get("step"):
                 steps.append(steps.pop() | line)
             else:

@@ -74,7 +74,7 @@ def load(project: Project, name: str) -> Runbook:
 
 def read(project: Project, path: Path) -> Runbook:
     """Read a file whose play takes components through an incident. Raises CommandError when it is not of that form."""
-    play = play_of(path)
+    play = life_cycle_play(path)
     header = play.get("vars") or {}
     role = project.root / "roles" / str(header.get("incident_runbook", path.stem))
     main = main_spec(role)
@@ -83,7 +83,7 @@ def read(project: Project, path: Path) -> Runbook:
         path=path,
         title=str(header.get("incident_title") or play.get("name") or path.stem),
         severity=str(header.get("incident_severity", "")),
-        targets=str(play["hosts"]),
+        targets=str(play_of(path)["hosts"]),
         triggers=tuple(str(trigger) for trigger in header.get("incident_triggers") or ()),
         alerts=_alerts(header.get("incident_alerts") or {}),
         short_description=str(main.get("short_description", "")),
@@ -100,6 +100,13 @@ def play_of(path: Path) -> dict[str, Any]:
         raise CommandError(f"{path} is not a runbook: it must be a list with one play that has hosts and roles.")
     play: dict[str, Any] = plays[0]
     return play
+
+
+def life_cycle_play(path: Path) -> dict[str, Any]:
+    """The play that takes components through an incident: the first one, or the one behind what looks it up."""
+    play_of(path)
+    plays: list[dict[str, Any]] = load_yaml(path)
+    return next((play for play in plays if "incident_title" in (play.get("vars") or {})), plays[0])
 
 
 def main_spec(role: Path) -> dict[str, Any]:

@@ -14,8 +14,9 @@ import re
 import secrets
 import shutil
 import signal
+import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -37,6 +38,8 @@ LOCK = "lock"
 OUTPUT = "output.txt"
 SECRET_PARTS = ("env", "artifacts", "inventory", "project", "bundle")
 """What ansible-runner makes in its folder. Nothing of it is kept but the output of the playbook."""
+
+LEASH = Path(__file__).with_name("leash.py")
 
 # ansible-playbook writes "[ERROR]: …", our gate "ERROR: …", either in colour.
 ERROR = re.compile(r"(?:\x1b\[[\d;]*m)*\[?ERROR\]?:\s*([^\x1b\r\n]+)")
@@ -119,6 +122,8 @@ def run(play: Play, runs_dir: Path, handler: EventHandler, cancel: threading.Eve
 
         def on_status(status: dict[str, Any], **_: object) -> None:
             # `command` is on disk and the playbook has not started: the last moment before it could be killed.
+            if status["status"] == "starting":
+                config.command = leashed(config.command)
             if status["status"] == "running":
                 rewrite_command(Path(config.artifact_dir))
 
@@ -151,6 +156,11 @@ def _configure(play: Play, folder: Path) -> RunnerConfig:
         config.prepare()
     config.pexpect_timeout = CANCEL_POLL_S
     return config
+
+
+def leashed(command: Sequence[str]) -> list[str]:
+    """A command that is told to end when this process dies. To be started by the thread that lives as long."""
+    return [sys.executable, "-I", "-S", str(LEASH), str(os.getpid()), *command]
 
 
 def sweep(runs_dir: Path) -> None:

@@ -116,9 +116,9 @@ def template(job: Job, environment: str, form: str) -> dict[str, Any]:
 
     What could lead away from the job is forbidden by name, so that a change by hand shows as a difference.
     """
-    survey = [survey_variable(entry) for entry in job.inputs]
+    survey = [survey_variable(entry) for entry in job.inputs if entry.name != APPROVE]
     if form == "run" and job.needs_approval and environment == PRODUCTION:
-        survey = [*(entry for entry in survey if entry["name"] != APPROVE), _approval()]
+        survey.append(_approval())
     heading = f"{job.severity}: {job.title}." if job.severity else f"{job.title}."
     return {
         "name": template_name(job.name, environment, form),
@@ -203,7 +203,7 @@ def _approval() -> dict[str, Any]:
     return {
         "name": APPROVE,
         "title": "Approved plan",
-        "description": "The digest that the approved plan printed; runbooks that print none refuse it.",
+        "description": "The digest that the approved plan printed; what prints none refuses it.",
         "required": False,
         "type": "",
         "values": [],

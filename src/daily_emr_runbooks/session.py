@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from . import remote, runner
+from . import facts, remote, runner
 from .environment import refuse_redirection, run_environment
 from .errors import CommandError
-from .inputs import check_inputs, check_limit
+from .inputs import check_break_glass, check_inputs, check_limit, text_of
 from .live import LiveRun
 from .outcome import GOOD, Verdict, judge
 from .report import write_reports
-from .runbooks import load
+from .runbooks import load, read
+from .supervisor import longest_silence_s, supervised
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from rich.console import Console
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from .project import Project
 
 SANDBOX = "sandbox"
+PLAN = "plan.json"
 
 
 @dataclass(frozen=True)
@@ -38,14 +41,21 @@ class Request:
     limit: str | None = None
     check: bool = False
     node: str | None = None
+    playbook: Path | None = None
+    """A playbook that is no runbook, and takes components through an incident all the same."""
+    kept: Mapping[str, Any] = field(default_factory=dict)
+    """Inputs that an earlier run was given; they are checked again."""
+    break_glass: tuple[str, ...] = ()
 
 
 def run_runbook(project: Project, console: Console, request: Request) -> Verdict:
     """Run a runbook to its verdict. Raises CommandError, before anything starts, for what cannot be run."""
-    runbook = load(project, request.runbook)
+    runbook = read(project, request.playbook) if request.playbook else load(project, request.runbook)
     environment, check = request.environment, request.check
     inventory = project.inventory(environment)
-    inputs = check_inputs(request.inputs, runbook.inputs)
+    given = {word.partition("=")[0] for word in request.inputs}
+    words = [f"{name}={text_of(value)}" for name, value in request.kept.items() if name not in given and value != ""]
+    inputs = check_inputs((*words, *request.inputs), runbook.inputs) | check_break_glass(request.break_glass)
     components = check_limit(
         request.limit, project.components(environment, runbook.targets), runbook.targets, environment
     )
@@ -70,16 +80,28 @@ def run_runbook(project: Project, console: Console, request: Request) -> Verdict
         check=check,
     )
     live = LiveRun(console)
-    with runner.cancel_on_signal() as cancelled, live.shown():
-        if request.node is None:
-            finished = runner.run(play, project.runs_dir, live.event, cancelled)
-        else:
-            finished = remote.run(play, request.node, project.runs_dir, live.event, cancelled)
+    finished, stopped = _start(project, play, request.node, live, longest_silence_s(runbook.inputs, inputs))
     verdict = judge(project, finished, live.folders, components)
     show_verdict(console, verdict)
+    if stopped:
+        for incident in dict.fromkeys(folder.incident for folder in live.folders):
+            console.print(Text(f"Go on with: runbook resume {incident}", "bold"))
     for fault in (*finished.handler_faults, *live.faults):
         console.print(Text(f"The display had a fault, the run had not: {fault}.", "yellow"))
     return verdict
+
+
+def _start(
+    project: Project, play: runner.Play, node: str | None, live: LiveRun, silence_s: float
+) -> tuple[runner.Finished, bool]:
+    """Run the playbook here or on a node, until nothing of it lives; the second is whether it was told to stop."""
+    if node is not None:
+        with runner.cancel_on_signal() as cancelled, live.shown():
+            return remote.run(play, node, project.runs_dir, live.event, cancelled), cancelled.is_set()
+    with live.shown(), supervised(project, lambda: live.folders, live.say, silence_s) as supervisor:
+        finished = runner.run(play, project.runs_dir, supervisor.watching(live.event), supervisor.stop)
+    finished.lost = finished.lost or supervisor.lost
+    return finished, bool(supervisor.reason)
 
 
 def show_verdict(console: Console, verdict: Verdict) -> None:
@@ -93,6 +115,8 @@ def show_verdict(console: Console, verdict: Verdict) -> None:
         except Exception as fault:  # noqa: BLE001 - a comfort; the outcome is already known
             console.print(Text(f"The report could not be written: {type(fault).__name__}.", "yellow"))
             paths = []
+        if advice := facts.approval_advice(folder.record() or {}, folder.path / PLAN):
+            console.print(Text(advice, "bold"), soft_wrap=True)
         for path in (folder.path / "record.json", *paths):
             if path.exists():
                 console.print(Text(f"  {path}"), soft_wrap=True)

@@ -88,6 +88,16 @@ def _lease(line: Line) -> str:
     return f"Took the lease, fence {clean(line.get('fence', 'unknown'))}"
 
 
+def _looked(line: Line) -> str:
+    if line.get("outcome") == "refused":
+        return _refused(line)
+    return f"Would do {facts.step_name(line)}" if line.get("outcome") == "planned" else ""
+
+
+def _planned(line: Line) -> str:
+    return facts.planned_sentence(line)
+
+
 def _intent(line: Line) -> str:
     return f"Began {facts.step_name(line)}"
 
@@ -116,6 +126,9 @@ TOLD: dict[str, Callable[[Line], str]] = {
     "opened": _opened,
     "observed": _observed,
     "decided": _decided,
+    "looked": _looked,
+    "planned": _planned,
+    "break_glass": facts.break_glass_sentence,
     "lease": _lease,
     "intent": _intent,
     "outcome": _outcome,

@@ -16,6 +16,7 @@ import json
 import os
 import queue
 import shutil
+import signal
 import sys
 import threading
 import uuid
@@ -26,8 +27,10 @@ from typing import IO, TYPE_CHECKING, Any
 from ansible_runner.streaming import Worker
 
 from .environment import replaced_environment, run_environment
-from .record import JOURNAL, folder_of, read_lines
-from .runner import CANCEL_POLL_S, rewrite_command, run_folder
+from .project import Project
+from .record import JOURNAL, RunFolder, folder_of, read_lines
+from .runner import CANCEL_POLL_S, leashed, rewrite_command, run_folder
+from .supervisor import OPERATOR, Supervisor, supervised
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,8 +64,19 @@ def work(source: IO[bytes], sink: IO[bytes]) -> None:
             sandbox=Path(os.environ.get("DAILY_EMR_SANDBOX") or folder / "project" / ".sandbox").absolute(),
         )
         stream = LastingStream(sink)
-        with replaced_environment(environment):
-            RunbookWorker(source, stream, folder, runs_dir).run()
+        worker: RunbookWorker | None = None
+        # A connection that drops takes no run with it, so neither does the SIGHUP that may come of it.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        with (
+            replaced_environment(environment),
+            supervised(
+                Project(folder / "project"),
+                lambda: worker.folders if worker else [],
+                signals=(signal.SIGINT, signal.SIGTERM),
+            ) as supervisor,
+        ):
+            worker = RunbookWorker(source, stream, folder, runs_dir, supervisor)
+            worker.run()
         stream.end()
 
 
@@ -120,13 +134,20 @@ class LastingStream(io.RawIOBase):
 class RunbookWorker(Worker):  # type: ignore[misc]
     """One run. ansible-runner calls the handlers from this thread; the journal is followed by another."""
 
-    def __init__(self, source: IO[bytes], sink: LastingStream, folder: Path, runs_dir: Path) -> None:
-        self._cancelled = threading.Event()
-        super().__init__(source, sink, private_data_dir=str(folder), cancel_callback=self._cancelled.is_set)
+    def __init__(
+        self, source: IO[bytes], sink: LastingStream, folder: Path, runs_dir: Path, supervisor: Supervisor
+    ) -> None:
+        self._supervisor = supervisor
+        super().__init__(source, sink, private_data_dir=str(folder), cancel_callback=supervisor.stop.is_set)
         self._folder = folder
         self._runs_dir = runs_dir
         self._offsets: dict[Path, int] = {}
         self._ended = threading.Event()
+
+    @property
+    def folders(self) -> list[RunFolder]:
+        """The runs that are known by now."""
+        return [RunFolder(path) for path in list(self._offsets)]
 
     def run(self) -> tuple[str, int | None]:
         follower = threading.Thread(target=self._follow, daemon=True)
@@ -147,9 +168,11 @@ class RunbookWorker(Worker):  # type: ignore[misc]
         return updated
 
     def status_handler(self, status_data: dict[str, Any], runner_config: Any) -> None:
-        if status_data["status"] == "starting" and PACKAGES.is_dir():
-            # Node looks for a package in the folders above the program that asks for it.
-            (self._folder / "project" / PACKAGES.name).symlink_to(PACKAGES)
+        if status_data["status"] == "starting":
+            runner_config.command = leashed(runner_config.command)
+            if PACKAGES.is_dir():
+                # Node looks for a package in the folders above the program that asks for it.
+                (self._folder / "project" / PACKAGES.name).symlink_to(PACKAGES)
         if status_data["status"] == "running":
             # The run has come whole, so what follows on the stream is for us.
             threading.Thread(target=self._listen, daemon=True).start()
@@ -167,6 +190,9 @@ class RunbookWorker(Worker):  # type: ignore[misc]
         super().event_handler(event_data)
 
     def artifacts_handler(self, artifact_dir: str) -> None:
+        self._supervisor.end()
+        if self._supervisor.lost:
+            raise OSError(self._supervisor.lost)  # the other end hears of no end, and says that the run may go on
         self._send_journals()
         for found in self._offsets:
             with suppress(OSError):
@@ -201,7 +227,7 @@ class RunbookWorker(Worker):  # type: ignore[misc]
         for line in self._input:
             with suppress(ValueError):
                 if json.loads(line) == CANCEL:
-                    self._cancelled.set()
+                    self._supervisor.cancel(OPERATOR)
 
 
 def main() -> None:

@@ -87,7 +87,7 @@ class Runner:
         self.lease = store.acquire(COMPONENT, "test@here", "INC-test", run, fence, 600)
         self.release = lambda: store.release(self.lease)
         self.incident = {"id": "INC-test", "run": run, "folder": str(folder), "component": COMPONENT}
-        self.incident |= {"fence": self.lease.fence, "owner": "test@here", "lease_seconds": 600}
+        self.incident |= {"fence": self.lease.fence, "owner": "test@here", "lease_seconds": 600, "plan": "planned_work"}
 
     def __call__(self, module: str, args: Json, *, check: bool = False) -> Json:
         entry = importlib.import_module(f"ansible_collections.daily_emr.ops.plugins.modules.{module}").ENTRY

@@ -57,7 +57,7 @@ class RegionRunner:
         self._store = LeaseStore(Clients(Environment.from_params(self.environment)), TABLE)
         self.lease = self._store.acquire(COMPONENT, "test@here", incident, run, self._store.peek(COMPONENT).fence, 600)
         self.incident = {"id": incident, "run": run, "folder": str(folder), "component": COMPONENT}
-        self.incident |= {"fence": self.lease.fence, "owner": "test@here", "lease_seconds": 600}
+        self.incident |= {"fence": self.lease.fence, "owner": "test@here", "lease_seconds": 600, "plan": "planned_work"}
         self.options = {
             "environment": self.environment,
             "incident": self.incident,

@@ -59,6 +59,8 @@ class Entry:
     """AWS error code."""
     fault: str | None = None
     """Kind of the fault that hit the call."""
+    scoped: bool = False
+    """Whether the session behind it has a policy of its own, which lets it do less than its role."""
 
 
 class CallLog:
@@ -69,12 +71,14 @@ class CallLog:
         self._entries: list[Entry] = []
         self._seq = 0
 
-    def arrived(self, service: str, operation: str, principal: str | None, resource: str | None) -> Entry:
+    def arrived(
+        self, service: str, operation: str, principal: str | None, resource: str | None, *, scoped: bool = False
+    ) -> Entry:
         """Note a call before anything else is done with it."""
         at = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
         with self._lock:
             self._seq += 1
-            entry = Entry(self._seq, at, service, operation, is_mutating(operation), principal, resource)
+            entry = Entry(self._seq, at, service, operation, is_mutating(operation), principal, resource, scoped=scoped)
             self._entries.append(entry)
             if len(self._entries) > KEPT:
                 del self._entries[: KEPT // 10]

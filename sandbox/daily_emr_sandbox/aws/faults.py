@@ -9,7 +9,7 @@ from typing import Any
 
 from .errors import AwsError
 
-KINDS = ("delay", "throttle", "error", "drop_before", "drop_after", "stall")
+KINDS = ("delay", "throttle", "error", "error_after", "drop_before", "drop_after", "stall")
 STALL_MS = 600_000
 """How long a stall holds the reply unless it is told, or its fault is removed."""
 THROTTLES: dict[str, tuple[str, int]] = {
@@ -82,7 +82,7 @@ class Faults:
             raise ValueError("count is the number of calls to hit: give 1 or more, or null for every call.")
         if kind == "delay" and not ms:
             raise ValueError("A delay needs ms, the milliseconds that it takes.")
-        if kind == "error" and not code:
+        if kind in {"error", "error_after"} and not code:
             raise ValueError("An error needs code, the AWS error code that the caller gets.")
         wait = ms if ms is not None else (STALL_MS if kind == "stall" else 0)
         plan = Plan(f"fault-{next(self._ids)}", service, operation, kind, count, wait, code, status)

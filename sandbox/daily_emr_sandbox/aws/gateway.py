@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 import socket
 import time
@@ -20,6 +21,7 @@ from .control import PREFIX, Control
 from .errors import AwsError
 from .faults import Faults, Plan, throttled
 from .principals import Principal, Principals, unknown
+from .session_policies import refuse_call, refuse_session
 from .wire import Call, Reply
 
 if TYPE_CHECKING:
@@ -65,8 +67,9 @@ class Gateway:
         if internal:
             return _answer(self._execute(call, caller, environ), start_response)
         entry = self._calls.arrived(
-            call.service, call.operation, caller.arn if caller else None, resource_of(call.params)
-        )
+            call.service, call.operation, caller.arn if caller else None, resource_of(call.params),
+            scoped=bool(caller and caller.policy),
+        )  # fmt: skip
         return _answer(self._pass(call, caller, entry, environ), start_response)
 
     def _pass(self, call: Call, caller: Principal | None, entry: Entry, environ: dict[str, Any]) -> Reply:
@@ -88,6 +91,8 @@ class Gateway:
         else:
             reply = self._execute(call, caller, environ)
         entry.status, entry.error = reply.status, reply.error_code
+        if last and kind == "error_after":
+            return call.error(_planned_error(last, call))  # executed, and the caller hears that something broke
         if last and kind in {"drop_after", "stall"}:
             # Executed; nobody will ever be told.
             if kind == "stall":
@@ -100,6 +105,10 @@ class Gateway:
             try:
                 if caller is None:
                     raise unknown(call.protocol, call.service, call.access_key)
+                if caller.policy:
+                    refuse_call(call, caller.policy, caller.account_id, dt.datetime.now(dt.UTC))
+                if call.operation == "AssumeRole":
+                    refuse_session(call, caller.is_role)
                 reply = self._dispatch(call, environ)
             except AwsError as error:
                 reply = call.error(error)

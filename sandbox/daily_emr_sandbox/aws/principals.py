@@ -35,6 +35,9 @@ class Principal:
     session: str
     account_id: str
     access_key: str
+    policy: str = ""
+    """What the session may do less than its role: the policy that AssumeRole was given. Empty without one."""
+    is_role: bool = True
 
 
 class Principals:
@@ -65,11 +68,11 @@ class Principals:
         for account_id in list(sts_backends):
             role = sts_backends[account_id]["aws"].get_assumed_role_from_access_key(access_key)
             if role is not None:
-                return Principal(role.arn, role.session_name, role.account_id, access_key)
+                return Principal(role.arn, role.session_name, role.account_id, access_key, role.policy or "")
         for account_id in list(iam_backends):
             user = iam_backends[account_id]["aws"].get_user_from_access_key_id(access_key)
             if user is not None:
-                return Principal(user.arn, user.name, account_id, access_key)
+                return Principal(user.arn, user.name, account_id, access_key, is_role=False)
         return None
 
     def write_file(self) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ..database_instance import DatabaseInstance
     from ..queues.group import QueueGroup
     from ..settings import Settings
+    from .gateway import OwnService
     from .overlays.sqs import MoveTasks
 
 Samples = Callable[[str, str, dt.datetime, dt.datetime], list[dict[str, Any]]]
@@ -67,6 +68,8 @@ class AwsServer:
         sampled_requests: set by the world: samples of a web ACL's rule (ARN, metric name, from, to).
         database_instance: set by the world: the instance that can be rebooted.
         queue_group: set by the part `queues`: the replication group of the real pair.
+        own_services: services that are not moto's, by their name in boto3; what is added before the start takes the
+            place of moto's.
         database_status: set by the world to replace the look at the database's endpoint; a status of RDS.
     """
 
@@ -82,6 +85,7 @@ class AwsServer:
         self.principals = Principals(settings)
         self.trail = Trail(settings)
         self.shifts = ZonalShifts(self)
+        self.own_services: dict[str, OwnService] = {"arc-zonal-shift": self.shifts.answer}
         self.sampled_requests: Samples = lambda *_: []
         self.database_status: Callable[[], str] = self.look_at_database
         self.database_instance: DatabaseInstance | None = None
@@ -122,7 +126,7 @@ class AwsServer:
         handler = type("QuietHandler", (MotoRequestHandler,), {"log_request": lambda *_: None})
         gateway = Gateway(
             mutex=self.mutex, token=self.token, principals=self.principals, calls=self.calls, faults=self.faults,
-            control=self.control, trail=self.trail, own_services={"arc-zonal-shift": self.shifts.answer},
+            control=self.control, trail=self.trail, own_services=self.own_services,
         )  # fmt: skip
         self._server = make_server(
             self.settings.aws_address, self.settings.aws_port, gateway, threaded=True, request_handler=handler

@@ -70,7 +70,7 @@ class Runner:
     def change(self, module: str, args: Json, incident: bool = True) -> Change:
         found = importlib.import_module(f"ansible_collections.daily_emr.ops.plugins.modules.{module}")
         session = {"id": "INC-1", "run": "r1", "folder": str(self.folder), "component": "emr-web"}
-        session |= {"fence": 1, "owner": "someone@here", "lease_seconds": 600}
+        session |= {"fence": 1, "owner": "someone@here", "lease_seconds": 600, "plan": "planned_work"}
         ours = {"service": self.service, "database": self.database, "environment": self.environment}
         ours |= {"queue": self.queue} if self.queue else {}
         options = {name: value for name, value in ours.items() if name in found.ENTRY.argument_spec} | args

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 from botocore.awsrequest import AWSResponse
@@ -34,9 +35,12 @@ class AwsError(Exception):
 
 
 class World:
-    """State of one web service, and the operations on it. ``mutations`` is what arrived, in order."""
+    """State of one web service, and the operations on it. ``mutations`` is what arrived, in order; ``scopes`` are the
+    policies of the sessions that were asked for it.
+    """
 
     def __init__(self) -> None:
+        self.scopes: list[Json] = []
         self.mutations: list[tuple[str, Json]] = []
         self.lose: dict[str, str] = {}
         self.broken: set[str] = set()
@@ -439,6 +443,11 @@ class World:
         (asked,) = params["ParameterFilters"]
         return {"Parameters": [{"Name": name} for name in asked["Values"] if name in self.parameters]}
 
+    def sts_AssumeRole(self, params: Json) -> Json:
+        self.scopes.append(json.loads(params["Policy"]))
+        keys = {"AccessKeyId": "ASIASCOPED0000000000", "SecretAccessKey": "x", "SessionToken": "x"}
+        return {"Credentials": {**keys, "Expiration": datetime.now(UTC)}}
+
     def ssm_GetParameter(self, _params: Json) -> Json:
         where = {"environment": "sandbox", "account_id": ACCOUNT, "region": REGION}
         return {"Parameter": {"Value": json.dumps(where)}}
@@ -492,7 +501,8 @@ def setting(name: str, value: Any) -> Spoil:
 
 
 def _reply(answer: Json, status: int) -> tuple[Any, Json]:
-    return AWSResponse("", status, {}, None), {**answer, "ResponseMetadata": {"HTTPStatusCode": status}}
+    now = format_datetime(datetime.now(UTC), usegmt=True)
+    return AWSResponse("", status, {"date": now}, None), {**answer, "ResponseMetadata": {"HTTPStatusCode": status}}
 
 
 def counted(log: list[tuple[Json, int]], query: str) -> list[Json]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from daily_emr_runbooks.errors import CommandError
-from daily_emr_runbooks.inputs import check_inputs, check_limit
+from daily_emr_runbooks.inputs import check_break_glass, check_inputs, check_limit
 from daily_emr_runbooks.runbooks import Input
 
 if TYPE_CHECKING:
@@ -147,3 +147,11 @@ def test_a_limit_is_never_a_pattern_and_never_nobody(limit: str) -> None:
 def test_an_empty_group_is_refused() -> None:
     with pytest.raises(CommandError, match="has no components"):
         check_limit(None, [], "web", "staging")
+
+
+def test_rules_to_lift_are_words_with_a_reason() -> None:
+    assert check_break_glass([]) == {}
+    assert check_break_glass(["freeze/night:OPS-7"]) == {"break_glass": ["freeze/night:OPS-7"]}
+    for text in ("approvals", "approvals:{{ 7 }}", "x:\x1b[31m", "x:" + "a" * 300):
+        with pytest.raises(CommandError, match="write RULE:REASON"):
+            check_break_glass([text])

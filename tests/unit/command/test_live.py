@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from daily_emr_runbooks import facts
 from daily_emr_runbooks.live import LiveRun
 
 from .conftest import JOURNAL, line, write_run
@@ -116,7 +117,7 @@ def test_hostile_text_cannot_move_the_cursor(tmp_path: Path) -> None:
 def test_a_plan_shows_what_would_change(tmp_path: Path) -> None:
     live, output = shown()
     step = {"step": "roll_back_release", "target": "service/web", "diff": {"before": {"r": 3}, "after": {"r": 2}}}
-    planned = line("outcome", "21:00:04.000", outcome="planned", **step)
+    planned = line("looked", "21:00:04.000", outcome="planned", **step)
 
     with live.shown():
         live.event(opened(write_run(tmp_path, [planned], None).path))
@@ -164,3 +165,27 @@ def test_a_journal_that_cannot_be_shown_is_a_fault_of_the_display_only(
         pass
 
     assert live.faults == ["ValueError while showing the journal"]
+
+
+def test_a_plan_that_needs_approval_says_how_to_have_it_and_one_that_needs_nobody_says_nothing(tmp_path: Path) -> None:
+    record = {"outcome": "planned", "environment": "production", "runbook": "app_outage"}
+    planned = {"plan": "0f2c88d1-9be41c20-5f8e", "approvals": 1}
+    said = facts.approval_advice({**record, "plan": planned}, tmp_path / "plan.json")
+    assert f"playbooks/approve.yml -e approval_plan={tmp_path}/plan.json" in said
+    assert "runbook run app_outage -i production --approve 0f2c88d1-9be41c20-5f8e" in said
+    assert facts.approval_advice({**record, "plan": {**planned, "approvals": 0}}, tmp_path) == ""
+    assert facts.approval_advice({**record, "outcome": "succeeded", "plan": planned}, tmp_path) == ""
+
+
+def test_plan_and_broken_glass_are_shown(tmp_path: Path) -> None:
+    live, output = shown()
+    lines = [
+        line("planned", "21:00:04.000", plan="0f2c88d1-9be41c20-5f8e", approvals=2),
+        line("break_glass", "21:00:04.100", rule="cooldown", reason="OPS-7", operator="wanjiru"),
+    ]
+
+    with live.shown():
+        live.event(opened(write_run(tmp_path, lines, None).path))
+
+    assert "The plan is 0f2c88d1-9be41c20-5f8e, and needs 2 approvals" in output.getvalue()
+    assert "cooldown was lifted by wanjiru: OPS-7" in output.getvalue()

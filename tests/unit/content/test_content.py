@@ -13,6 +13,10 @@ ROOT = Path(__file__).resolve().parents[3]
 COLLECTION = ROOT / "collections/ansible_collections/daily_emr/ops"
 ROLES = sorted(path.parents[1].name for path in (ROOT / "roles").glob("*/meta/argument_specs.yml"))
 RUNBOOKS = sorted(path.stem for path in (ROOT / "runbooks").glob("*.yml"))
+# What is typed at night, and handed on by workflows, is one word; it has no default in a file, because a variable of a
+# role that does not carry its name could be any role's.
+WITHOUT_DEFAULT = {"approve", "break_glass"}
+TYPED = WITHOUT_DEFAULT | {"incident", "incident_id"}
 MODULES = sorted(path.stem for path in (COLLECTION / "plugins/modules").glob("*.py"))
 
 
@@ -24,10 +28,10 @@ def load(path: Path) -> object:
 def test_every_input_of_a_role_is_declared_and_has_its_default(role: str) -> None:
     options = load(ROOT / f"roles/{role}/meta/argument_specs.yml")["argument_specs"]["main"]["options"]
     defaults = load(ROOT / f"roles/{role}/defaults/main.yml")
-    optional = {name for name, option in options.items() if not option.get("required")}
+    optional = {name for name, option in options.items() if not option.get("required")} - WITHOUT_DEFAULT
     assert set(defaults) == optional
     for name, option in options.items():
-        assert name == "incident_id" or name.startswith(f"{role}_"), "inputs carry the name of their role"
+        assert name in TYPED or name.startswith(f"{role}_"), "inputs carry the name of their role"
         if "options" in option and option["type"] == "dict" and name in defaults:
             assert set(option["options"]) == set(defaults[name])
         elif name in defaults:

@@ -169,4 +169,6 @@ def leased(clients: Clients, session: Session, wire: Wire) -> Session:
     owner = f"wanjiru@{socket.gethostname()}"
     lease = LeaseStore(clients, TABLE).acquire("emr-web", owner, session.id, session.run, 0, 120)
     wire.sent.clear()
-    return Session(session.id, session.run, session.folder, session.component, lease.fence, owner, lease.lease_s)
+    return Session(
+        session.id, session.run, session.folder, session.component, lease.fence, owner, lease.lease_s, "planned_work"
+    )

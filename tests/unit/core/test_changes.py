@@ -44,6 +44,9 @@ class Limit(Change):
         client = self.clients.write("ssm", "PutParameter")
         client.put_parameter(Name=NAME, Value=self.params["value"], Type="String", Overwrite=True)
 
+    def resources(self, before: State) -> list[str]:
+        return [self.clients.environment.arn("ssm", f"parameter{NAME}")]
+
     def inverse(self, before: State) -> dict[str, Any] | str:
         return {"module": "daily_emr.ops.limit", "args": {"value": before["value"]}}
 
@@ -115,7 +118,7 @@ def test_what_it_predicts_is_in_plan_result_and_journal_and_nowhere_when_nothing
     assert do(clients, leased, kind=Costly)["prediction"] == []
     assert do(clients, leased, "10", kind=Costly)["prediction"] == ["It costs 5 minutes."]
     journalled = [(line["kind"], line["prediction"]) for line in Journal.of(leased).read()]
-    assert journalled[:3] == [(kind, ["It costs 2 minutes."]) for kind in ("outcome", "intent", "outcome")]
+    assert journalled[:3] == [(kind, ["It costs 2 minutes."]) for kind in ("looked", "intent", "outcome")]
     assert wire.count("PutParameter") == 1
 
 
@@ -134,10 +137,13 @@ def test_the_order_on_the_wire_is_guard_read_intent_change_read_record(
     LeaseStore(clients, TABLE).acquire("emr-web", owner, session.id, session.run, 0, 120)
     fresh, wire.sent = Clients(Environment.from_params(ENVIRONMENT), environ={}), []
 
-    do(fresh, replace(session, fence=1, owner=owner, lease_seconds=120))
+    do(fresh, replace(session, fence=1, owner=owner, lease_seconds=120, plan="planned_work"))
 
     assert sorted(wire.sent[:2]) == ["GetCallerIdentity", "GetParameter"]
-    assert wire.sent[2:] == ["GetParameter", "TransactWriteItems", "PutParameter", "GetParameter", "PutItem"]
+    assert wire.sent[2:] == [
+        *("GetParameter", "TransactWriteItems", "AssumeRole"),
+        *("PutParameter", "GetParameter", "PutItem"),
+    ]
 
 
 def test_the_intent_is_on_the_disk_and_in_the_table_before_the_change_is_sent(
@@ -277,7 +283,7 @@ def test_a_refusal_fails_and_says_what_to_do_in_check_mode_too(
     assert result["refusals"] == ["10 is above 9: choose less."]
     assert result["msg"] == "10 is above 9: choose less."
     assert mutations(wire) == []
-    assert kinds(leased) == ["refused"]
+    assert kinds(leased) == ["looked" if check_mode else "refused"]
 
 
 @pytest.mark.parametrize("opened", [True, False])
@@ -320,9 +326,9 @@ def test_a_process_that_was_stopped_after_its_intent_sends_nothing(
     clients: Clients, wire: Wire, leased: Session
 ) -> None:
     class Paused(LeaseStore):
-        def still_ours(self, until: float) -> bool:
+        def left(self, until: float) -> float:
             self._clock = lambda: until + 1
-            return super().still_ours(until)
+            return super().left(until)
 
     result = execute_change(
         Limit({"value": "5"}, clients), clients, leased, check_mode=False, store=Paused(clients, TABLE)

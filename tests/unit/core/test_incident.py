@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ class Run:
     def __call__(self, state: str, check_mode: bool = False, **options: Any) -> dict[str, Any]:
         defaults = {name: option.get("default") for name, option in ENTRY.argument_spec.items()}
         about = {"runbook": "app_outage", "title": "It is down", "component": "emr-web"} if state == "open" else {}
+        about |= {"contract": False} if state == "mitigating" else {}
         params = {**defaults, "environment": ENVIRONMENT, **about, "state": state, **options}
         return perform("incident", ENTRY, params, Context(check_mode=check_mode, project=self.project))
 
@@ -63,6 +65,32 @@ def test_opening_proves_looks_at_the_lease_and_writes_nothing_to_aws(run: Run, w
     assert session["id"].startswith("INC-")
     assert Path(session["folder"]) == run.project / ".runs" / session["id"] / session["run"]
     assert sorted(wire.sent) == ["GetCallerIdentity", "GetItem", "GetParameter"]
+
+
+@pytest.mark.parametrize(
+    ("ends_in", "says"),
+    [(timedelta(minutes=19), "end in 18 min"), (timedelta(minutes=-3), "end in 0 min"), (None, "no time with a zone")],
+)
+def test_credentials_that_end_before_a_run_are_refused_at_its_start(
+    ends_in: timedelta | None, says: str, run: Run, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends = "soon" if ends_in is None else (datetime.now(UTC) + ends_in).isoformat()
+    monkeypatch.setenv("AWS_CREDENTIAL_EXPIRATION", ends)
+
+    result = run("open")
+
+    assert (result["outcome"], result["failed"]) == ("refused", True)
+    assert says in result["msg"]
+    assert WRITES.isdisjoint(wire.sent)
+
+
+def test_credentials_that_last_are_taken_and_a_plan_needs_none_that_do(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_CREDENTIAL_EXPIRATION", (datetime.now(UTC) + timedelta(minutes=22)).isoformat())
+    assert "failed" not in run("open")
+    monkeypatch.setenv("AWS_CREDENTIAL_EXPIRATION", (datetime.now(UTC) + timedelta(minutes=12)).isoformat())
+    assert "failed" not in run("open", check_mode=True)
 
 
 def test_the_record_names_the_alert_that_started_the_run(run: Run) -> None:
@@ -174,6 +202,13 @@ def test_the_lease_is_taken_once_and_renewed_when_asked_again(run: Run, wire: Wi
     assert wire.count("UpdateItem") == 2
 
 
+def test_without_a_plan_no_lease_is_taken(run: Run, wire: Wire) -> None:
+    refused = run("mitigating", incident=run.opened(), contract=True)
+
+    assert "has no plan for emr-web: run the runbook from its start." in refused["msg"]
+    assert wire.count("UpdateItem") == 0
+
+
 def test_who_looked_before_somebody_else_worked_on_it_has_to_look_again(run: Run) -> None:
     slow, quick = run.opened(), run.opened()
     done = run("mitigating", incident=quick)["incident"]
@@ -200,7 +235,13 @@ def step(journal: Journal, outcome: str) -> None:
     if outcome == "refused":
         journal.append("refused", **facts, outcome=outcome, msg="The image is gone: repair forward.", seconds=1.0)
     elif outcome != "intent":
-        journal.append("outcome", **facts, outcome=outcome, msg=f"It was {outcome}.", seconds=1.0)
+        journal.append(
+            "looked" if outcome == "planned" else "outcome",
+            **facts,
+            outcome=outcome,
+            msg=f"It was {outcome}.",
+            seconds=1.0,
+        )
 
 
 CASES: list[tuple[str, list[str], dict[str, Any], str, int]] = [
@@ -224,6 +265,9 @@ CASES: list[tuple[str, list[str], dict[str, Any], str, int]] = [
     ("cause", ["planned"], {"check_mode": True}, "planned", 0),
     ("healthy", [], {"check_mode": True}, "noop", 0),
     ("undetermined", [], {"check_mode": True}, "refused", 3),
+    # What was planned and not done is neither done nor in doubt.
+    ("cause", ["planned"], {"failure": "The plan was not approved."}, "failed_clean", 4),
+    ("cause", ["planned", "ok", "verified"], {}, "succeeded", 0),
 ]
 
 

@@ -249,11 +249,11 @@ def test_a_word_that_cannot_be_read_is_no_word(store: LeaseStore, wire: Wire) ->
 def test_a_lease_lasts_its_length_less_the_longest_call(store: LeaseStore, clock: Clock) -> None:
     until = store.record_intent(take(store, "a", 0), line())
 
-    assert store.still_ours(until)
+    assert store.left(until) == 105
     clock.now += 104
-    assert store.still_ours(until)
+    assert store.left(until) == 1
     clock.now += 2  # a process that was stopped here must not send its call any more
-    assert not store.still_ours(until)
+    assert store.left(until) == -1
 
 
 @pytest.mark.parametrize("lost", ["lose_request", "lose_reply"])

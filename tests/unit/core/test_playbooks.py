@@ -189,8 +189,8 @@ class Project:
         return [json.loads(path.read_text()) for path in sorted(self.folder.glob(".runs/*/*/record.json"))]
 
 
-@pytest.fixture
-def project(server: Aws, tmp_path: Path) -> Project:
+def make_project(server: Aws, folder: Path) -> Project:
+    """The project, and what it needs in the account."""
     keys: dict[str, Any] = {"aws_access_key_id": "x", "aws_secret_access_key": "x", "endpoint_url": server.url}
     boto3.client("ssm", REGION, **keys).put_parameter(
         Name=FINGERPRINT,
@@ -206,7 +206,12 @@ def project(server: Aws, tmp_path: Path) -> Project:
             AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")],
             KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
         )
-    return Project(tmp_path, server)
+    return Project(folder, server)
+
+
+@pytest.fixture
+def project(server: Aws, tmp_path: Path) -> Project:
+    return make_project(server, tmp_path)
 
 
 def said(done: subprocess.CompletedProcess[str]) -> list[str]:
@@ -346,6 +351,17 @@ def test_a_run_that_did_nothing_ends_with_an_error(project: Project, runbook: st
     assert len(said(done)) == 1
     assert says in said(done)[0]
     assert project.aws.asked == []
+
+
+def test_a_failure_of_the_life_cycle_that_the_playbook_ignores_stays_one(project: Project) -> None:
+    project.write("roles/incident/tasks/main.yml", f"{INCIDENT.rstrip()}\n      ignore_errors: true\n")
+
+    done = project.play("-e", "toy_healthy=false")
+
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "ERROR: The incident ended as refused, and the playbook goes on" in said(done)[0]
+    project.without_gate()
+    assert project.play("-e", "toy_healthy=false").returncode == 0  # the control
 
 
 PARTS = [["--start-at-task", "Opne"], ["--skip-tags", "always,untagged"], ["--tags", "nosuch"]]

@@ -67,6 +67,11 @@ def test_a_write_is_bounded_by_the_tags_of_the_environment_wherever_there_are_so
                     continue
                 if one in METRIC:
                     assert METRIC[one].items() <= equals(statement).items()
+                elif one == "sts:AssumeRole":
+                    role = "act" if name.startswith("act-") else name.removeprefix("job-").replace("_", "-")
+                    assert statement["Resource"] == [
+                        f"arn:aws:iam::123456789012:role/daily-emr-staging-runbook-{role}"
+                    ], "a role narrows itself, and becomes no other"
                 elif one in NAMED or one.startswith(("s3:", "dynamodb:")):
                     assert all("daily-emr" in arn or one.startswith("application-") for arn in statement["Resource"])
                 else:
@@ -88,7 +93,7 @@ def test_every_statement_knows_its_account_or_its_region(filled):
 
 
 def test_bootstrap_makes_secrets_under_a_lease_in_the_table_of_the_runbooks_and_writes_items_nowhere_else(filled):
-    items = {f"dynamodb:{name}" for name in ("ConditionCheckItem", "GetItem", "PutItem", "UpdateItem")}
+    items = {f"dynamodb:{name}" for name in ("ConditionCheckItem", "GetItem", "PutItem", "Query", "UpdateItem")}
     building = [one for name in filled if name.startswith("bootstrap-") for one in allowed(filled[name])]
     (statement,) = [one for one in building if items & set(one["Action"])]
     assert set(statement["Action"]) == items
@@ -241,4 +246,10 @@ def test_who_acts_is_denied_to_write_approvals_and_who_approves_writes_nothing_e
     assert may["Condition"]["ForAllValues:StringLike"] == {"dynamodb:LeadingKeys": keys}
     # Without it, a request that names no key would match every one of its keys.
     assert may["Condition"]["Null"] == {"dynamodb:LeadingKeys": "false"}
-    assert denied["Resource"] == may["Resource"]
+    (denied_here,) = [
+        one
+        for one in filled["act-app_outage"]["Statement"]
+        if "dynamodb:LeadingKeys" in str(one) and one["Effect"] == "Deny"
+    ]
+    assert denied_here["Condition"] == denied["Condition"]
+    assert sorted([*denied["Resource"], *denied_here["Resource"]]) == sorted(may["Resource"])

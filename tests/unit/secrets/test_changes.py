@@ -37,8 +37,8 @@ class Fences:
     def record_intent(self, _lease: Any, _entry: Any) -> float:
         return 1.0
 
-    def still_ours(self, _until: float) -> bool:
-        return True
+    def left(self, _until: float) -> float:
+        return 60.0
 
     def record(self, _entry: Any) -> None:
         """Nothing is mirrored."""
@@ -61,7 +61,7 @@ class Runner:
         store = {"component": "emr-secrets", "prefix": PREFIX, "copy_region": "eu-west-1"}
         store |= {"kms_key": "alias/secrets", "copy_kms_key": "alias/copy", "tags": {"app": "daily-emr"}}
         incident = {"id": "INC-1", "run": "r1", "folder": str(self.folder), "component": "emr-secrets"}
-        incident |= {"fence": 1, "owner": "someone@here", "lease_seconds": 600}
+        incident |= {"fence": 1, "owner": "someone@here", "lease_seconds": 600, "plan": "planned_work"}
         asked = {"name": self.name, **entry}
         about: Json = {"entries": [asked]} if "entries" in module.ENTRY.argument_spec else {"entry": asked}
         given = {"store": store, "environment": self.world.environment, **about}

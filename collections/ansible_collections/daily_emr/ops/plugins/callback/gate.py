@@ -13,7 +13,8 @@ description:
   - Ansible returns 0 when no host matched, when no task ran, when C(--start-at-task) names a task that does not
     exist, and when tags skipped the tasks that matter. This callback ends such a run with an error and one sentence.
   - The extra vars of a playbook with roles are judged before anything uses them.
-  - A play with the role C(incident) has to run whole and to close its incident on every host.
+  - A play with the role C(incident) has to run whole and to close its incident on every host. A failure of it that the
+    playbook ignores or rescues stays a failure.
   - Other playbooks only have to run a task.
 requirements:
   - Enable it with C(callbacks_enabled = daily_emr.ops.gate) in C(ansible.cfg).
@@ -51,6 +52,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         self._is_runbook = False
         self._runbooks: dict[str, set[str]] = {}  # play -> hosts that started a task in it
         self._closed: set[tuple[str, str]] = set()
+        self._hidden = ""  # an outcome that is no success, of which Ansible does not count a failure
         self._started = 0
         self._matched = False
         self._has_playbook = False
@@ -121,10 +123,18 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
                     "run it again.",
                     RunOutcome.FAILED_CLEAN,
                 )
+        if self._hidden:
+            _end(
+                f"The incident ended as {self._hidden}, and the playbook goes on as if nothing had failed: "
+                "take ignore_errors and rescue out of it.",
+                RunOutcome(self._hidden),
+            )
 
     def _note(self, result: Any) -> None:
         if self._is_runbook and result.task.resolved_action == INCIDENT_ACTION and "exit_code" in result.result:
             self._closed.add((self._play, result.host.get_name()))
+            if result.result["exit_code"]:
+                self._hidden = str(result.result["outcome"])
 
 
 def _role_names(play: Any) -> set[str]:

@@ -87,6 +87,9 @@ options:
       lease_seconds:
         description: Length of the lease in seconds, once it is taken.
         type: int
+      plan:
+        description: Digest of the plan of the run, once there is one.
+        type: str
 """
 
     # The attributes of a module that reads.

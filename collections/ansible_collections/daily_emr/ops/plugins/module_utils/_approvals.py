@@ -32,7 +32,7 @@ AHEAD = timedelta(minutes=1)
 # a job there shares: they stand for no person.
 NOBODY = re.compile(
     r"botocore-session-\d+|aws-?cli.*|aws-(sdk|go-sdk)-.*|i-[0-9a-f]{8,17}|[0-9a-f]{32}|[\d.:_-]*"
-    r"|(awx|semaphore)([\d._=,-].*)?"
+    r"|(?P<controller>awx|semaphore)([\d._=,-].*)?"
 )
 
 
@@ -60,6 +60,12 @@ def person_of(session: str) -> str:
     return "" if NOBODY.fullmatch(name) else name
 
 
+def controller_of(session: str) -> str:
+    """The controller whose jobs share this name of a session; empty when it is none. Pure."""
+    found = NOBODY.fullmatch(re.split(r"[@+]", session.casefold().strip())[0])
+    return (found["controller"] or "") if found else ""
+
+
 def digest_of(environment: str, incident: str, target: str, accepted_loss_s: int) -> str:
     """Names what is approved: this step of this incident, with at most this loss."""
     text = "\0".join((environment, incident, target, str(accepted_loss_s)))
@@ -79,16 +85,16 @@ def read_approvals(clients: Clients, incident: str) -> tuple[list[Approval], dat
         ExpressionAttributeValues={":pk": {"S": f"{PREFIX}{incident}"}},
         ConsistentRead=True,
     )
-    return [_approval(item) for item in reply.get("Items", [])], answered_at(reply)
+    return [approval_of(item) for item in reply.get("Items", [])], answered_at(reply)
 
 
-def _approval(item: Json) -> Approval:
+def approval_of(item: Json) -> Approval:
     session = item["sk"]["S"].split("#")[1]
     return Approval(session, item["digest"]["S"], item["at"]["S"], item.get("by", {}).get("S", ""))
 
 
 def judged(
-    approvals: Iterable[Approval], now: datetime, *, digest: str, requester: str
+    approvals: Iterable[Approval], now: datetime, *, digest: str, requester: str, valid_for: timedelta = VALID
 ) -> tuple[dict[str, Approval], list[str]]:
     """Person -> the approval that counts, the newest of each; and why each of the others does not. Pure."""
     valid, spoiled = dict[str, Approval](), set[str]()
@@ -100,8 +106,9 @@ def judged(
             spoiled.add(f"{one.session} asked for it, and does not count")
         elif one.digest != digest:
             spoiled.add(f"{one.session} approved something else")
-        elif age > VALID:
-            spoiled.add(f"the approval of {one.session} is older than 30 minutes")
+        elif age > valid_for:
+            minutes = round(valid_for.total_seconds() / 60)
+            spoiled.add(f"the approval of {one.session} is older than {minutes} minutes")
         elif age < -AHEAD:
             spoiled.add(f"the approval of {one.session} is dated in the future")
         else:

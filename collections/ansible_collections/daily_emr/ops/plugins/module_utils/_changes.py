@@ -10,15 +10,25 @@ import time
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._calls import calling
+from ansible_collections.daily_emr.ops.plugins.module_utils._cancel import (
+    note_cancel,
+    refuse_when_cancelled,
+    signals_deferred,
+)
 from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clients
+from ansible_collections.daily_emr.ops.plugins.module_utils._contract import contract_of, permit
 from ansible_collections.daily_emr.ops.plugins.module_utils._errors import CallFailed, CallUnknown, OpsError, Refused
 from ansible_collections.daily_emr.ops.plugins.module_utils._journal import Journal, Session
 from ansible_collections.daily_emr.ops.plugins.module_utils._lease import Lease, LeaseStore
 from ansible_collections.daily_emr.ops.plugins.module_utils._outcomes import StepOutcome
+from ansible_collections.daily_emr.ops.plugins.module_utils._scope import Scope
+from ansible_collections.daily_emr.ops.plugins.module_utils._step_lines import kept_args
 
 # How long a change may take to show in a fresh read. Real seconds in every environment: it is the read consistency of
 # AWS's control plane, not the time the change needs to take effect; that wait is a step of its own.
@@ -34,12 +44,22 @@ class Change(ABC):
     name is the word for the step; spec its options, without the common ones. imperative says that the same call
     twice does the work twice (a restart, a failover), so that nothing may ever send it again by itself. leased says
     that it needs the lease of an incident; only what builds an environment does not, because it makes the table too.
+    asks_itself says that its refusals know of an earlier call whose end nobody knows, and never let it be sent again.
+    scoped says that a call of AWS under the lease has credentials that can make that one call until the lease ends.
     """
 
     name: ClassVar[str]
     spec: ClassVar[dict[str, Any]]
     imperative: ClassVar[bool] = False
     leased: ClassVar[bool] = True
+    # What a plan says of it (_plan.py): the keys of its state that move by themselves and are not compared, what cannot
+    # be taken back ("" when all can), whether data is lost, and whether it asks for approvals of its own.
+    volatile: ClassVar[frozenset[str]] = frozenset()
+    irreversible: ClassVar[str] = ""
+    loses_data: ClassVar[bool] = False
+    approved_apart: ClassVar[bool] = False
+    asks_itself: ClassVar[bool] = False
+    scoped: ClassVar[bool] = True
 
     def __init__(self, params: Mapping[str, Any], clients: Clients) -> None:
         self.params = params
@@ -70,9 +90,22 @@ class Change(ABC):
     def inverse(self, before: State) -> dict[str, Any] | str:
         """The step that would undo it, {"module": name, "args": {...}}, or a sentence why there is none."""
 
+    def resources(self, before: State) -> list[str]:
+        """ARNs of what the one call of AWS is about, pure; asked when there is one. "*" only where AWS knows none."""
+        return [self.target] if self.target.startswith("arn:") else []
+
     def prediction(self, before: State) -> list[str]:  # what a subclass predicts from
         """What will happen and what it will cost, pure: plain sentences for whoever approves the step."""
         return []
+
+    @property
+    def share(self) -> str:
+        """What a plan calls the target: one name for all parts of what is done in parts."""
+        return self.target
+
+    def calls(self, before: State) -> int:  # what a subclass counts from
+        """How many calls it takes to have all of it done, as far as can be seen; pure."""
+        return 1
 
     def remarks(self) -> State:
         """What the result says besides, such as why only a part was done. Read at the end, whatever that was."""
@@ -81,6 +114,18 @@ class Change(ABC):
     def done(self, before: State, after: State) -> bool:
         """Whether a read after the call shows that it was done."""
         return without_context(after) == without_context(self.wanted(before))
+
+    def traces(self, before: State) -> State:  # what a subclass compares
+        """What of the context done() and untouched() compare: ids, counts and times that the journal keeps, so that a
+        later run can judge a step whose end nobody knows."""
+        return {}
+
+    def untouched(self, before: State, after: State) -> bool:
+        """Whether a read long after the call proves that it was not done; the context of before is its traces alone.
+
+        The same state is no proof where the call does its work each time: an imperative change says what is, if any.
+        """
+        return not self.imperative and without_context(after) == without_context(before)
 
 
 def execute_change(
@@ -92,9 +137,22 @@ def execute_change(
     store: LeaseStore | None = None,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
+    marks: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Take a change through all its steps and return the result of its task; never raises an OpsError."""
-    return _Execution(change, clients, session, check_mode, store, clock, sleep).run()
+    """Take a change through all its steps and return the result of its task; never raises an OpsError.
+
+    marks: what its lines say besides, such as which step it takes back.
+    A signal to stop waits until the outcome is journalled: it must not come between a call and what is known of it.
+    """
+
+    def note() -> None:
+        if session:
+            with suppress(OpsError):  # the outcome stands in the journal or in the warning of the task
+                note_cancel(session)
+
+    execution = _Execution(change, clients, session, check_mode, store, clock, sleep, marks or {})
+    with signals_deferred(note):
+        return execution.run()
 
 
 class _Execution:
@@ -107,6 +165,7 @@ class _Execution:
         store: LeaseStore | None,
         clock: Callable[[], float],
         sleep: Callable[[float], None],
+        marks: Mapping[str, Any],
     ) -> None:
         self.change, self.clients, self.session, self.check_mode = change, clients, session, check_mode
         self.store = store or LeaseStore(clients, clients.environment.table)
@@ -114,6 +173,15 @@ class _Execution:
         self.journal = Journal.of(session) if session else None
         self.started = clock()
         self.announced = False
+        self.line = 0  # of the journal, that says how it ended
+        self.contract: dict[str, Any] = {}
+        # For whoever has to judge or undo the step from its line alone; results do not repeat it.
+        self.kept: dict[str, Any] = {
+            "module": change.name,
+            "args": kept_args(change.spec, change.params),
+            "traces": {},
+            **marks,
+        }
         self.facts: dict[str, Any] = {
             "step": change.name,
             "target": "",
@@ -128,6 +196,7 @@ class _Execution:
             before = self.observe()
             wanted = self.change.wanted(before)
             self.facts |= {"target": self.change.target, "diff": _diff(before, wanted)}
+            self.contract = contract_of(self.change, before, wanted)
             if without_context(wanted) == without_context(before):
                 return self.end(StepOutcome.NOOP, f"{self.change.name}: {self.change.target} is as wanted already.")
             self.facts["prediction"] = self.change.prediction(before)
@@ -135,9 +204,10 @@ class _Execution:
             if reasons:
                 raise Refused(*reasons)
             self.facts["undo"] = self.change.inverse(before)
+            self.kept["traces"] = self.change.traces(before)
             if self.check_mode:
                 return self.end(StepOutcome.PLANNED, f"{self.change.name}: {self.change.target} would be changed.")
-            until = self.intend()
+            until = self.intend(before, wanted)
         except Refused as error:
             return self.end(StepOutcome.REFUSED, error.sentence, refusals=error.reasons)
         except OpsError as error:
@@ -148,20 +218,24 @@ class _Execution:
         with calling():
             return self.change.observe()
 
-    def intend(self) -> float:
-        """Make the intent durable, here and in the table, under the lease; returns until when the lease lasts."""
+    def intend(self, before: State, wanted: State) -> float:
+        """Make the intent durable, here and in the table, under plan and lease; returns until when the lease lasts."""
+        refuse_when_cancelled(self.session)
         if not self.change.leased:
             return math.inf
         if self.session is None or self.session.fence is None or self.journal is None:
             component = self.session.component if self.session else self.change.target
             raise Refused(f"{component} has no lease: run the runbook from its start.")
         lease = Lease.of(self.session)
+        contract = permit(self.change, self.session, self.journal.read(), before, wanted)
         line = self.journal.append(
             "intent",
             **self.facts,
+            **self.kept,
             key=step_key(self.session, self.change),
             imperative=self.change.imperative,
             fence=lease.fence,
+            **contract,
         )
         until = self.store.record_intent(lease, line)
         self.announced = True
@@ -170,9 +244,10 @@ class _Execution:
     def apply(self, before: State, until: float) -> dict[str, Any]:
         sent_before = len(self.clients.sent)
         try:
-            if not self.store.still_ours(until):
-                raise Refused(f"The lease on {self.change.target} ran out before the call was sent: run again.")
-            with calling():
+            scope = self.scope(before, until)
+            scope.check()
+            refuse_when_cancelled(self.session)
+            with self.clients.scoped(scope), calling():
                 self.change.apply(before)
         except Refused as error:
             if len(self.clients.sent) == sent_before:
@@ -185,6 +260,17 @@ class _Execution:
         except Exception as error:  # noqa: BLE001  # our own fault, before or after the call: nobody can say
             return self.probe(before, f"{self.change.name} broke ({where(error)}).")
         return self.probe(before, "")
+
+    def scope(self, before: State, until: float) -> Scope:
+        """What the call may be, and until when; a change without a lease is bounded by the role alone."""
+        change = self.change
+        return Scope(
+            self.clients,
+            narrows=change.leased and change.scoped,
+            target=change.target,
+            resources=partial(change.resources, before),
+            left=partial(self.store.left, until),
+        )
 
     def probe(self, before: State, trouble: str) -> dict[str, Any]:
         """Read back until the change shows. trouble: what went wrong with the reply; empty when it was good."""
@@ -220,7 +306,8 @@ class _Execution:
             "seconds": round(self.clock() - self.started, 3),
             "msg": sentence,
         }
-        trouble = self.write_down(outcome, {**facts, "refusals": refusals or [], "imperative": self.change.imperative})
+        written = {**facts, "refusals": refusals or [], "imperative": self.change.imperative}
+        trouble = self.write_down(outcome, written)
         refused = outcome is StepOutcome.REFUSED
         failed = outcome in (StepOutcome.REFUSED, StepOutcome.FAILED, StepOutcome.UNKNOWN)
         result = {
@@ -231,6 +318,8 @@ class _Execution:
         }
         if failed:
             result["failed"] = True
+        if self.line:
+            result["line"] = self.line
         if trouble:
             result["warnings"] = [trouble]
         return result
@@ -240,7 +329,11 @@ class _Execution:
         if self.journal is None:
             return ""
         try:
-            line = self.journal.append("refused" if outcome is StepOutcome.REFUSED else "outcome", **facts)
+            # A step that was only looked at is neither done nor promised: it has a kind of line of its own.
+            kind = "looked" if self.check_mode else "refused" if outcome is StepOutcome.REFUSED else "outcome"
+            contract = {"contract": self.contract} if self.check_mode else {}
+            line = self.journal.append(kind, **facts, **self.kept, **contract)
+            self.line = line["seq"]
             if self.announced:  # the table mirrors what was, or may have been, done; not what was only looked at
                 self.store.record(line)
         except OpsError as error:

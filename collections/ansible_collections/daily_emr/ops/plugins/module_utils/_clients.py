@@ -12,11 +12,15 @@ import json
 import os
 import re
 import threading
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._calls import (
@@ -38,6 +42,8 @@ THREADS = 32
 CONNECT_SECONDS = 3
 READ_SECONDS = 10
 READ_ATTEMPTS = 5
+# It changes nothing, but a lease passes meanwhile.
+OWN_ROLE_ATTEMPTS = 2
 
 READ_OPERATION = re.compile(
     r"(BatchGet|Describe|Get|Head|List|Lookup|Query|Scan|Search|Simulate|TransactGet)[A-Z].*|Query|Scan"
@@ -65,6 +71,7 @@ GATES = {
     "secret_value": "secretsmanager:GetSecretValue",
     "evidence": "s3:GetObject",
     "objects": "s3:GetObject",
+    "own_role": "sts:AssumeRole",
 }
 
 
@@ -93,6 +100,26 @@ class Identity:
     role: str
     operator: str
 
+    @property
+    def role_arn(self) -> str:
+        """The role itself. Roles of the runbooks have no path: that of an assumed role would not say it."""
+        return f"arn:aws:iam::{self.account_id}:role/{self.role}"
+
+
+class CallScope(Protocol):
+    """What the one mutating call of a change may be, and until when (see _scope.py)."""
+
+    def check(self) -> None:
+        """Raise Refused when it is too late."""
+
+    def credentials(self, service: str, operation: str, region: str) -> dict[str, str]:
+        """Keys that can do this and nothing else. Raises Refused."""
+
+
+def boottime() -> float:
+    """Seconds on a clock that goes on while the machine sleeps (where there is one)."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
 
 class Clients:
     """Clients of one environment. Safe to share between threads.
@@ -111,8 +138,13 @@ class Clients:
         self._lock = threading.RLock()
         self._readers: dict[tuple[str, str, int], Any] = {}
         self._identity: Identity | None = None
+        # When STS answered, as it says itself: the header Date. Empty until the caller is proven.
+        self.proven_at = ""
         # Every mutating request that went onto the wire or was declared, as "service:Operation".
         self.sent: list[str] = []
+        self._scope: CallScope | None = None
+        # What AWS's clock said last, and what ours said then.
+        self._aws_time: tuple[datetime, float] | None = None
 
     def read(self, service: str, region: str = "", attempts: int = READ_ATTEMPTS) -> Any:
         """A client that refuses every operation that is not a read; retries what is safe to retry.
@@ -131,10 +163,13 @@ class Clients:
     def write(self, service: str, operation: str, region: str = "") -> Any:
         """A client that lets exactly this operation through, once, and never sends it again by itself.
 
-        region: another one than the environment's, such as that of the copies.
+        region: another one than the environment's, such as that of the copies. Within `scoped` its credentials can do
+        nothing else, and end with the lease; without them Refused is raised.
         """
-        client = self._create(service, attempts=1, region=region)
-        gate = _Once(service, operation, self.sent)
+        scope = self._scope
+        keys = scope.credentials(service, operation, region or self.environment.region) if scope else None
+        client = self._create(service, attempts=1, region=region, keys=keys)
+        gate = _Once(service, operation, self.sent, scope)
         client.meta.events.register_first("provide-client-params.*.*", partial(self._only_declared, gate))
         client.meta.events.register_first("before-send.*.*", gate.sending)
         return client
@@ -144,9 +179,47 @@ class Clients:
         self.prove()
         name = f"{service}:{operation}"
         with self._lock:
+            if self._scope:
+                self._scope.check()
             if name in self.sent:
                 raise Refused(f"{name} was already sent: it is never sent twice.")
             self.sent.append(name)
+
+    @contextmanager
+    def scoped(self, scope: CallScope) -> Iterator[None]:
+        """Bound every mutating request that is made within: what it is, and until when."""
+        with self._lock:
+            self._scope = scope
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._scope = None
+
+    def own_role(self) -> Any:
+        """A client that asks for sessions of our own role, each with a policy that takes away from what it may do."""
+        mine = self.prove().role_arn
+
+        def fits(params: Any) -> bool:
+            return bool(params.get("RoleArn") == mine and params.get("Policy"))
+
+        return self._gated("own_role", "this client only narrows the role that runs", fits, OWN_ROLE_ATTEMPTS)
+
+    def aws_time(self) -> datetime:
+        """What AWS's clock says at least, by its last answer: ours may be wrong. Raises Refused where it never said."""
+        heard = self._aws_time
+        if heard is None:
+            raise Refused("AWS has not said what time it is, so nobody can say when the lease ends: run again.")
+        said, ours = heard
+        return said + timedelta(seconds=boottime() - ours)
+
+    def _hear_time(self, http_response: Any, **_event: Any) -> None:
+        try:
+            said = parsedate_to_datetime(str(http_response.headers.get("Date", ""))).astimezone(UTC)
+        except ValueError:
+            return
+        # Without the lock, which who proves the identity holds while these answers arrive.
+        self._aws_time = (said, boottime())
 
     def secret_value(self, name: str, *, stage: str = "", version: str = "") -> Secret:
         """The value of a secret in a stage, which may move, or of one version of it, to try it out. Never part of a
@@ -187,6 +260,7 @@ class Clients:
         caller, fingerprint = found["caller"], found["fingerprint"]
         if isinstance(caller, OpsError):
             raise Refused(f"Nobody can say who is calling, so nothing was done: {caller.sentence}")
+        self.proven_at = str(caller.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", ""))
         identity, reasons = identify(environment, caller)
         reasons = reasons or self._fingerprint_reasons(fingerprint)
         if reasons:
@@ -206,7 +280,7 @@ class Clients:
             return [f"The fingerprint of {environment.name} cannot be read, so nothing was done: {found.sentence}"]
         return fingerprint_refusals(environment, found["Parameter"]["Value"])
 
-    def _create(self, service: str, attempts: int, region: str = "") -> Any:
+    def _create(self, service: str, attempts: int, region: str = "", keys: dict[str, str] | None = None) -> Any:
         environment = self.environment
         settings: dict[str, Any] = {
             "connect_timeout": CONNECT_SECONDS,
@@ -216,18 +290,18 @@ class Clients:
             "ignore_configured_endpoint_urls": True,
             "user_agent_extra": "daily-emr-runbooks",
         }
-        keys: dict[str, str] = {}
         if environment.sandbox:
             settings["proxies"] = {}
-            keys = sandbox_credentials(str(environment.credentials_file))
+            keys = keys or sandbox_credentials(str(environment.credentials_file))
         with self._lock, calling(f"the client of {service}"):
             client = session().create_client(
                 service,
                 region_name=region or environment.region,
                 endpoint_url=environment.endpoint_url,
                 config=Config(**settings),
-                **keys,
+                **(keys or {}),
             )
+        client.meta.events.register_last("after-call.*.*", self._hear_time)
         host = urlsplit(client.meta.endpoint_url).hostname or ""
         if not environment.sandbox and not AWS_HOST.fullmatch(host):
             raise Refused(
@@ -241,10 +315,10 @@ class Clients:
             raise Refused(f"{name} is not a read, so the client for reads did not send it.")
         self.prove()
 
-    def _gated(self, gate: str, only: str, fits: Callable[[Any], object] = bool) -> Any:
+    def _gated(self, gate: str, only: str, fits: Callable[[Any], object] = bool, attempts: int = READ_ATTEMPTS) -> Any:
         """A client that lets the one call of a gate through, and that only with parameters that fit."""
         service, operation = GATES[gate].split(":")
-        client = self._create(service, attempts=READ_ATTEMPTS)
+        client = self._create(service, attempts=attempts)
 
         def look(params: Any, model: Any, **_event: Any) -> None:
             if model.name != operation or not fits(params):
@@ -262,9 +336,9 @@ class Clients:
 class _Once:
     """Lets one declared operation through, once; counts what goes onto the wire, not what was asked for."""
 
-    def __init__(self, service: str, operation: str, wire: list[str]) -> None:
+    def __init__(self, service: str, operation: str, wire: list[str], scope: CallScope | None) -> None:
         self.service, self.operation = service, operation
-        self._wire = wire
+        self._wire, self._scope = wire, scope
         self._lock = threading.Lock()
         self._called = self._sent = False
 
@@ -280,6 +354,8 @@ class _Once:
         with self._lock:
             if self._sent:
                 raise Refused(f"{self.service}:{self.operation} was already sent: it is never sent twice.")
+            if self._scope:
+                self._scope.check()
             self._sent = True
             self._wire.append(f"{self.service}:{self.operation}")
 

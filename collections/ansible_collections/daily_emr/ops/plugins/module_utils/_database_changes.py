@@ -42,6 +42,9 @@ class DatabaseChange(Change):
     def target(self) -> str:
         return f"database/{self.instance}"
 
+    def resources(self, before: Json) -> list[str]:
+        return [self.clients.environment.arn("rds", f"db:{self.instance}")]
+
     def aws_seconds(self, seconds: float) -> float:
         """A period of AWS's own pace, as long as it is in this environment."""
         return float(self.clients.environment.seconds(seconds))

@@ -170,6 +170,9 @@ class LockedObject(Change):
 
         self.put(send, before)
 
+    def resources(self, before: State) -> list[str]:
+        return [f"arn:aws:s3:::{self.dumps['bucket']}/{self.key}"]
+
     def inverse(self, before: State) -> str:
         return f"Nothing to undo: the object is locked until {_utc(self._until())}, and goes by the bucket's own rule."
 

@@ -50,6 +50,14 @@ class Environment:
         """A duration on this environment's clock; every other duration in the code is AWS sized."""
         return aws_seconds / self.time_factor
 
+    def arn(self, service: str, what: str) -> str:
+        """The ARN of something of this account in this region. service: as in ARNs, such as elasticloadbalancing."""
+        return f"arn:aws:{service}:{self.region}:{self.account_id}:{what}"
+
+    def secret_arn(self, name: str) -> str:
+        """The ARN of a secret, with one sign for each of the six letters that AWS adds to its name."""
+        return name if name.startswith("arn:") else self.arn("secretsmanager", f"secret:{name}-??????")
+
     @classmethod
     def from_params(cls, params: Mapping[str, Any]) -> Environment:
         """Read and check the inventory's dictionary; Refused names every fault at once."""

@@ -18,8 +18,9 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 # when it is named, and nothing in the content names these (tests/unit/content), so their text is not judged.
 CONTROLLER_NAMES = re.compile(r"(awx|tower)_[a-z0-9_]+|semaphore_vars")
 TEMPLATE = re.compile(r"\{\{|\{%|\{#|#jinja2:", re.IGNORECASE)
-# Control characters but for newline and tab inside a text, and the marks that turn the direction of a line around.
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+# Control characters but for newline and tab inside a text, the marks that turn the direction of a line around, and
+# halves of pairs, which no file can hold.
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 LONGEST = 4096
 DEEPEST = 8
 SPEC_KEYS = ("type", "choices", "elements", "options")

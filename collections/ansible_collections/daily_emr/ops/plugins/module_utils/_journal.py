@@ -7,19 +7,38 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.daily_emr.ops.plugins.module_utils._chain import chained, genesis, head, parse
 from ansible_collections.daily_emr.ops.plugins.module_utils._errors import Refused
 
 JOURNAL = "journal.jsonl"
 RECORD = "record.json"
 KINDS = frozenset(
-    {"opened", "observed", "decided", "lease", "intent", "outcome", "refused", "waited", "verified", "closed"}
+    {
+        "opened",
+        "observed",
+        "decided",
+        "looked",
+        "planned",
+        "lease",
+        "intent",
+        "outcome",
+        "refused",
+        "probed",
+        "waited",
+        "verified",
+        "break_glass",
+        "cancelled",
+        "closed",
+    }
 )
+INCIDENT_ID = re.compile(r"INC-[A-Za-z0-9][A-Za-z0-9-]{0,60}")
 
 INCIDENT_SPEC: dict[str, Any] = {
     "id": {"type": "str", "required": True},
@@ -29,12 +48,16 @@ INCIDENT_SPEC: dict[str, Any] = {
     "fence": {"type": "int"},
     "owner": {"type": "str"},
     "lease_seconds": {"type": "int"},
+    "plan": {"type": "str"},
 }
 
 
 @dataclass(frozen=True)
 class Session:
-    """The open incident of this run, as it travels from task to task; fence is set while the lease is held."""
+    """The open incident of this run, as it travels from task to task.
+
+    fence is set while the lease is held, plan once there is one: its digest (_plan.py).
+    """
 
     id: str
     run: str
@@ -43,6 +66,7 @@ class Session:
     fence: int | None = None
     owner: str = ""
     lease_seconds: int = 0
+    plan: str = ""
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any] | None) -> Session | None:
@@ -56,6 +80,7 @@ class Session:
             fence=params.get("fence"),
             owner=params.get("owner") or "",
             lease_seconds=params.get("lease_seconds") or 0,
+            plan=params.get("plan") or "",
         )
 
     def as_params(self) -> dict[str, Any]:
@@ -67,13 +92,15 @@ class Session:
             "fence": self.fence,
             "owner": self.owner,
             "lease_seconds": self.lease_seconds,
+            "plan": self.plan,
         }
 
 
 class Journal:
     """The journal in one run folder. One run writes it; a lock orders its processes.
 
-    A line that was torn by a crash is kept, closed with a newline and skipped when read: the gap in seq shows it.
+    A line that was torn by a crash is kept, closed with a newline and skipped when read: the gap in seq shows it. Each
+    line holds the hash of the one before (`_chain.py`).
     """
 
     def __init__(self, folder: Path, incident: str, run: str, component: str = "") -> None:
@@ -114,7 +141,8 @@ class Journal:
             written = file.read()
             torn = bool(written) and not written.endswith(b"\n")
             line = {"seq": written.count(b"\n") + torn + 1, "at": utc_now(), "kind": kind, **self._head, **body}
-            data = (b"\n" if torn else b"") + json.dumps(line, default=str).encode() + b"\n"
+            line = chained(line, head(written) or genesis(line))
+            data = (b"\n" if torn else b"") + json.dumps(line).encode() + b"\n"
             if file.write(data) != len(data):
                 raise OSError(28, "short write")
             os.fsync(file.fileno())
@@ -125,7 +153,7 @@ class Journal:
         """Every whole line, oldest first."""
         if not self.path.exists():
             return []
-        return [line for raw in self.path.read_bytes().split(b"\n") if (line := _parse(raw)) is not None]
+        return [line for raw in self.path.read_bytes().split(b"\n") if (line := parse(raw)) is not None]
 
 
 def write_record(folder: Path, record: Mapping[str, Any]) -> Path:
@@ -141,17 +169,14 @@ def write_record(folder: Path, record: Mapping[str, Any]) -> Path:
     return path
 
 
+def runs_folder(given: str | None, project: Path) -> Path:
+    """Where run folders are: what was given, else the environment variable, else .runs in the project."""
+    return Path(given or os.environ.get("DAILY_EMR_RUNS") or project / ".runs").absolute()
+
+
 def utc_now() -> str:
     """Now, as the journal writes it: UTC, ISO 8601, milliseconds."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _parse(raw: bytes) -> dict[str, Any] | None:
-    try:
-        line = json.loads(raw)
-    except ValueError:
-        return None
-    return line if isinstance(line, dict) else None
 
 
 def _sync_folder(folder: Path) -> None:

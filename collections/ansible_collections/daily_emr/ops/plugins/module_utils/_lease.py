@@ -15,12 +15,30 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._calls import calling, error_code
-from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clients
+from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clients, boottime
 from ansible_collections.daily_emr.ops.plugins.module_utils._errors import CallUnknown, OpsError, Refused
+from ansible_collections.daily_emr.ops.plugins.module_utils._halts import (
+    SWITCH,
+    changed_key,
+    changed_put,
+    stopped,
+    switch_check,
+)
 from ansible_collections.daily_emr.ops.plugins.module_utils._journal import Session, utc_now
+
+
+def aws_time(date: str) -> str:
+    """The header Date of a reply of AWS as the journal writes times; our own clock where there was none."""
+    try:
+        moment = parsedate_to_datetime(date).astimezone(UTC)
+    except ValueError:
+        return utc_now()
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def silent(_text: str) -> None:
@@ -33,11 +51,6 @@ NAMES = {"#owner": "owner", "#run": "run"}
 # Longer than any one call can take (connect 3 s + read 10 s): this much of a lease is never used for a call.
 MARGIN_SECONDS = 15.0
 WATCH_SECONDS = 1.0
-
-
-def boottime() -> float:
-    """Seconds on a clock that goes on while the machine sleeps (where there is one)."""
-    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 @dataclass(frozen=True)
@@ -127,10 +140,12 @@ class LeaseStore:
         lease_s: int,
         take_over: str = "",
         progress: Callable[[str], None] = silent,
+        watched: str = "",
     ) -> Lease:
         """Take the lease if nobody worked on the target since expected_fence was seen.
 
         take_over: why a held lease may be taken from a run that died; it is watched for its whole length first.
+        watched: the version that this run has watched for that long already (see watch).
         Raises Refused, naming the holder, when it cannot be had.
         """
         view = self.peek(target)
@@ -139,7 +154,8 @@ class LeaseStore:
         if view.held:
             if not take_over:
                 raise held_by(view)
-            self._watch(view, progress)
+            if view.rvn != watched:
+                self.watch(view, progress)
         mine = uuid.uuid4().hex
         condition, values = _unchanged(view)
         update = (
@@ -176,7 +192,7 @@ class LeaseStore:
         self._change_held(lease, "SET rvn = :rvn, held = :no", {":no": {"BOOL": False}})
 
     def record_intent(self, lease: Lease, entry: Mapping[str, Any]) -> float:
-        """Mirror the line of an intent and check and renew the lease, all or nothing.
+        """Mirror the line of an intent, check and renew the lease, see that nobody stopped all changes: all or nothing.
 
         Returns the clock's reading until which the lease surely lasts (see still_ours). Raises Refused when the lease
         was lost or the table does not answer. A lost reply is asked for again with the same token, which DynamoDB
@@ -195,6 +211,8 @@ class LeaseStore:
             "TransactItems": [
                 {"Update": renewal},
                 {"Put": self._put(entry)},
+                switch_check(self._table),
+                changed_put(self._table, lease.target, entry, aws_time(self._clients.proven_at)),
                 *([{"Put": self._put_word(entry)}] if entry.get("imperative") else []),
             ],
             "ClientRequestToken": str(uuid.uuid4()),
@@ -207,14 +225,18 @@ class LeaseStore:
         except Refused:
             raise
         except OpsError as error:
+            if error_code(error) in CONDITION_FAILED:
+                self.refuse_when_stopped()
             if error_code(error) in CONDITION_FAILED and self._is_held(lease):
                 raise Refused(f"Line {entry['seq']} of run {lease.run} was announced before: run again.") from error
             raise self._lost(lease.target, error) from error
         return asked_at + lease.lease_s - MARGIN_SECONDS
 
-    def still_ours(self, until: float) -> bool:
-        """Whether a call that is sent now ends before the lease can be taken over, even if this process was paused."""
-        return self._clock() < until
+    def left(self, until: float) -> float:
+        """Seconds in which a call that is sent still ends before the lease can be taken over, even if this process
+        was paused; not above 0 when it is too late.
+        """
+        return until - self._clock()
 
     def record(self, entry: Mapping[str, Any]) -> None:
         """Mirror one line of the journal; a line that is there already is left as it is."""
@@ -236,6 +258,19 @@ class LeaseStore:
             return None
         return LastWord(**{name: item[name]["S"] for name in ("incident", "run", "at", "outcome")})
 
+    def settle(self, entry: Mapping[str, Any], outcome: str) -> None:
+        """Say how an imperative step ended whose run cannot say it any more, unless it was announced again since."""
+        self._record_word({**entry, "outcome": outcome})
+
+    def refuse_when_stopped(self) -> None:
+        """Raise Refused while somebody has stopped all changes, or when the table cannot be read."""
+        if why := stopped(self._get(SWITCH)):
+            raise Refused(why)
+
+    def last_change(self, component: str) -> Mapping[str, Any]:
+        """Which incident changed a component last, as the table has it; empty where none did."""
+        return self._get(changed_key(component))
+
     def _record_word(self, entry: Mapping[str, Any]) -> None:
         """How the step ended, unless another run has announced it again since."""
         ours = {
@@ -255,7 +290,8 @@ class LeaseStore:
         item = {name: {"S": text} for name, text in said.items()}
         return {"TableName": self._table, "Item": {**_word_key(entry["step"], entry["target"]), **item}}
 
-    def _watch(self, view: LeaseView, progress: Callable[[str], None]) -> None:
+    def watch(self, view: LeaseView, progress: Callable[[str], None]) -> None:
+        """Watch a lease for its whole length: behind it the holder sends nothing more. Raises Refused when it lives."""
         started = self._clock()
         while (left := started + view.lease_s - self._clock()) > 0:
             progress(f"Watching the lease of {view.holder()}: {left:.0f} s until it may be taken over.")

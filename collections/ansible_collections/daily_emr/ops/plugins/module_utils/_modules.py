@@ -12,12 +12,13 @@ import os
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.daily_emr.ops.plugins.module_utils._calls import calling
+from ansible_collections.daily_emr.ops.plugins.module_utils._cancel import refuse_when_cancelled
 from ansible_collections.daily_emr.ops.plugins.module_utils._changes import Change, execute_change, where
 from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clients
 from ansible_collections.daily_emr.ops.plugins.module_utils._environment import ENVIRONMENT_SPEC, UNSET, Environment
@@ -50,6 +51,8 @@ class Context:
     project: Path = Path()
     # Whether the work is done in the Ansible worker, which alone knows how Ansible was called.
     on_controller: bool = False
+    # The inputs of the run as they were given, judged already; only known in the Ansible worker.
+    inputs: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -75,12 +78,13 @@ def read_entry(argument_spec: dict[str, Any], function: Read, kind: str = "") ->
     """The entry of a module that reads or waits.
 
     What it returns is journalled when an incident is open: as "verified" when it has that key, as "observed" when it
-    has observations, as "outcome" when it has one (a wait that is a step of its own), else as "waited", unless kind
-    says otherwise. Reporting progress keeps the lease alive.
+    has observations, as "outcome" when it has one (a wait that is a step of its own; "looked" in check mode), else as
+    "waited", unless kind says otherwise. Reporting progress keeps the lease alive.
     """
 
     def run(params: Params, context: Context) -> dict[str, Any]:
         clients, session = connect(params)
+        refuse_when_cancelled(session)
         clients.prove()
         progress = _Heartbeat(context.progress, clients, session)
         with calling():
@@ -88,6 +92,8 @@ def read_entry(argument_spec: dict[str, Any], function: Read, kind: str = "") ->
         if session:
             words = {"verified": "verified", "observations": "observed", "outcome": "outcome"}
             word = kind or next((word for key, word in words.items() if key in result), "waited")
+            if word == "outcome" and context.check_mode:
+                word = "looked"
             body = {key: value for key, value in result.items() if key not in ("changed", "failed", "diff")}
             Journal.of(session).append(word, **body)
         return {"changed": False, **result}
@@ -180,10 +186,12 @@ def run_module(entry: Entry) -> None:
 
 
 class _Heartbeat:
-    """Passes progress on, and renews the lease while there is progress; an empty text is a sign of life and no more."""
+    """Passes progress on, renews the lease while there is progress, and ends a wait whose run was told to stop; an
+    empty text is a sign of life and no more.
+    """
 
     def __init__(self, progress: Progress, clients: Clients, session: Session | None) -> None:
-        self._progress = progress
+        self._progress, self._session = progress, session
         self._lease = Lease.of(session) if session and session.fence is not None else None
         self._store = LeaseStore(clients, clients.environment.table)
         self._renewed = time.monotonic()
@@ -191,6 +199,7 @@ class _Heartbeat:
     def __call__(self, text: str) -> None:
         if text:
             self._progress(text)
+        refuse_when_cancelled(self._session)
         if self._lease and time.monotonic() - self._renewed >= HEARTBEAT_SECONDS:
             self._store.renew(self._lease)
             self._renewed = time.monotonic()

@@ -13,7 +13,7 @@ import socket
 import time
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._changes import Change
@@ -327,6 +327,9 @@ ALONE = "may_be_open"
 
 class RegionChange(Change):
     """A change in a failover to the second region, named by the options ``recovery`` and ``database``."""
+
+    # By a rule of its own: two people, for one incident, with a loss that they name (region_approval).
+    approved_apart: ClassVar[bool] = True
 
     @property
     def recovery(self) -> Json:

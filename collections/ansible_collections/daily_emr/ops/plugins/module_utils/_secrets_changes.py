@@ -33,6 +33,9 @@ class SecretChange(Change):
     def target(self) -> str:
         return f"secret/{self.full_name}"
 
+    def resources(self, before: Json) -> list[str]:
+        return [self.clients.environment.secret_arn(self.full_name)]
+
     def look(self) -> tuple[Json | None, Json]:
         """The secret and its versions; no versions where there is no secret."""
         readings = Readings()

@@ -69,6 +69,12 @@ def update_acl(clients: Clients, read: Json, changed: Json, scope: str) -> None:
     client.update_web_acl(**kept, Scope=scope, LockToken=read["lock_token"])
 
 
+def acl_resources(clients: Clients, acl: Json) -> list[str]:
+    """The web ACL, and the sets and groups of this account that its rules may name: AWS looks at these as well."""
+    kinds = ("ipset", "regexpatternset", "rulegroup", "managedruleset")
+    return [acl["ARN"], *(clients.environment.arn("wafv2", f"regional/{kind}/*") for kind in kinds)]
+
+
 def blocked_requests(
     clients: Clients, acl: Json, scope: str, rule: Json, *, window_s: float, routes: list[str]
 ) -> Json:

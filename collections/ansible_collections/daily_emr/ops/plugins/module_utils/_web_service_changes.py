@@ -115,6 +115,10 @@ class WebServiceChange(Change):
         """The target every change of the ECS service itself shares, so that their leases exclude each other."""
         return f"service/{self.service['cluster']}/{self.service['service']}"
 
+    def resources(self, before: Json) -> list[str]:
+        """The ECS service, which most of these changes are about."""
+        return [self.clients.environment.arn("ecs", self.ecs_target)]
+
     def aws_seconds(self, seconds: float) -> float:
         """A period of AWS's own pace, as long as it is in this environment."""
         return float(self.clients.environment.seconds(seconds))

@@ -94,6 +94,8 @@ class Deferral(ClaimsChange):
 
     name: ClassVar[str] = "claim_deferral"
     imperative: ClassVar[bool] = False
+    # Claims go on being made.
+    volatile: ClassVar[frozenset[str]] = frozenset({"ready"})
     spec: ClassVar[Json] = {
         "claims_api": CLAIMS_API_OPTION,
         "database": DATABASE_OPTION,
@@ -133,6 +135,10 @@ class Deferral(ClaimsChange):
                 "forgotten: turn it on first."
             )
         return reasons
+
+    def calls(self, before: Json) -> int:
+        """Claims that become ready on the way are put aside as well, before the first of them is let go."""
+        return 2
 
     def prediction(self, before: Json) -> list[str]:
         return [

@@ -122,6 +122,8 @@ class Reconciliation(ClaimsChange):
 
     name: ClassVar[str] = "claim_reconciliation"
     imperative: ClassVar[bool] = False
+    # Workers that are asked to stop may still leave claims in doubt.
+    volatile: ClassVar[frozenset[str]] = frozenset({"unknown"})
     spec: ClassVar[Json] = {
         "claims_api": CLAIMS_API_OPTION,
         "database": DATABASE_OPTION,
@@ -175,6 +177,10 @@ class Reconciliation(ClaimsChange):
             seen = context["token"][0].seen
             reasons.append(f"The claims API gives no token ({seen}), so nobody can be asked: wait until it does.")
         return reasons
+
+    def calls(self, before: Json) -> int:
+        """As many batches as there are, and some for claims that come into doubt meanwhile."""
+        return 3 + int(before["unknown"]) // self._batch
 
     def prediction(self, before: Json) -> list[str]:
         number = min(self._batch, len(before["context"]["claims"]))

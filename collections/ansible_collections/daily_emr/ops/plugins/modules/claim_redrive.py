@@ -121,6 +121,9 @@ class Redrive(ClaimsChange):
     name: ClassVar[str] = "claim_redrive"
     # The name of the step makes the same call twice one step.
     imperative: ClassVar[bool] = False
+    irreversible: ClassVar[str] = "claims that were sent stay sent"
+    # The steps of a redrive are one thing in a plan, and how many claims wait moves.
+    volatile: ClassVar[frozenset[str]] = frozenset({"step", "released"})
     spec: ClassVar[Json] = {
         "claims_api": CLAIMS_API_OPTION,
         "database": DATABASE_OPTION,
@@ -203,6 +206,9 @@ class Redrive(ClaimsChange):
                 "turn it on first."
             )
         return reasons + previous_refusals(context["before"], self.claims_api["normal_p95_ms"])
+
+    def calls(self, before: Json) -> int:
+        return len(LADDER)
 
     def prediction(self, before: Json) -> list[str]:
         if self._bounds():

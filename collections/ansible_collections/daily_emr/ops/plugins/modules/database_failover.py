@@ -137,6 +137,8 @@ class Failover(DatabaseChange):
 
     name: ClassVar[str] = "database_failover"
     imperative: ClassVar[bool] = True
+    # RDS's word for what it is busy with.
+    volatile: ClassVar[frozenset[str]] = frozenset({"status"})
     spec: ClassVar[Json] = {
         "database": DATABASE_OPTION,
         "service": SERVICE_OPTION,
@@ -226,10 +228,20 @@ class Failover(DatabaseChange):
         moved = None not in nodes and nodes[0] != nodes[1]
         return after["status"] == "rebooting" or bool(after["failovers"]) or moved
 
+    def traces(self, before: Json) -> Json:
+        node = _node(before["context"])
+        return {"sessions": dict(zip(IDENTITY, node, strict=True))} if node else {}
 
-def _node(context: Json) -> tuple[object, ...] | None:
-    """What tells one host from the other, and one start of it from the next."""
-    return tuple(context["sessions"][name] for name in IDENTITY) if "sessions" in context else None
+    def untouched(self, before: Json, after: Json) -> bool:
+        """RDS has no event of a failover, and the same start of the same host answers."""
+        nodes = [_node(state["context"]) for state in (before, after)]
+        quiet = after["status"] == "available" and after["failovers"] == 0
+        return quiet and nodes[0] is not None and nodes[0] == nodes[1]
+
+
+def _node(context: Json) -> tuple[str, ...] | None:
+    """What tells one host from the other, and one start of it from the next; as texts, as a journal keeps them."""
+    return tuple(str(context["sessions"][name]) for name in IDENTITY) if "sessions" in context else None
 
 
 ENTRY = change_entry(Failover)

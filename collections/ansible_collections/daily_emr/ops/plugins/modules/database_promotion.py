@@ -138,6 +138,7 @@ class Promotion(RegionChange):
 
     name: ClassVar[str] = "database_promotion"
     imperative: ClassVar[bool] = True
+    asks_itself: ClassVar[bool] = True
     spec: ClassVar[Json] = {
         "recovery": RECOVERY_OPTION,
         "database": DATABASE_OPTION,
@@ -258,6 +259,9 @@ class Promotion(RegionChange):
         self.clients.write("rds", "PromoteReadReplica").promote_read_replica(
             DBInstanceIdentifier=self.instance, BackupRetentionPeriod=BACKUP_DAYS
         )
+
+    def resources(self, before: Json) -> list[str]:
+        return [self.clients.environment.arn("rds", f"db:{self.instance}")]
 
     def inverse(self, before: Json) -> Json | str:
         return "None: a promoted replica never follows again. The way back is a new replica in the first region."

@@ -125,6 +125,8 @@ class DatabaseSession(DatabaseChange):
 
     name: ClassVar[str] = "database_session"
     imperative: ClassVar[bool] = True
+    # More sessions come to wait.
+    volatile: ClassVar[frozenset[str]] = frozenset({"victims"})
     spec: ClassVar[Json] = {
         "database": DATABASE_OPTION,
         "pid": {"type": "int", "required": True},
@@ -199,8 +201,20 @@ class DatabaseSession(DatabaseChange):
         """Terminated: the session is gone. Cancelled: the statement that was seen no longer runs."""
         if after["session"] == GONE:
             return True
-        same = after["context"]["statement_at"] == before["context"]["statement_at"]
+        same = _statement(after) == _statement(before)
         return self.params["action"] == "cancel" and not (after["session"] == "active" and same)
+
+    def traces(self, before: Json) -> Json:
+        return {"statement_at": _statement(before)}
+
+    def untouched(self, before: Json, after: Json) -> bool:
+        """The session goes on with the statement that was seen: the signal has not come to it."""
+        return bool(after["session"] == before["session"] and _statement(after) == _statement(before))
+
+
+def _statement(state: Json) -> str:
+    """When the statement began that a session is at; as a text, as a journal keeps it."""
+    return str(state["context"]["statement_at"])
 
 
 ENTRY = change_entry(DatabaseSession)

@@ -100,6 +100,8 @@ class Slot(DatabaseChange):
 
     name: ClassVar[str] = "database_slot"
     imperative: ClassVar[bool] = False
+    irreversible: ClassVar[str] = "the log that the slot kept is gone, and whoever read it has to be rebuilt"
+    loses_data: ClassVar[bool] = True
     spec: ClassVar[Json] = {"database": DATABASE_OPTION, "slot": {"type": "str", "required": True}}
 
     @property

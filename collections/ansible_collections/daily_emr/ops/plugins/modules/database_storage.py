@@ -106,6 +106,7 @@ class Storage(DatabaseChange):
 
     name: ClassVar[str] = "database_storage"
     imperative: ClassVar[bool] = False
+    irreversible: ClassVar[str] = "the storage of an instance never shrinks"
     spec: ClassVar[Json] = {
         "database": DATABASE_OPTION,
         "allocated_gib_before": {"type": "int", "required": True},

@@ -219,6 +219,9 @@ class Deployment(WebServiceChange):
             serviceDeploymentArn=before["context"]["deployment"]["arn"], stopType="ROLLBACK"
         )
 
+    def resources(self, before: Json) -> list[str]:
+        return [*super().resources(before), before["context"]["deployment"]["arn"]]
+
     def inverse(self, before: Json) -> Json | str:
         if before["state"] == "stopped":
             return "Nothing was stopped, so there is nothing to undo."
@@ -231,6 +234,15 @@ class Deployment(WebServiceChange):
         stopped = before["context"]["deployment"]["arn"]
         status = {item["arn"]: item["status"] for item in after["context"]["history"]}.get(stopped)
         return status is not None and status not in (*RUNNING, "SUCCESSFUL")
+
+    def traces(self, before: Json) -> Json:
+        return {"deployment": {"arn": before["context"]["deployment"]["arn"]}}
+
+    def untouched(self, before: Json, after: Json) -> bool:
+        """A deployment that is to stop says so at once; one that went through was not stopped."""
+        asked = before["context"]["deployment"]["arn"]
+        status = {item["arn"]: item["status"] for item in after["context"]["history"]}.get(asked)
+        return status in (*RUNNING, "SUCCESSFUL")
 
 
 def _number(revision: str) -> str:

@@ -257,6 +257,13 @@ class Scaling(WebServiceChange):
         maximum = {} if self.params["maximum"] is None else {"MaxCapacity": wanted["maximum"]}
         return {"MinCapacity": wanted["minimum"], **maximum}
 
+    def resources(self, before: Json) -> list[str]:
+        """AWS names a scalable target by an id of its own."""
+        return [
+            *super().resources(before),
+            self.clients.environment.arn("application-autoscaling", "scalable-target/*"),
+        ]
+
     def inverse(self, before: Json) -> Json | str:
         back = {"minimum": before["minimum"]}
         if self.params["maximum"] is not None:

@@ -119,6 +119,8 @@ class Tasks(WebServiceChange):
 
     name: ClassVar[str] = "ecs_service_tasks"
     imperative: ClassVar[bool] = True
+    # Tasks come and go by themselves while a service is not well.
+    volatile: ClassVar[frozenset[str]] = frozenset({"running", "to_replace"})
     spec: ClassVar[Json] = {
         "service": SERVICE_OPTION,
         "started_after": {"type": "str", "required": True},
@@ -213,6 +215,13 @@ class Tasks(WebServiceChange):
 
     def done(self, before: Json, after: Json) -> bool:
         return began(before["context"]["service"], after["context"]["service"])
+
+    def traces(self, before: Json) -> Json:
+        return {"service": {"deployment": before["context"]["service"]["deployment"]}}
+
+    def untouched(self, before: Json, after: Json) -> bool:
+        """ECS has a new deployment as soon as it has taken the call."""
+        return not self.done(before, after)
 
 
 ENTRY = change_entry(Tasks)

@@ -250,6 +250,9 @@ class Task(WebServiceChange):
             cluster=self.service["cluster"], task=self.params["task"], reason=f"{incident} {self.name}".strip()
         )
 
+    def resources(self, before: Json) -> list[str]:
+        return [self.clients.environment.arn("ecs", self.target)]
+
     def inverse(self, before: Json) -> Json | str:
         return "Nothing to undo: ECS starts another task of the same revision."
 

@@ -44,6 +44,16 @@ options:
     description: The incident to join; a new one is opened when it is empty. For O(state=open).
     type: str
     default: ""
+  continues:
+    description:
+      - Whether the run goes on with the incident that it joins, as a runbook does. It has to be the runbook of the
+        incident, on its component and with its code, and the steps of earlier runs are looked at. For O(state=open).
+    type: bool
+    default: false
+  accept_new_code:
+    description: Whether it may go on with other code than it was begun with. For O(state=open).
+    type: bool
+    default: false
   alert:
     description:
       - What the file of the alert holds that started the run; empty when none did. For O(state=open).
@@ -65,6 +75,19 @@ options:
     description: Length of the lease in seconds. For O(state=mitigating).
     type: int
     default: 120
+  contract:
+    description:
+      - Whether every change has to be in the plan of the run, which M(daily_emr.ops.plan_contract) makes. Only planned
+        work, such as a backup or a rotation, has none. For O(state=mitigating).
+    type: bool
+    default: true
+  calendars:
+    description:
+      - Change calendars of Systems Manager, by name or ARN. Work without a contract is refused while one of them is not
+        open; M(daily_emr.ops.plan_contract) looks at them for an incident. For O(state=mitigating).
+    type: list
+    elements: str
+    default: []
   failure:
     description: Why the run stopped, when a task of it failed. For O(state=closed).
     type: str
@@ -116,6 +139,18 @@ incident:
   returned: when O(state) is V(open) or V(mitigating)
   type: dict
   sample: {"id": "INC-20261122-013000-9f3a", "run": "20261122-013000-77c1", "component": "emr-web", "fence": 4}
+in_doubt:
+  description: Steps of earlier runs whose end nobody knows. M(daily_emr.ops.step_probe) looks at them.
+  returned: when O(state) is V(open)
+  type: list
+  elements: dict
+  sample: [{"incident": "INC-7", "run": "20261122-013000-77c1", "seq": 9, "step": "feature_flag", "target": "flag/x"}]
+done:
+  description: Steps that earlier runs of the incident have done and nobody took back.
+  returned: when O(state) is V(open)
+  type: list
+  elements: dict
+  sample: [{"run": "20261122-013000-77c1", "seq": 9, "step": "feature_flag", "target": "flag/x"}]
 outcome:
   description: How the run ended.
   returned: when the run has ended
@@ -137,15 +172,26 @@ import os
 import re
 import secrets
 import socket
+from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._alert import read_alert
+from ansible_collections.daily_emr.ops.plugins.module_utils._calendars import closed_calendars, frozen
+from ansible_collections.daily_emr.ops.plugins.module_utils._cancel import note_cancel, refuse_when_cancelled
 from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clients
+from ansible_collections.daily_emr.ops.plugins.module_utils._code import code_digest
+from ansible_collections.daily_emr.ops.plugins.module_utils._contract import PLANNED_WORK
 from ansible_collections.daily_emr.ops.plugins.module_utils._environment import Environment
 from ansible_collections.daily_emr.ops.plugins.module_utils._errors import OpsError, Refused
-from ansible_collections.daily_emr.ops.plugins.module_utils._journal import Journal, Session, write_record
+from ansible_collections.daily_emr.ops.plugins.module_utils._expiry import refuse_expiring
+from ansible_collections.daily_emr.ops.plugins.module_utils._journal import (
+    INCIDENT_ID,
+    Journal,
+    Session,
+    runs_folder,
+    write_record,
+)
 from ansible_collections.daily_emr.ops.plugins.module_utils._lease import Lease, LeaseStore, held_by
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import (
     COMMON_SPEC,
@@ -156,7 +202,9 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._modules import (
     run_module,
 )
 from ansible_collections.daily_emr.ops.plugins.module_utils._outcomes import EXIT_CODES, RunOutcome
+from ansible_collections.daily_emr.ops.plugins.module_utils._plan_approvals import use_approval
 from ansible_collections.daily_emr.ops.plugins.module_utils._record import build_record, judge, last
+from ansible_collections.daily_emr.ops.plugins.module_utils._resume import Past, kept_inputs, look_back
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "state": {"type": "str", "choices": ["open", "mitigating", "closed"], "required": True},
@@ -165,14 +213,17 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "severity": {"type": "str", "choices": ["SEV1", "SEV2", "SEV3", "SEV4"], "default": "SEV1"},
     "component": {"type": "str", "default": ""},
     "incident_id": {"type": "str", "default": ""},
+    "continues": {"type": "bool", "default": False},
+    "accept_new_code": {"type": "bool", "default": False},
     "alert": {"type": "str", "default": ""},
     "runs_dir": {"type": "path"},
     "take_over": {"type": "str", "default": ""},
     "lease_seconds": {"type": "int", "default": 120},
+    "contract": {"type": "bool", "default": True},
+    "calendars": {"type": "list", "elements": "str", "default": []},
     "failure": {"type": "str", "default": ""},
     **COMMON_SPEC,
 }
-INCIDENT_ID = re.compile(r"INC-[A-Za-z0-9][A-Za-z0-9-]{0,60}")
 # It must outlast the longest call and a start of Ansible, and a dead run must not block a night.
 LEASE_SECONDS = range(30, 3601)
 LONGEST_FAILURE = 2000
@@ -197,29 +248,41 @@ def open_incident(params: Params, context: Context) -> dict[str, Any]:
     if not INCIDENT_ID.fullmatch(identifier):
         raise Refused("incident_id must look like INC-20261122-013000-9f3a: letters, digits and dashes after INC-.")
     alert = read_alert(params["alert"], params["component"]) if params["alert"] else {}
-    session = Session(identifier, _stamp(), runs_dir(params, context) / identifier, params["component"])
+    session = Session(
+        identifier, _stamp(), runs_folder(params["runs_dir"], context.project) / identifier, params["component"]
+    )
     session = Session(session.id, session.run, session.folder / session.run, session.component)
     journal = Journal.of(session)
     journal.create()
     about = {name: params[name] for name in ("runbook", "title", "severity")}
     about |= {"environment": str(params["environment"]["name"]), "mode": "plan" if context.check_mode else "run"}
     about |= {"alert": alert} if alert else {}
+    about |= {"resumable": True, "inputs": kept_inputs(context.inputs)} if params["continues"] else {}
     try:
+        code = code_digest(context.project) if params["continues"] else ""
         clients = _clients(params)
+        if not context.check_mode:
+            refuse_expiring(clients.environment, os.environ)
         identity = clients.prove()
         view = _store(clients).peek(params["component"])
+        past = look_back(params, clients, view, session.folder.parents[1], code) if params["continues"] else Past()
     except OpsError as error:
         journal.append("opened", **about)
         return _refuse(params, session, context, error)
-    journal.append("opened", **about, operator=identity.operator, role=identity.role, fence_seen=view.fence)
+    about |= {"operator": identity.operator, "role": identity.role, "fence_seen": view.fence}
+    journal.append("opened", **about, **({"code": code} if code else {}), **past.as_facts())
+    if past.reasons:
+        return _refuse(params, session, context, Refused(*past.reasons))
     result: dict[str, Any] = {
         "changed": False,
         "incident": session.as_params(),
+        "in_doubt": past.in_doubt,
+        "done": past.done,
         "msg": f"Incident {identifier} is open.",
     }
     if view.held and context.check_mode:
         return {**result, "warnings": [held_by(view).sentence]}
-    if view.held and not params["take_over"]:
+    if view.held and not params["take_over"] and not past.left:
         return _refuse(params, session, context, held_by(view))
     return result
 
@@ -232,34 +295,55 @@ def take_lease(params: Params, session: Session, context: Context) -> dict[str, 
     try:
         if params["lease_seconds"] not in LEASE_SECONDS:
             raise Refused(f"lease_seconds must be from {LEASE_SECONDS[0]} to {LEASE_SECONDS[-1]}: correct it.")
+        refuse_when_cancelled(session)
         clients = _clients(params)
         identity = clients.prove()
+        if not params["contract"] and (why := frozen(closed_calendars(clients, params["calendars"]))):
+            raise Refused(why)
+        if params["contract"] and not session.plan:
+            raise Refused(f"The run has no plan for {session.component}: run the runbook from its start.")
         if session.fence is not None:
             _store(clients).renew(Lease.of(session))
+            use_approval(clients, session, journal.read())
             return {"changed": False, "incident": session.as_params(), "msg": "The lease was held already."}
+        lines = journal.read()
+        opened, looked = last(lines, "opened"), last(lines, "probed")
+        # Another machine has to know what the incident is about, should this one not come back.
+        _store(clients).record(opened)
         lease = _store(clients).acquire(
             session.component,
             f"{identity.operator}@{socket.gethostname()}",
             session.id,
             session.run,
-            int(last(journal.read(), "opened").get("fence_seen", -1)),
+            int(opened.get("fence_seen", -1)),
             params["lease_seconds"],
-            params["take_over"],
+            params["take_over"] or ("resume" if opened.get("left") else ""),
             context.progress,
+            watched=str(looked.get("watched") or opened.get("left") or ""),
         )
+        try:
+            use_approval(clients, session, journal.read())
+        except OpsError:
+            _store(clients).release(lease)
+            raise
     except OpsError as error:
         journal.append("refused", msg=error.sentence)
         raise
-    session = Session(
-        session.id, session.run, session.folder, session.component, lease.fence, lease.owner, lease.lease_s
-    )
-    journal.append("lease", fence=lease.fence, owner=lease.owner, taken_over=params["take_over"])
-    return {"changed": False, "incident": session.as_params(), "msg": f"The lease on {session.component} is taken."}
+    held = replace(session, fence=lease.fence, owner=lease.owner, lease_seconds=lease.lease_s)
+    session = held if params["contract"] else replace(held, plan=PLANNED_WORK)
+    line = journal.append("lease", fence=lease.fence, owner=lease.owner, taken_over=params["take_over"])
+    result = {"changed": False, "incident": session.as_params(), "msg": f"The lease on {session.component} is taken."}
+    try:
+        _store(clients).record(line)  # anchors the journal; a run goes on without
+    except OpsError as error:
+        return {**result, "warnings": [f"The beginning of the journal is not anchored: {error.sentence}"]}
+    return result
 
 
 def close(params: Params, session: Session, context: Context) -> dict[str, Any]:
     """Judge the run, release the lease unless a person has to look first, and write the record."""
     journal = Journal.of(session)
+    note_cancel(session)
     trouble = re.sub(r"[\x00-\x1f\x7f]+", " ", params["failure"])[:LONGEST_FAILURE]
     outcome, sentence = judge(journal.read(), trouble, check_mode=context.check_mode)
     kept, warning = outcome is RunOutcome.UNKNOWN, ""
@@ -274,11 +358,6 @@ def close(params: Params, session: Session, context: Context) -> dict[str, Any]:
             warning = f"The lease on {session.component} was not given back: {error.sentence}"
     result = _finish(params, session, context, outcome, sentence)
     return {**result, "warnings": [warning]} if warning else result
-
-
-def runs_dir(params: Params, context: Context) -> Path:
-    """Where run folders are made: the option, else the environment variable, else .runs in the project."""
-    return Path(params["runs_dir"] or os.environ.get("DAILY_EMR_RUNS") or context.project / ".runs").absolute()
 
 
 def _refuse(params: Params, session: Session, context: Context, error: OpsError) -> dict[str, Any]:

@@ -262,6 +262,9 @@ class ListenerWeights(WebServiceChange):
         else:
             self.clients.write("elbv2", "ModifyRule").modify_rule(RuleArn=chosen["arn"], Actions=actions)
 
+    def resources(self, before: Json) -> list[str]:
+        return [before["context"]["chosen"]["arn"]]
+
     def inverse(self, before: Json) -> Json | str:
         if not before["weights"]:
             return "Nothing divides the traffic, so there is nothing to undo."

@@ -112,6 +112,8 @@ class QueueQuarantine(BullMQChange):
 
     name: ClassVar[str] = "queue_quarantine"
     imperative: ClassVar[bool] = False
+    # Jobs go on failing.
+    volatile: ClassVar[frozenset[str]] = frozenset({"failed", "quarantined"})
     spec: ClassVar[Json] = {
         "queue": QUEUE_OPTION,
         "flow": FLOW_OPTION,

@@ -110,6 +110,8 @@ class QueueRedrive(BullMQChange):
     name: ClassVar[str] = "queue_redrive"
     # Sent twice it takes the next jobs, not the same again: but nobody has judged the first ones by then.
     imperative: ClassVar[bool] = True
+    # Jobs go on failing, and the slices of a redrive are one thing in a plan.
+    volatile: ClassVar[frozenset[str]] = frozenset({"failed", "slice"})
     spec: ClassVar[Json] = {
         "queue": QUEUE_OPTION,
         "flow": FLOW_OPTION,
@@ -125,6 +127,18 @@ class QueueRedrive(BullMQChange):
     @property
     def target(self) -> str:
         return f"queue/{self.queue['component']}/failed/{self.params['number']}"
+
+    @property
+    def share(self) -> str:
+        return f"queue/{self.queue['component']}/failed"
+
+    def calls(self, before: Json) -> int:
+        """Slices until all are sent."""
+        number, left = self.params["number"], before["failed"]
+        while left > 0:
+            left -= slice_size(number, self.params["most"])
+            number += 1
+        return int(max(number - self.params["number"], 1))
 
     def observe(self) -> Json:
         found = self.state(
@@ -189,6 +203,10 @@ class QueueRedrive(BullMQChange):
         return not set(before["slice"]) & set(after["slice"]) and after["failed"] <= before["failed"] - len(
             before["slice"]
         )
+
+    def untouched(self, before: Json, after: Json) -> bool:
+        """The whole slice is still among those that had failed before the redrive began."""
+        return bool(before["slice"]) and set(before["slice"]) <= set(after["slice"])
 
 
 ENTRY = change_entry(QueueRedrive)

@@ -213,6 +213,13 @@ class QueueWorkerCount(QueueChange):
                 cluster=queue["worker_cluster"], service=queue["worker_service"], desiredCount=wanted
             )
 
+    def resources(self, before: Json) -> list[str]:
+        """AWS names a scalable target by an id of its own."""
+        return [
+            self.clients.environment.arn("ecs", self.target),
+            self.clients.environment.arn("application-autoscaling", "scalable-target/*"),
+        ]
+
     def inverse(self, before: Json) -> Json | str:
         if before["workers"] < self.queue["worker_expected"]:
             return f"Nothing to undo: {plural(before['workers'], 'worker')} were the incident."

@@ -133,6 +133,8 @@ class QueueWorkerTasks(QueueChange):
 
     name: ClassVar[str] = "queue_worker_tasks"
     imperative: ClassVar[bool] = True
+    # Workers come and go by themselves while they are not well.
+    volatile: ClassVar[frozenset[str]] = frozenset({"running", "to_replace"})
     spec: ClassVar[Json] = {
         "queue": QUEUE_OPTION,
         "flow": FLOW_OPTION,
@@ -225,11 +227,21 @@ class QueueWorkerTasks(QueueChange):
             cluster=self.queue["worker_cluster"], service=self.queue["worker_service"], forceNewDeployment=True
         )
 
+    def resources(self, before: Json) -> list[str]:
+        return [self.clients.environment.arn("ecs", self.target)]
+
     def inverse(self, before: Json) -> Json | str:
         return "Nothing to undo: the new workers run the same revision."
 
     def done(self, before: Json, after: Json) -> bool:
         return began(before["context"]["service"], after["context"]["service"])
+
+    def traces(self, before: Json) -> Json:
+        return {"service": {"deployment": before["context"]["service"]["deployment"]}}
+
+    def untouched(self, before: Json, after: Json) -> bool:
+        """ECS has a new deployment as soon as it has taken the call."""
+        return not self.done(before, after)
 
 
 ENTRY = change_entry(QueueWorkerTasks)

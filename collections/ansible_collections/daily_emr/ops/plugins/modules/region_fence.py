@@ -116,6 +116,8 @@ class Fence(RegionChange):
     """Whether the application may log in to the database of one region."""
 
     name: ClassVar[str] = "region_fence"
+    # Sessions come and go.
+    volatile: ClassVar[frozenset[str]] = frozenset({"sessions"})
     spec: ClassVar[Json] = {
         "recovery": RECOVERY_OPTION,
         "database": DATABASE_OPTION,

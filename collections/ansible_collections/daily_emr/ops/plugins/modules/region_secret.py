@@ -127,6 +127,9 @@ class RegionSecret(RegionChange):
             ClientRequestToken=str(uuid.uuid5(uuid.NAMESPACE_URL, f"{run}/{self.target}")),
         )
 
+    def resources(self, before: Json) -> list[str]:
+        return [self.clients.environment.secret_arn(self.recovery["secret"])]
+
     def inverse(self, before: Json) -> Json | str:
         return "Put the stage AWSCURRENT back to the version that is AWSPREVIOUS now."
 

@@ -88,6 +88,7 @@ class PlannedTraffic(RegionChange):
     """The region that users are sent to. A plan writes no chart."""
 
     name: ClassVar[str] = "region_traffic"
+    irreversible: ClassVar[str] = "what is written in the second region does not get into the first"
     spec: ClassVar[Json] = {"recovery": RECOVERY_OPTION, "database": DATABASE_OPTION}
     _accepted = False
 
@@ -135,6 +136,10 @@ class PlannedTraffic(RegionChange):
             MetricData=[{"MetricName": self.recovery["traffic_metric"], "Value": 1, "Timestamp": datetime.now(UTC)}],
         )
         self._accepted = True
+
+    def resources(self, before: Json) -> list[str]:
+        """A metric is no resource; the policy of the role bounds its namespace."""
+        return ["*"]
 
     def inverse(self, before: Json) -> Json | str:
         return "None that is safe: the first region does not have what was written here."

@@ -72,6 +72,9 @@ class Placeholder(SecretChange):
     """Whether a secret exists."""
 
     name: ClassVar[str] = "secret"
+    # Bootstrap makes secrets as whoever may build, whose role need not trust itself. A name that is taken is refused by
+    # AWS, so a late call changes nothing.
+    scoped: ClassVar[bool] = False
     spec: ClassVar[Json] = {"store": STORE_OPTION, "entry": ENTRY_OPTION}
 
     def observe(self) -> Json:

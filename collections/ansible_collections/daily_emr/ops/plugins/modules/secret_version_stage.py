@@ -197,6 +197,9 @@ class VersionStage(Change):
             RemoveFromVersionId=before["current"],
         )
 
+    def resources(self, before: Json) -> list[str]:
+        return [self.clients.environment.secret_arn(self._secret)]
+
     def inverse(self, before: Json) -> Json | str:
         """Secrets Manager gives the version that was current the label AWSPREVIOUS."""
         args = {"claims_api": given(self.params["claims_api"]), "stage": PREVIOUS}

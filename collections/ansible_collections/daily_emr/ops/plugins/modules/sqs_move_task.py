@@ -106,6 +106,8 @@ class SqsMoveTask(QueueChange):
 
     name: ClassVar[str] = "sqs_move_task"
     imperative: ClassVar[bool] = True
+    # AWS forgets old tasks.
+    volatile: ClassVar[frozenset[str]] = frozenset({"tasks"})
     spec: ClassVar[Json] = {
         "queue": QUEUE_OPTION,
         "flow": FLOW_OPTION,
@@ -191,6 +193,10 @@ class SqsMoveTask(QueueChange):
         handle = next(move["handle"] for move in before["context"]["moves"] if move["status"] == RUNNING)
         self.clients.write("sqs", "CancelMessageMoveTask").cancel_message_move_task(TaskHandle=handle)
 
+    def resources(self, before: Json) -> list[str]:
+        """Messages go back to where they came from."""
+        return [before["context"][name]["arn"] for name in ("dead_letters", "queue") if name in before["context"]]
+
     def inverse(self, before: Json) -> Json | str:
         if not self.moving:
             return "Nothing to undo: a task that was cancelled is started again by whoever cancelled it."
@@ -201,6 +207,11 @@ class SqsMoveTask(QueueChange):
         if self.moving:
             return bool(after["state"] == "moving" or after["tasks"] > before["tasks"])
         return bool(after["state"] != "moving")
+
+    def untouched(self, before: Json, after: Json) -> bool:
+        """SQS lists a task from its start on, and one that runs was not cancelled."""
+        same = after["tasks"] == before["tasks"]
+        return bool(same and (after["state"] == "moving") is (before["state"] == "moving"))
 
 
 ENTRY = change_entry(SqsMoveTask)

@@ -108,6 +108,8 @@ class TelehealthNotice(TelehealthChange):
 
     name: ClassVar[str] = "telehealth_notice"
     imperative: ClassVar[bool] = True
+    irreversible: ClassVar[str] = "messages that were sent cannot be called back"
+    asks_itself: ClassVar[bool] = True
     spec: ClassVar[Json] = {"telehealth": TELEHEALTH_OPTION, "price_usd": {"type": "float", "required": True}}
     # What SNS answered to the one call: its metrics are late by minutes.
     _message_id = ""
@@ -196,6 +198,9 @@ class TelehealthNotice(TelehealthChange):
             TopicArn=self._arn, Message=TEXT, MessageAttributes=_TRANSACTIONAL
         )
         self._message_id = str(answer["MessageId"])
+
+    def resources(self, before: Json) -> list[str]:
+        return [self._arn]
 
     def inverse(self, before: Json) -> Json | str:
         return "A message that was sent cannot be called back: tell the facilities when visits are online again."

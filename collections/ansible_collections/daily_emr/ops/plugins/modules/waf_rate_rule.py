@@ -124,6 +124,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._modules import chan
 from ansible_collections.daily_emr.ops.plugins.module_utils._waf import (
     COUNTS_BY_ADDRESS,
     NEARLY_ALL,
+    acl_resources,
     action_of,
     counted_requests,
     read_acl,
@@ -290,6 +291,9 @@ class WafRateRule(WebServiceChange):
     def apply(self, before: Json) -> None:
         changed = with_action(self._read["acl"], self.params["rule"], self.params["action"], self.params["settings"])
         update_acl(self.clients, self._read, changed, self.service["web_acl"]["scope"])
+
+    def resources(self, before: Json) -> list[str]:
+        return acl_resources(self.clients, self._read["acl"])
 
     def inverse(self, before: Json) -> Json | str:
         if before["action"] not in ("block", "count"):

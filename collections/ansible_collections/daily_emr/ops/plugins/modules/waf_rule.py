@@ -104,6 +104,7 @@ from typing import ClassVar
 from ansible_collections.daily_emr.ops.plugins.module_utils._errors import OpsError
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import change_entry, run_module
 from ansible_collections.daily_emr.ops.plugins.module_utils._waf import (
+    acl_resources,
     action_of,
     blocked_requests,
     read_acl,
@@ -240,6 +241,9 @@ class WafRule(WebServiceChange):
         changed = with_action(self._read["acl"], self.params["rule"], self.params["action"], self.params["settings"])
         update_acl(self.clients, self._read, changed, self.service["web_acl"]["scope"])
 
+    def resources(self, before: Json) -> list[str]:
+        return acl_resources(self.clients, self._read["acl"])
+
     def inverse(self, before: Json) -> Json | str:
         if before["action"] is None:
             return "There is no such rule, so there is nothing to undo."
@@ -250,6 +254,9 @@ class WafRule(WebServiceChange):
         """The rule has the action, and no other rule was touched."""
         wanted = self.wanted(before)
         return bool(after["action"] == wanted["action"] and after["context"]["rules"] == before["context"]["rules"])
+
+    def traces(self, before: Json) -> Json:
+        return {"rules": before["context"]["rules"]}
 
 
 ENTRY = change_entry(WafRule)

@@ -114,6 +114,8 @@ class ZonalShift(WebServiceChange):
 
     name: ClassVar[str] = "zonal_shift"
     imperative: ClassVar[bool] = True
+    # The end is counted from the call on.
+    volatile: ClassVar[frozenset[str]] = frozenset({"until"})
     spec: ClassVar[Json] = {
         "service": SERVICE_OPTION,
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
@@ -221,6 +223,9 @@ class ZonalShift(WebServiceChange):
             comment=f"{incident} {self.name}".strip(),
         )
 
+    def resources(self, before: Json) -> list[str]:
+        return [before["context"]["load_balancer"]["arn"]]
+
     def inverse(self, before: Json) -> Json | str:
         if self.params["state"] == "absent":
             return "None by itself: start a shift again with a new expiry, if the zone is still impaired."
@@ -229,6 +234,10 @@ class ZonalShift(WebServiceChange):
     def done(self, before: Json, after: Json) -> bool:
         """AWS sets the expiry to the second, we only foresee it."""
         return bool(after["away_from"] == self.wanted(before)["away_from"])
+
+    def untouched(self, before: Json, after: Json) -> bool:
+        """ARC shows a shift, or its end, as soon as it has taken the call."""
+        return bool(after["away_from"] == before["away_from"])
 
 
 def parse_length(text: str | None) -> timedelta | None:

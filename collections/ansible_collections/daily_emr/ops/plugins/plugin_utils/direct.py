@@ -23,13 +23,16 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._modules import (
     find_project,
     perform,
 )
-from ansible_collections.daily_emr.ops.plugins.plugin_utils.guard import refuse_inputs
+from ansible_collections.daily_emr.ops.plugins.plugin_utils.guard import given_inputs, refuse_inputs
+from ansible_collections.daily_emr.ops.plugins.plugin_utils.quiet import install
 
 MODULES = "ansible_collections.daily_emr.ops.plugins.modules"
 
 # The parent loads an action plugin before it forks the worker: what is loaded here is loaded once for all tasks, and
 # frozen so that no worker copies it page by page when it collects garbage. No network I/O happens in the parent.
 preload()
+# Where a setting of the shell replaces the callbacks of ansible.cfg, what no_log hides still stays hidden.
+install()
 gc.collect()
 gc.freeze()
 
@@ -61,6 +64,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             progress=self._progress(str(variables.get("inventory_hostname") or "")),
             project=project,
             on_controller=True,
+            inputs=given_inputs(self._loader, project, self._roles(variables)),
         )
         return {**result, **perform(name, entry, params, context)}
 

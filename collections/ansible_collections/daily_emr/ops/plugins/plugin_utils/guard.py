@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,16 @@ def refuse_inputs(loader: DataLoader, project: Path, roles: Iterable[str]) -> No
     reasons = input_refusals(given, declared_options(project, {LIFE_CYCLE_ROLE, *roles}))
     if reasons:
         raise Refused(*reasons)
+
+
+def given_inputs(loader: DataLoader, project: Path, roles: Iterable[str]) -> dict[str, Any]:
+    """The extra vars that are declared inputs, as plain data; those that controllers add are none."""
+    given = load_extra_vars(loader)
+    if not given:
+        return {}
+    declared = declared_options(project, {LIFE_CYCLE_ROLE, *roles})
+    plain: dict[str, Any] = json.loads(json.dumps({name: given[name] for name in declared if name in given}))
+    return plain
 
 
 def declared_options(project: Path, roles: Iterable[str]) -> dict[str, Mapping[str, Any]]:

@@ -1,0 +1,222 @@
+"""Six bad approvals of the plan of each runbook: each refused with its own sentence, and no mutating call.
+
+Each runbook is planned on a sandbox whose inventory asks for approvals as production does. Each bad approval is then
+tried on the module that decides, on the plan of that run, and one of them (in the long size all) by a whole run. The
+witness is the sandbox's log of calls. The control takes the judgement of approvals out: the same plan then goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal
+from unittest.mock import patch
+
+from ansible_collections.daily_emr.ops.plugins.module_utils._modules import Context, perform
+from ansible_collections.daily_emr.ops.plugins.module_utils._plan import digest_of_plan
+from ansible_collections.daily_emr.ops.plugins.modules import plan_contract
+from daily_emr_sandbox.client import Sandbox
+
+from tests.chaos.rows import Row
+from tests.integration.conftest import ROOT, TIME_FACTOR, Operator, Witness
+from tests.integration.modules import PREFIX, environment_of
+
+Json = dict[str, Any]
+TABLE = f"{PREFIX}-runbooks"
+ASKS = {"reversible": 1, "irreversible": 2, "controllers": []}
+OTHERS = ("amina", "otieno")
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A runbook, and a fault that it would mitigate."""
+
+    runbook: str
+    fault: str
+    limit: str = ""
+    alarm: bool = False
+
+
+SCENES: dict[tuple[str, ...], tuple[Scene, ...]] = {
+    (): (
+        Scene("app_outage", "scaled_to_zero"),
+        Scene("error_spike", "canary_fails"),
+        Scene("database_failover", "connection_storm"),
+    ),
+    ("queues", "claims", "telehealth"): (
+        Scene("queue_backlog", "queue_paused", limit="notifications", alarm=True),
+        Scene("telehealth_degradation", "telehealth_api_down"),
+        Scene("claims_api_outage", "sha_schema_refused", alarm=True),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Bad:
+    """A bad approval: what was approved instead of the plan, by whom and when, and what it is refused with."""
+
+    words: str
+    change: Callable[[Json], Json] = lambda plan: plan
+    minutes: float = 0.0
+    own: bool = False
+    used: bool = False
+
+
+BAD = {
+    "another plan": Bad("is another plan", lambda plan: {**plan, "cause": "another_cause"}),
+    "changed code": Bad("The code changed since the plan", lambda plan: {**plan, "code": "0" * 64}),
+    "changed targets": Bad(
+        "The targets are not those of the plan",
+        lambda plan: {**plan, "steps": [{**step, "target": f"{step['target']}-2"} for step in plan["steps"]]},
+    ),
+    "used already": Bad("was used already, by run run-0 of incident INC-0", used=True),
+    "expired": Bad("is older than 15 minutes", minutes=16),
+    "by the requester": Bad("asked for it, and does not count", own=True),
+}
+
+
+class Planned:
+    """A runbook that was planned, on what is broken."""
+
+    def __init__(self, sandbox: Sandbox, scene: Scene, folder: Path) -> None:
+        self.sandbox, self.scene = sandbox, scene
+        self.operator = Operator(sandbox, folder / "runs", scene.runbook)
+        self.operator.limit = scene.limit
+        self.inventory = asking(folder / "asking")
+        run = self.operator.playbook("-i", str(self.inventory), "--check")
+        self.record = run.record()
+        # Left of whoever reads a failure of the chaos run.
+        self.trouble = "" if run.returncode == 0 else f"the plan ended with {self.record['sentence']}"
+        self.path = next(self.operator.runs.glob("*/*/plan.json"), Path())
+
+    def approve(self, bad: Bad) -> tuple[str, list[Json]]:
+        """Write the approval into the table as approvers would; the digest that is given to the run, and the keys."""
+        plan = bad.change(json.loads(self.path.read_text())["plan"])
+        digest, at = digest_of_plan(plan), (datetime.now(UTC) - timedelta(minutes=bad.minutes)).isoformat()
+        said = {"digest": {"S": digest}, "at": {"S": at}, "plan": {"S": json.dumps(plan)}}
+        items = [
+            {"pk": {"S": f"approval#{digest}"}, "sk": {"S": f"person#{who}#{at}"}, **said}
+            for who in ([self.record["operator"]] if bad.own else OTHERS)
+        ]
+        if bad.used:
+            used = {"incident": {"S": "INC-0"}, "run": {"S": "run-0"}, "at": {"S": at}, "plan": {"S": "{}"}}
+            items.append({"pk": {"S": f"used#{digest}"}, "sk": {"S": "used"}, **used})
+        table = self.sandbox.boto("dynamodb")
+        for item in items:
+            table.put_item(TableName=TABLE, Item=item)
+        return digest, [{name: item[name] for name in ("pk", "sk")} for item in items]
+
+    def forget(self, keys: list[Json]) -> None:
+        for key in keys:
+            self.sandbox.boto("dynamodb").delete_item(TableName=TABLE, Key=key)
+
+    def decide(self, given: str) -> Json:
+        """What the module decides of the plan of this run, in this process."""
+        folder = self.path.parent
+        options = {
+            "since": 0,
+            "approve": given,
+            "approvals": ASKS,
+            "calendars": [],
+            "cooldown_minutes": 0,
+            "acknowledge": "",
+            "break_glass": [],
+            "environment": environment_of(self.sandbox),
+            "incident": {
+                "id": self.record["incident"],
+                "run": self.record["run"],
+                "folder": str(folder),
+                "component": self.record["component"],
+            },
+        }
+        inputs = {f"{self.scene.runbook}_{name}": value for name, value in self.operator.inputs.items()}
+        return perform("plan_contract", plan_contract.ENTRY, options, Context(project=ROOT, inputs=inputs))
+
+    def whole(self, given: str) -> str:
+        """What a whole run says."""
+        run = self.operator.playbook("-i", str(self.inventory), "-e", f"approve={given}")
+        return " ".join(run.output.split()) if run.returncode else "the run ended without an error"
+
+
+def asking(folder: Path) -> Path:
+    """An inventory beside that of the sandbox, which asks for approvals as production does."""
+    (folder / "group_vars/all").mkdir(parents=True)
+    (folder / "hosts.yml").write_text("all: {}\n")
+    (folder / "group_vars/all/approvals.yml").write_text(json.dumps({"emr_approvals": ASKS}))
+    return folder
+
+
+def tried(planned: Planned, kind: str, *, whole: bool) -> list[str]:
+    """What is wrong with how one bad approval was met."""
+    bad = BAD[kind]
+    given, keys = planned.approve(bad)
+    try:
+        witness, faults = Witness(planned.sandbox), []
+        said = planned.whole(given) if whole else str(planned.decide(given).get("msg", ""))
+        where = f"{planned.scene.runbook}, {kind}"
+        if bad.words not in said:
+            faults.append(f"{where}: not refused with its own sentence")
+        faults += [f"{where}: also {other}" for other, one in BAD.items() if other != kind and one.words in said]
+        faults += [f"{where}: {call['service']}:{call['operation']}" for call in witness.mutating()]
+        return faults
+    finally:
+        planned.forget(keys)
+
+
+def let_through(planned: Planned) -> str:
+    """The control: without the judgement of approvals the same plan, approved by nobody else, goes on."""
+    given, keys = planned.approve(BAD["by the requester"])
+    try:
+        with patch.object(plan_contract, "agree"):
+            return "goes on" if not planned.decide(given).get("failed") else ""
+    finally:
+        planned.forget(keys)
+
+
+def line(seed: int, size: Literal["ci", "long"], say: Callable[[str], None]) -> Iterator[Row]:
+    """The rows of bad approvals, one for each runbook."""
+    chance = random.Random(seed)
+    for parts, scenes in SCENES.items():
+        with tempfile.TemporaryDirectory() as folder:
+            sandbox = Sandbox(Path(folder) / "state")
+            sandbox.up(time_factor=TIME_FACTOR, parts=parts)
+            try:
+                for scene in scenes:
+                    yield row_of(sandbox, scene, Path(folder) / scene.runbook, chance, size, say)
+            finally:
+                sandbox.down()
+
+
+def row_of(
+    sandbox: Sandbox,
+    scene: Scene,
+    folder: Path,
+    chance: random.Random,
+    size: Literal["ci", "long"],
+    say: Callable[[str], None],
+) -> Row:
+    """Plan one runbook, and try every bad approval of its plan."""
+    started = time.monotonic()
+    say(f"{scene.runbook}: bad approvals")
+    sandbox.break_(scene.fault)
+    if scene.alarm:
+        sandbox.await_alarm(scene.fault)
+    try:
+        planned = Planned(sandbox, scene, folder)
+        name = f"six bad approvals, {scene.runbook}"
+        if planned.trouble or not planned.path.is_file():
+            return Row(name, 0, (planned.trouble or "there is no plan",), "", time.monotonic() - started)
+        faults = [fault for kind in BAD for fault in tried(planned, kind, whole=False)]
+        wholes = list(BAD) if size == "long" else [chance.choice(list(BAD))]
+        faults += [fault for kind in wholes for fault in tried(planned, kind, whole=True)]
+        control = let_through(planned)
+        return Row(name, len(BAD) + len(wholes), tuple(faults), control, time.monotonic() - started)
+    finally:
+        sandbox.clear_faults()
+        sandbox.mend()
