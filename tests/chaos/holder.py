@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 from ansible_collections.daily_emr.ops.plugins.module_utils import _lease
 from ansible_collections.daily_emr.ops.plugins.module_utils._changes import Change, execute_change
 from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clients
+from ansible_collections.daily_emr.ops.plugins.module_utils._contract import PLANNED_WORK
 from ansible_collections.daily_emr.ops.plugins.module_utils._environment import Environment
 from ansible_collections.daily_emr.ops.plugins.module_utils._journal import Journal, Session
 from ansible_collections.daily_emr.ops.plugins.module_utils._lease import LeaseStore
@@ -100,7 +101,8 @@ def main() -> None:
     check = Scope.check
     for number, text in enumerate(sys.stdin):
         said = json.loads(text)
-        session = Session("INC-1", said["run"], folder / f"{number}", said["target"], said["fence"], OWNER, LEASE_S)
+        place = folder / f"{number}"
+        session = Session("INC-1", said["run"], place, said["target"], said["fence"], OWNER, LEASE_S, PLANNED_WORK)
         Journal.of(session).create()
         kind = Count if said["guards"] == "all" else Unscoped
         Scope.check = (lambda _scope: None) if said["guards"] == "none" else check  # type: ignore[method-assign]

@@ -29,6 +29,7 @@ from typing import Any, Literal
 import psutil
 from ansible_collections.daily_emr.ops.plugins.module_utils import _changes
 from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clients
+from ansible_collections.daily_emr.ops.plugins.module_utils._contract import PLANNED_WORK
 from ansible_collections.daily_emr.ops.plugins.module_utils._environment import Environment
 from ansible_collections.daily_emr.ops.plugins.module_utils._journal import Journal, Session
 from ansible_collections.daily_emr.ops.plugins.module_utils._lease import Lease, LeaseStore
@@ -332,7 +333,9 @@ class Trial:
         if view.held:  # an interrupted run left it
             store.release(Lease(component, view.owner, view.incident, view.run, view.fence, view.lease_s))
         lease = store.acquire(component, "chaos@here", "INC-chaos", run, view.fence, 600)
-        session = Session("INC-chaos", run, self.place / "steps" / run, component, lease.fence, lease.owner, 600)
+        place = self.place / "steps" / run
+        # The plan as contract has its own line; here a step stands for itself.
+        session = Session("INC-chaos", run, place, component, lease.fence, lease.owner, 600, PLANNED_WORK)
         Journal.of(session).create()
         try:
             yield session

@@ -131,12 +131,12 @@ def _takeovers(aws: AwsServer, trials: int, chance: random.Random) -> Row:
     clients = Clients(_environment(aws), environ={})
     for trial in range(trials):
         faults += _takeover(clients, f"old-{trial}", chance, alive=trial % 2 == 0)
-    watch = LeaseStore._watch
-    LeaseStore._watch = lambda *_args: None  # type: ignore[method-assign]
+    watch = LeaseStore.watch
+    LeaseStore.watch = lambda *_args: None  # type: ignore[method-assign]
     try:
         control = _takeover(clients, "without", chance, alive=False)
     finally:
-        LeaseStore._watch = watch  # type: ignore[method-assign]
+        LeaseStore.watch = watch  # type: ignore[method-assign]
     name = "a held lease, clocks wrong by up to an hour: taken after its whole length, and never from who lives"
     said = f"without the watch: {control[0]}" if control else ""
     return Row(name, trials, tuple(faults), said, time.monotonic() - started)

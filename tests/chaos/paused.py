@@ -156,9 +156,10 @@ def _row(
         faults.append(f"{stale['all']} stale writes were executed")
     if not refused:
         faults.append("AWS refused no late call, so the credentials were not tried")
+    without, unlooked = (f"{stale[guards]} of {len(plan[guards])}" for guards in GUARDS[1:])
     controls = [
-        f"without the credentials {stale['no scope']} of 16 pauses ended in a stale write",
-        f"without any look at the lease {stale['none']} of 16",
+        f"without the credentials {without} pauses ended in a stale write",
+        f"without any look at the lease {unlooked}",
     ]
     control = ", ".join(controls) if stale["no scope"] and stale["none"] > stale["no scope"] else ""
     name = f"holders stopped between check and call: 0 stale writes ({refused} late calls were refused by AWS)"

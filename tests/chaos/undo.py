@@ -18,6 +18,7 @@ from unittest.mock import patch
 import botocore.session
 from ansible_collections.daily_emr.ops.plugins.module_utils import _clients, _undo
 from ansible_collections.daily_emr.ops.plugins.module_utils._changes import Change, State
+from ansible_collections.daily_emr.ops.plugins.module_utils._contract import PLANNED_WORK
 from ansible_collections.daily_emr.ops.plugins.module_utils._journal import Journal, Session
 from ansible_collections.daily_emr.ops.plugins.module_utils._steps import (
     change_class,
@@ -52,7 +53,7 @@ class Try:
         self.serve = Serve()
         self.runner = Runner(self.world, folder)
         case.prepare(self.world, self.serve)
-        self.session = Session("INC-1", "r1", folder / "INC-1" / "r1", "emr-web", 1, "someone@here", 600)
+        self.session = Session("INC-1", "r1", folder / "INC-1" / "r1", "emr-web", 1, "someone@here", 600, PLANNED_WORK)
         Journal.of(self.session).create()
         about = {"runbook": "app_outage", "environment": "sandbox", "mode": "run", "resumable": True, "fence_seen": 0}
         Journal.of(self.session).append("opened", **about)
@@ -73,7 +74,8 @@ class Try:
     def next_run(self, number: int) -> Undoing:
         """A run of the undo, which looks first at what the one before it left in doubt."""
         run = f"u{number}"
-        session = Session("INC-1", run, self.session.folder.parent / run, "emr-web", 1 + number, "someone@here", 600)
+        place = self.session.folder.parent / run
+        session = Session("INC-1", run, place, "emr-web", 1 + number, "someone@here", 600, PLANNED_WORK)
         journal = Journal.of(session)
         journal.create()
         journal.append("opened", runbook="undo", mode="run", resumable=True, fence_seen=number)

@@ -149,11 +149,11 @@ class LeaseStore:
         Raises Refused, naming the holder, when it cannot be had.
         """
         view = self.peek(target)
+        if view.held and (not take_over or view.fence != expected_fence):
+            raise held_by(view)
         if view.fence != expected_fence:
             raise Refused(f"Somebody else worked on {target} since you looked ({view.holder()}): run again.")
         if view.held:
-            if not take_over:
-                raise held_by(view)
             if view.rvn != watched:
                 self.watch(view, progress)
         mine = uuid.uuid4().hex
