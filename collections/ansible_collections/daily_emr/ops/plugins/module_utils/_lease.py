@@ -153,9 +153,8 @@ class LeaseStore:
             raise held_by(view)
         if view.fence != expected_fence:
             raise Refused(f"Somebody else worked on {target} since you looked ({view.holder()}): run again.")
-        if view.held:
-            if view.rvn != watched:
-                self.watch(view, progress)
+        if view.held and view.rvn != watched:
+            self.watch(view, progress)
         mine = uuid.uuid4().hex
         condition, values = _unchanged(view)
         update = (
