@@ -63,16 +63,18 @@ def struck(folder: Path, number: signal.Signals, *, deferred: bool) -> set[str]:
     (folder / "action_plugins" / "change.py").write_text(ACTION)
     (folder / "playbook.yml").write_text(PLAYBOOK)
     variables = [f"folder={folder}", f"deferred={'yes' if deferred else 'no'}"]
+    # Ansible as it is: the project's settings would refuse a playbook without an inventory.
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
     program = Path(sys.executable).with_name("ansible-playbook")
     playbook = subprocess.Popen(
         [program, "playbook.yml", *(part for one in variables for part in ("-e", one))],
         cwd=folder,
-        env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections"), "LC_ALL": "C.UTF-8"},
+        env={**inherited, "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections"), "LC_ALL": "C.UTF-8"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    until((folder / "began").exists)
+    until(lambda: (folder / "began").exists() or playbook.poll() is not None)
     worker = psutil.Process(int((folder / "pid").read_text()))
     playbook.send_signal(number)
     if not deferred:
