@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 from ansible_collections.daily_emr.ops.plugins.module_utils._changes import Change, without_context
 from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clients
 from ansible_collections.daily_emr.ops.plugins.module_utils._environment import Environment
+from daily_emr_sandbox.loop import wait_until
 
+from tests.integration.conftest import METRIC_WINDOW, PATIENT_S, trouble_is_older
 from tests.integration.modules import PREFIX
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ def no_tasks(sandbox: Sandbox) -> None:
 class Scene:
     """A runbook and what it is called for.
 
+    alarm: whether its traces have to be seen before somebody comes. clean: whether errors of before would be blamed.
     again: brings back, without a runbook, what the step changed; None where the step says how by its inverse.
     """
 
@@ -42,11 +45,14 @@ class Scene:
     step: str
     limit: str = ""
     alarm: bool = False
+    clean: bool = False
     again: Callable[[Sandbox], None] | None = None
 
     def break_(self, sandbox: Sandbox) -> None:
         sandbox.clear_faults()
         sandbox.mend()
+        if self.clean:
+            wait_until(lambda: trouble_is_older(sandbox, METRIC_WINDOW), "users have seen no trouble lately", PATIENT_S)
         sandbox.break_(self.fault)
         if self.alarm:
             sandbox.await_alarm(self.fault)
@@ -55,12 +61,13 @@ class Scene:
 # Those of one sandbox, with its parts.
 CORE = (
     Scene("app_outage", "scaled_to_zero", "ecs_service_count", again=no_tasks),
-    Scene("error_spike", "canary_fails", "listener_weights"),
+    Scene("error_spike", "canary_fails", "listener_weights", alarm=True, clean=True),
     Scene("database_failover", "connection_storm", "ecs_service_scaling"),
 )
 PARTS = (
     Scene("queue_backlog", "queue_paused", "queue_state", limit="notifications", alarm=True),
-    Scene("telehealth_degradation", "telehealth_api_down", "telehealth_setting"),
+    # A setting that may go there and back; the provider may not, because it would flap.
+    Scene("telehealth_degradation", "telehealth_udp_blocked", "telehealth_setting", alarm=True),
     Scene("claims_api_outage", "sha_schema_refused", "feature_flag", alarm=True),
 )
 SANDBOXES: dict[tuple[str, ...], tuple[Scene, ...]] = {(): CORE, ("queues", "claims", "telehealth"): PARTS}

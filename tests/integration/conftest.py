@@ -197,7 +197,8 @@ def rested(sandbox: Sandbox) -> None:
 
 def unsuspicious(sandbox: Sandbox) -> None:
     """Wait until the last change of a flag (by an earlier test) is further back than what is suspected of an onset."""
-    suspected = timedelta(seconds=SUSPECT_BEFORE_S / TIME_FACTOR)
+    # The onset is told by whole periods of the metrics, so it lies up to some of them before the fault.
+    suspected = timedelta(seconds=SUSPECT_BEFORE_S / TIME_FACTOR) + METRIC_WINDOW / 2
 
     def older() -> bool:
         changed_at = sandbox.flag_changed_at()

@@ -116,8 +116,8 @@ class Fence(RegionChange):
     """Whether the application may log in to the database of one region."""
 
     name: ClassVar[str] = "region_fence"
-    # Sessions come and go.
-    volatile: ClassVar[frozenset[str]] = frozenset({"sessions"})
+    # Sessions come and go; and one failover has several steps of this, each of which changes it for the next.
+    volatile: ClassVar[frozenset[str]] = RegionChange.volatile | {"sessions", "login"}
     spec: ClassVar[Json] = {
         "recovery": RECOVERY_OPTION,
         "database": DATABASE_OPTION,
