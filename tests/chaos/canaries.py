@@ -1,7 +1,8 @@
 """Canaries in what holds secrets: none is found in what a run says and leaves (fault table, rows 49 and 50).
 
-Two ways: tasks with no_log that leak in every way that ansible-core leaves open, at several verbosities; and whole runs
-of a toy by the command (ok, refused, killed), with canaries in the environment and in the text of an alert.
+Three ways: tasks with no_log that leak in every way that ansible-core leaves open, at several verbosities; whole runs
+of a toy by the command (ok, refused, killed), with canaries in the environment and in the text of an alert; and runs on
+the sandbox (planted.py).
 What is searched: what is said, events, run folders, the folder of ansible-runner, ~/.ansible, temporary files.
 """
 
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Literal
 
 from daily_emr_runbooks import runner
 from daily_emr_runbooks.environment import run_environment
+from tests.chaos.planted import sandbox_runs
 from tests.chaos.rows import Row
 from tests.leaky import Leaky, hits
 from tests.unit.core.test_playbooks import INCIDENT, INCIDENT_SPECS, Aws, Project, make_project
@@ -53,6 +55,7 @@ def line(seed: int, size: Literal["ci", "long"], say: Callable[[str], None]) -> 
     with tempfile.TemporaryDirectory() as folder:
         yield _no_log(Path(folder), VERBOSITIES[size], say)
         yield _runs(Path(folder), say)
+    yield sandbox_runs(say)
 
 
 def _no_log(folder: Path, verbosities: tuple[str, ...], say: Callable[[str], None]) -> Row:

@@ -52,7 +52,8 @@ def test_claims_are_held_before_a_worker_gets_a_good_key_and_the_queue_runs_befo
         "queue_worker_tasks",
         "queue_settled",
         "queue_state",
-        "redrive_steps.yml",
+        # The same changes, looked at one after the other, where it is only planned.
+        "{{ 'redrive_planned' if incident_planning else 'redrive_steps' }}.yml",
     ]
 
 

@@ -34,7 +34,7 @@ STEP = {"step": "limit", "target": "service/web"}
 # Leaves its parent, its session and its process group, as a worker of Ansible and what it starts may.
 STRAY = """
 import os, sys
-if os.fork(): os._exit(0)
+if child := os.fork(): os._exit(os.waitpid(child, 0)[1])
 os.setsid()
 if os.fork(): os._exit(0)
 os.execvp(sys.argv[1], sys.argv[1:])

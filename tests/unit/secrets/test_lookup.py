@@ -97,14 +97,15 @@ def test_a_value_is_used_and_appears_nowhere(play: Play, tmp_path: Path, stores:
 
 
 def test_the_search_finds_what_is_printed_when_nothing_hides_it(play: Play, tmp_path: Path) -> None:
-    """The control: the same tasks with values from somewhere else, once with no_log and once without."""
+    """The control: the same tasks with values from elsewhere and without the callback `quiet`, once with no_log and
+    once without."""
 
     def with_value(name: str, **keywords: Any) -> list[Json]:
         text = json.dumps(loud_tasks(tmp_path)[:3]).replace("'daily_emr.ops.secret', 'CANARY'", f"'env', '{name}'")
         return [{**item, **keywords} for item in json.loads(text)]
 
     values = {"hidden": "Kanari-hidden-9921", "shown": "Kanari-shown-9922"}
-    play.more = values
+    play.more = {**values, "ANSIBLE_CALLBACKS_ENABLED": "daily_emr.ops.gate"}
     output = play([*with_value("hidden"), *with_value("shown", no_log=False)], "aws_secrets_manager", "-vvvv")
 
     assert leaks(tmp_path, output, values["hidden"]) != [], "no_log alone lets errors through"

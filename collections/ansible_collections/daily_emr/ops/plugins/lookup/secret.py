@@ -56,6 +56,7 @@ from ansible.plugins.lookup import LookupBase
 from ansible_collections.daily_emr.ops.plugins.module_utils._changes import where
 from ansible_collections.daily_emr.ops.plugins.module_utils._environment import Environment
 from ansible_collections.daily_emr.ops.plugins.module_utils._errors import OpsError, Refused
+from ansible_collections.daily_emr.ops.plugins.plugin_utils.quiet import say
 from ansible_collections.daily_emr.ops.plugins.plugin_utils.secrecy import current_task, hand_out, refusal
 from ansible_collections.daily_emr.ops.plugins.plugin_utils.secret_stores import NAME, SETTINGS, open_store
 
@@ -68,6 +69,7 @@ class LookupModule(LookupBase):  # type: ignore[misc]
         try:
             return [self._value(str(term), variables or {}) for term in terms]
         except OpsError as error:
+            say(error.sentence)  # the task has no_log, which would hide the reason too
             raise AnsibleError(error.sentence) from None
         except AnsibleError:
             raise

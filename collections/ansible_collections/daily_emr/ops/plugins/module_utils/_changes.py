@@ -53,11 +53,13 @@ class Change(ABC):
     imperative: ClassVar[bool] = False
     leased: ClassVar[bool] = True
     # What a plan says of it (_plan.py): the keys of its state that move by themselves and are not compared, what cannot
-    # be taken back ("" when all can), whether data is lost, and whether it asks for approvals of its own.
+    # be taken back ("" when all can), whether data is lost, whether it asks for approvals of its own, and whether it is
+    # planned though its state could not be read: what makes safe again a side that answers nobody now, and may later.
     volatile: ClassVar[frozenset[str]] = frozenset()
     irreversible: ClassVar[str] = ""
     loses_data: ClassVar[bool] = False
     approved_apart: ClassVar[bool] = False
+    planned_unseen: ClassVar[bool] = False
     asks_itself: ClassVar[bool] = False
     scoped: ClassVar[bool] = True
 
@@ -193,6 +195,8 @@ class _Execution:
     def run(self) -> dict[str, Any]:
         try:
             self.clients.prove()
+            if self.change.planned_unseen:
+                self.contract = contract_of(self.change, {}, {})
             before = self.observe()
             wanted = self.change.wanted(before)
             self.facts |= {"target": self.change.target, "diff": _diff(before, wanted)}

@@ -61,6 +61,16 @@ class History:
         """Whether a run is known to have come to its end, with whatever outcome."""
         return any(line["kind"] == "closed" for lines in self.runs for line in lines if line["run"] == run)
 
+    def settled(self, component: str) -> frozenset[str]:
+        """Runs whose steps on a component were seen to help: those up to the newest one that succeeded."""
+        good = [
+            number
+            for number, run in enumerate(self.runs)
+            for line in run
+            if line["kind"] == "closed" and line.get("component") == component and line.get("outcome") == "succeeded"
+        ]
+        return frozenset(str(run[0]["run"]) for run in self.runs[: max(good, default=-1) + 1])
+
     def line(self, run: str, seq: int) -> Line:
         """One line. Raises Refused when neither this machine nor the table has it."""
         for lines in self.runs:

@@ -330,8 +330,7 @@ class RegionChange(Change):
 
     # By a rule of its own: two people, for one incident, with a loss that they name (region_approval).
     approved_apart: ClassVar[bool] = True
-    # What one step of a failover changes for those behind it: no plan can know it beforehand, so each asks for it itself
-    # (refusals).
+    # What one step of a failover changes for those behind it: no plan can know it, so each asks for it (refusals).
     volatile: ClassVar[frozenset[str]] = frozenset({ALONE})
 
     @property

@@ -25,7 +25,8 @@ OF_ONE_RUN = frozenset(
 @dataclass
 class Past:
     """What was before this run. reasons: why it may not go on; left: the version of a lease whose run is known to have
-    come to its end, and left it for a person to look; in_doubt and done: see _step_lines.Steps.
+    come to its end, and left it for a person to look; in_doubt: see _step_lines.Steps;
+    done: what was done, and nobody has seen yet whether it helped.
     """
 
     reasons: list[str] = field(default_factory=list)
@@ -55,7 +56,10 @@ def look_back(params: Mapping[str, Any], clients: Clients, view: LeaseView, runs
             past.reasons = history.reasons_against(
                 params["runbook"], component, code, new_code=params["accept_new_code"]
             )
-            past.done = [] if params["runbook"] == UNDO else [short(line) for line in steps.standing]
+            # Taking back is no reason to look whether it helped, and what was seen to help needs no second look.
+            seen = history.settled(component)
+            unseen = [line for line in steps.standing if line["run"] not in seen]
+            past.done = [] if params["runbook"] == UNDO else [short(line) for line in unseen]
         if view.held and incident == view.incident and incident == joined and history.ended(view.run):
             past.left = view.rvn
         past.in_doubt += [short(line) for line in steps.in_doubt]

@@ -118,6 +118,8 @@ class Fence(RegionChange):
     name: ClassVar[str] = "region_fence"
     # Sessions come and go; and one failover has several steps of this, each of which changes it for the next.
     volatile: ClassVar[frozenset[str]] = RegionChange.volatile | {"sessions", "login"}
+    # A first region that is dead when the failover is planned has to be fenced when it comes back in the middle of it.
+    planned_unseen: ClassVar[bool] = True
     spec: ClassVar[Json] = {
         "recovery": RECOVERY_OPTION,
         "database": DATABASE_OPTION,

@@ -7,7 +7,7 @@ at -vvv the lines of its connection. The guards here stand below every callback,
 ansible-runner and AWX put in the place of the configured one, and for the events that it writes:
 
 - what a callback gets of such a task has no exception, no warning and no deprecation, as a whole and item by item;
-- what the worker of such a task shows by itself is dropped before it leaves the worker;
+- what the worker of such a task shows by itself is dropped before it leaves the worker, but for sentences of ours;
 - what is displayed or logged has no control characters and no marks that hide or reorder letters;
 - a text is cut at LONGEST, and a run shows at most ALTOGETHER; what is cut is marked.
 
@@ -20,6 +20,7 @@ import functools
 import re
 import unicodedata
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any
 
 from ansible.utils import color as colors
@@ -44,6 +45,8 @@ REST, SHORT = 1_000_000, 2_000
 UNSAFE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 # A colour that Ansible itself gives to a part of a line, as in the recap; none that moves, erases or hides.
 COLOUR = re.compile(r"(\x1b\[(?:0|[01];3[1-7])m)")
+# Whether what is being shown is a sentence of our own (say).
+_OURS: ContextVar[bool] = ContextVar("ours", default=False)
 HIDDEN_PARTS = ("exception", "warnings", "deprecations")
 
 
@@ -96,11 +99,22 @@ def _discreet(send: Callable[..., Any]) -> Callable[..., Any]:
 
     def send_display(self: Any, method: str, *args: Any, **kwargs: Any) -> Any:
         task = current_task()
-        if task is not None and task.no_log:  # a template of which nobody knows the value yet, too
+        if task is not None and task.no_log and not _OURS.get():  # a template of which nobody knows the value yet, too
             return None
         return send(self, method, *args, **kwargs)
 
     return send_display
+
+
+def say(sentence: str) -> None:
+    """Show why a plugin of ours gave nothing, though its task has no_log. The sentence must not hold any value."""
+    if not getattr(Display.display, "quiet", False):  # then Ansible says it by itself
+        return
+    token = _OURS.set(True)
+    try:
+        Display().display(f"[ERROR]: {sentence}", color="red", stderr=True)
+    finally:
+        _OURS.reset(token)
 
 
 class Volume:
