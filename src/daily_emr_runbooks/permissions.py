@@ -412,13 +412,13 @@ def _on_table(sites: Iterable[Site], *regions: str) -> list[Json]:
 def _on_heads(sites: Iterable[Site]) -> list[Json]:
     """Heads of journals: who acts adds them, under their retention; who audits reads every version of them."""
     declared = {site.call for site in sites if _about_heads(site)}
-    objects = {"s3:PutObject": {"s3:PutObject", *CHECKED["s3:PutObject"]}, "s3:GetObject": {"s3:GetObjectVersion"}}
-    made = [_allow(objects[call], [f"{HEADS_BUCKET}/heads/*"], {}) for call in sorted(declared & objects.keys())]
+    objects = declared & {"s3:GetObject", "s3:PutObject"}
+    made = [_allow({call, *CHECKED[call]}, [f"{HEADS_BUCKET}/heads/*"], {}) for call in sorted(objects)]
     if "s3:ListObjectVersions" in declared:
         made.append(_allow({"s3:ListBucketVersions"}, [HEADS_BUCKET], {"StringLike": {"s3:prefix": "heads/*"}}))
     if "s3:GetObjectLockConfiguration" in declared:
         made.append(_allow({"s3:GetBucketObjectLockConfiguration"}, [HEADS_BUCKET], {}))
-    return made + _with_keys(declared & objects.keys())
+    return made + _with_keys(objects)
 
 
 def _approving(sites: set[Site]) -> list[Json]:

@@ -245,7 +245,7 @@ def test_who_acts_adds_heads_of_journals_and_who_audits_reads_them_and_nothing_e
     reads = [one for one in allowed(filled["job-audit"]) if "s3:" in str(one["Action"])]
     lists = {"Action": ["s3:ListBucketVersions"], "Resource": [AUDIT]}
     assert reads == [
-        {"Effect": "Allow", "Action": ["s3:GetObjectVersion"], "Resource": [heads]},
+        {"Effect": "Allow", "Action": ["s3:GetObject", "s3:GetObjectVersion"], "Resource": [heads]},
         {"Effect": "Allow", **lists, "Condition": {"StringLike": {"s3:prefix": "heads/*"}}},
     ]
 
