@@ -45,6 +45,26 @@ def mirrored(data: bytes) -> list[Line]:
     return [line for line in lines(data) if line["kind"] in MIRRORED]
 
 
+def heads(data: bytes) -> list[Line]:
+    """What the bucket holds of it: the line that was its newest when the run ended."""
+    return lines(data)[-1:]
+
+
+def rewritten(data: bytes, at: int = 0) -> bytes:
+    """The journal with one line that says something else, and that line and all behind it with hashes that fit."""
+    rows = data.splitlines(keepends=True)
+    return b"".join([*rows[:at], *_anew(json.loads(rows[at]), rows[at + 1 :])])
+
+
+def forgeries(data: bytes) -> Iterator[tuple[str, bytes]]:
+    """What its chain does not show, nor a table that was changed with it: written anew from each line on, and cut."""
+    rows = data.splitlines(keepends=True)
+    for at in range(len(rows)):
+        yield f"everything from line {at + 1} on written anew", rewritten(data, at)
+    for end in range(1, len(rows)):
+        yield f"everything behind line {end} cut off", b"".join(rows[:end])
+
+
 def lines(data: bytes) -> list[Line]:
     return [line for raw in data.split(b"\n") if (line := parse(raw)) is not None]
 

@@ -123,6 +123,19 @@ class Sandbox:
         calls: list[dict[str, Any]] = self._call("GET", f"/log?since={since}")["calls"]
         return calls
 
+    def changes(self, since: int = 0) -> list[dict[str, Any]]:
+        """Those that may have changed something, without the bookkeeping of the runbooks: leases and journals in their
+        own table, and heads of journals in the bucket of the audit.
+        """
+        audit = f"-audit-{self.description['account_id']}"
+        return [
+            call
+            for call in self.calls(since)
+            if call["mutating"]
+            and call["service"] != "dynamodb"
+            and not (call["operation"] == "PutObject" and str(call["resource"]).endswith(audit))
+        ]
+
     def mark(self) -> int:
         """Number of the newest call; give it to `calls`."""
         return int(self._call("POST", "/log/mark")["seq"])

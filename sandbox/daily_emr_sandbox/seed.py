@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from .compute import Past, ecs_api, seed_history
 from .postgres_node import DATABASE, PARAMETERS
 from .queues.seed import QueueSeed
+from .seed_audit import seed_audit
 from .seed_dumps import seed_dumps
 from .seed_watch import seed_alarms, seed_web_acl
 from .settings import TASK_PORT
@@ -113,6 +114,7 @@ class Seed:
         self._roles()
         seed_web_acl(settings, self._aws, balancer, self._tag_list())
         seed_dumps(settings, self._aws, self._tag_list())
+        seed_audit(settings, self._aws, self._tag_list())
         seed_alarms(settings, self._aws, balancer, targets, MINIMUM)
         write_the_past(settings, self._aws)
 

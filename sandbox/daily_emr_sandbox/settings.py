@@ -139,6 +139,11 @@ class Settings:
         return f"{self.prefix}-dumps-copy-{self.account_id}"
 
     @property
+    def audit_bucket(self) -> str:
+        """Bucket of the audit, in which heads of journals are locked."""
+        return f"{self.prefix}-audit-{self.account_id}"
+
+    @property
     def cache_name(self) -> str:
         """Replication group of the sessions."""
         return f"{self.prefix}-sessions"

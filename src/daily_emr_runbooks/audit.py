@@ -27,19 +27,19 @@ PLAYBOOK = "playbooks/audit.yml"
 def verify_journals(project: Project, console: Console, which: str, environment: str | None) -> bool:
     """Show what each journal of an incident is worth; True when none has a fault.
 
-    environment: whose table holds lines of them; None asks only whether the chains are whole.
+    environment: whose table and bucket hold lines of them; None asks only whether the chains are whole.
     Raises CommandError when there is no such incident, or the table cannot be asked.
     """
     incident = which if environment and which.startswith("INC-") else find_run(project, which).incident
     found = _anchored(project, environment, incident) if environment else _local(project.runs_dir, project, incident)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("run", "lines", "in the table", "what was found"):
+    for heading in ("run", "lines", "in the table", "in the bucket", "what was found"):
         table.add_column(heading, overflow="fold")
     for one in found:
-        anchors = "not asked" if one.get("anchors") is None else clean(one["anchors"])
+        held = (clean("not asked" if one.get(name) is None else one[name]) for name in ("anchors", "heads"))
         said = "\n".join(clean(fault) for fault in one["faults"]) or clean(one["sentence"])
         style = "red" if one["faults"] else ""
-        table.add_row(clean(one["run"]), clean(one["lines"]), anchors, Text(said, style))
+        table.add_row(clean(one["run"]), clean(one["lines"]), *held, Text(said, style))
     console.print(Text(f"Journals of {clean(incident)}", "bold"))
     console.print(table)
     return not any(one["faults"] for one in found)

@@ -25,6 +25,7 @@ from daily_emr_runbooks.project import Project
 # Modules make the policies of single calls from the same map, and it is with them in the collection.
 Project.find().make_importable()
 from ansible_collections.daily_emr.ops.plugins.module_utils._actions import (  # noqa: E402
+    CHECKED,
     KEYS,
     PREFIXES,
     SECRET,
@@ -79,6 +80,9 @@ ZONE = "{{ runbook_support_dns_zone }}"
 REGIONS = [REGION, COPY_REGION, "us-east-1"]
 # It acts, and keeps its lease, in the second region alone: the first one may be gone.
 IN_COPY_REGION = ("region_failover",)
+# The file whose calls are about heads of journals: in the bucket of the audit, and under no other prefix of it.
+HEADS = "_heads"
+HEADS_BUCKET = f"arn:aws:s3:::{PREFIX}-audit-{ACCOUNT}"
 # Keys of approvals begin so: PREFIX of module_utils/_approvals.py, which a test compares.
 APPROVALS = "approval#*"
 # A metric is no resource: what bounds it is its namespace, which of ours only this one has.
@@ -244,12 +248,14 @@ def policies(root: Path) -> dict[str, Json]:
         some = {site for site in declared if site.gate != OWN_ROLE}
         itself = _assuming(f"runbook-{name.replace('_', '-')}" if kind == "job" else "runbook-act")
         if kind == "act":
-            made[policy] = _document(_changing(some), _on_table(some), _unapproving(some, REGION), itself, _denied())
+            kept = _on_table(some) + _on_heads(some)
+            made[policy] = _document(_changing(some), kept, _unapproving(some, REGION), itself, _denied())
         elif kind == "job":
             region = COPY_REGION if name in IN_COPY_REGION else REGION
             table = _on_table(some, region) + (_unapproving(some, region) if region == COPY_REGION else [])
             itself = itself if some != declared else []
-            document = _document(_reading(_reads(some)), _changing(some, region), table, itself, _denied())
+            kept = table + _on_heads(some)
+            document = _document(_reading(_reads(some)), _changing(some, region), kept, itself, _denied())
             made[policy] = json.loads(json.dumps(document).replace(LOGIN, USERS.get(name, LOGIN)))
     built_calls = calls["bootstrap"]
     items = {f"{TABLE}:{operation}" for operation in TABLE_CALLS}
@@ -262,6 +268,7 @@ def policies(root: Path) -> dict[str, Json]:
     # To make a secret is a change under a lease; there is room in the last one.
     made[f"bootstrap-write-{number}"]["Statement"][:0] = [
         *_on_table(built_calls, REGION, COPY_REGION),
+        *_on_heads(built_calls),
         *_granting(writes),
     ]
     removed = calls["teardown"]
@@ -289,13 +296,22 @@ def _about_items(site: Site) -> bool:
     return site.service == TABLE and site.operation in TABLE_CALLS
 
 
+def _about_heads(site: Site) -> bool:
+    return site.file == HEADS
+
+
+def _bookkeeping(site: Site) -> bool:
+    """What has statements of its own, because it is about the runbooks' own table and bucket."""
+    return _about_items(site) or _about_heads(site)
+
+
 def _reads(sites: Iterable[Site]) -> set[str]:
-    return actions(site for site in sites if site.gate in ("read", "signed") and not _about_items(site))
+    return actions(site for site in sites if site.gate in ("read", "signed") and not _bookkeeping(site))
 
 
 def _writes(sites: Iterable[Site]) -> set[str]:
     """Writes, and what is read by a gate of its own."""
-    changing = (site for site in sites if site.gate not in ("read", "signed", OWN_ROLE) and not _about_items(site))
+    changing = (site for site in sites if site.gate not in ("read", "signed", OWN_ROLE) and not _bookkeeping(site))
     return actions(changing)
 
 
@@ -391,6 +407,18 @@ def _on_table(sites: Iterable[Site], *regions: str) -> list[Json]:
     names = actions(site for site in sites if _about_items(site))
     arns = [f"arn:aws:dynamodb:{one}:{ACCOUNT}:table/{{{{ runbook_support_table }}}}" for one in regions or (REGION,)]
     return [_allow(names, arns, {})] if names else []
+
+
+def _on_heads(sites: Iterable[Site]) -> list[Json]:
+    """Heads of journals: who acts adds them, under their retention; who audits reads every version of them."""
+    declared = {site.call for site in sites if _about_heads(site)}
+    objects = declared & {"s3:GetObject", "s3:PutObject"}
+    made = [_allow({call, *CHECKED[call]}, [f"{HEADS_BUCKET}/heads/*"], {}) for call in sorted(objects)]
+    if "s3:ListObjectVersions" in declared:
+        made.append(_allow({"s3:ListBucketVersions"}, [HEADS_BUCKET], {"StringLike": {"s3:prefix": "heads/*"}}))
+    if "s3:GetObjectLockConfiguration" in declared:
+        made.append(_allow({"s3:GetBucketObjectLockConfiguration"}, [HEADS_BUCKET], {}))
+    return made + _with_keys(objects)
 
 
 def _approving(sites: set[Site]) -> list[Json]:

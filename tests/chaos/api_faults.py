@@ -33,6 +33,7 @@ ELSEWHERE = {
     "dynamodb:PutItem": "the lease and the journal: rows of this line and the line operators",
     "dynamodb:TransactWriteItems": "a row of this line",
     "dynamodb:UpdateItem": "the line operators",
+    "s3:PutObject": "the head of a journal, when its run has ended: tests/unit/core/test_heads.py",
     "secretsmanager:UpdateSecretVersionStage": "needs the payer: tests/unit/claims/test_changes.py",
     "sns:Publish": "needs two providers' stand-ins: tests/unit/telehealth/test_changes.py",
 }

@@ -224,13 +224,21 @@ class Witness:
         self._writes = len(self.written())
 
     def mutating(self) -> list[dict[str, Any]]:
-        """Everything that may have changed something; a dry run of LaunchDarkly did not."""
+        """Everything that may have changed something."""
+        return [call for call in self._sandbox.calls(self._mark) if call["mutating"]] + self._elsewhere()
+
+    def changes(self) -> list[dict[str, Any]]:
+        """The same without the bookkeeping of the runbooks."""
+        return self._sandbox.changes(self._mark) + self._elsewhere()
+
+    def _elsewhere(self) -> list[dict[str, Any]]:
+        """What was changed beside AWS; a dry run of LaunchDarkly changes nothing."""
         patches = [
             {"service": "launchdarkly", "operation": "PatchFeatureFlag", **request}
             for request in self._sandbox.flag_requests()[self._flags :]
             if not request["dry_run"]
         ]
-        return [call for call in self._sandbox.calls(self._mark) if call["mutating"]] + patches + self.written()
+        return patches + self.written()
 
     def written(self) -> list[dict[str, Any]]:
         """Write commands into the queues: a change through BullMQ is many of them."""
@@ -238,7 +246,3 @@ class Witness:
             return []
         writes = self._sandbox.queue_writes(self._writes)
         return [{"service": "valkey", "operation": write["command"], **write} for write in writes]
-
-    def changes(self) -> list[dict[str, Any]]:
-        """The same without the bookkeeping of the runbooks: the lease and the journal's mirror, in their own table."""
-        return [call for call in self.mutating() if call["service"] != "dynamodb"]

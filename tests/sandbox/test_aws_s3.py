@@ -5,11 +5,17 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import hashlib
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clients
+from ansible_collections.daily_emr.ops.plugins.module_utils._environment import Environment
+from ansible_collections.daily_emr.ops.plugins.module_utils._heads import heads_of, keep_head
 from botocore.exceptions import ClientError
+from daily_emr_sandbox.client import Sandbox
+from daily_emr_sandbox.seed_audit import LOCK_DAYS, seed_audit
 from daily_emr_sandbox.seed_dumps import seed_dumps
 
 from tests.sandbox.aws_only import Aws, refusal, running_aws
@@ -22,7 +28,8 @@ SHA256 = base64.b64encode(hashlib.sha256(BODY).digest()).decode()
 @pytest.fixture(scope="module")
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
     with running_aws(tmp_path_factory.mktemp("s3")) as running:
-        seed_dumps(running.settings, running.server, [{"Key": "app", "Value": "daily-emr"}])
+        for seed in (seed_dumps, seed_audit):
+            seed(running.settings, running.server, [{"Key": "app", "Value": "daily-emr"}])
         yield running
 
 
@@ -98,3 +105,40 @@ def test_calls_have_their_names_in_the_log(aws):
     aws.client("s3").put_object(Bucket=aws.settings.dumps_bucket, Key="named", Body=BODY)
     told = [(call["operation"], call["mutating"]) for call in aws.server.calls.since(mark)]
     assert told == [("ListObjectVersions", False), ("PutObject", True)]
+
+
+@pytest.fixture
+def clients(aws: Aws) -> Clients:
+    """What the runbooks call with."""
+    settings = aws.settings
+    where = {"account_id": settings.account_id, "region": settings.region}
+    aws.client("ssm").put_parameter(
+        Name="/daily-emr/sandbox/fingerprint", Type="String", Value=json.dumps({"environment": "sandbox", **where}),
+        Overwrite=True,
+    )  # fmt: skip
+    described = {
+        "name": "sandbox", **where, "role_pattern": "daily-emr-sandbox-runbook-act",
+        "table": "daily-emr-sandbox-runbooks", "fingerprint_parameter": "/daily-emr/sandbox/fingerprint",
+        "endpoint_url": settings.endpoint_url, "credentials_file": str(settings.credentials_file),
+    }  # fmt: skip
+    return Clients(Environment.from_params(described), environ={})
+
+
+def test_the_head_of_a_journal_is_locked_and_is_bookkeeping_in_the_log(aws, clients, monkeypatch):
+    mark, settings = aws.server.calls.seq, aws.settings
+    line = {"seq": 9, "at": "2026-11-22T01:30:00Z", "hash": "a" * 64, "incident": "INC-1", "run": "run-1"}
+    until = keep_head(clients, line)
+    assert heads_of(clients, "INC-1") == {"run-1": [{"seq": 9, "hash": "a" * 64}]}
+    (version,) = aws.client("s3").list_object_versions(Bucket=settings.audit_bucket)["Versions"]
+    where = {"Bucket": settings.audit_bucket, "Key": "heads/INC-1/run-1/9.json", "VersionId": version["VersionId"]}
+    assert refused(aws.client("s3").delete_object, **where) == "AccessDenied"
+    left = until - dt.datetime.now(dt.UTC)
+    assert left > dt.timedelta(days=LOCK_DAYS) - dt.timedelta(minutes=5)
+
+    sandbox = Sandbox(settings.state_dir)
+    monkeypatch.setattr(Sandbox, "description", {"account_id": settings.account_id})
+    monkeypatch.setattr(Sandbox, "calls", lambda _self, since=0: aws.server.calls.since(since))
+    assert [call["operation"] for call in sandbox.calls(mark) if call["mutating"]] == ["PutObject", "DeleteObject"]
+    assert [call["operation"] for call in sandbox.changes(mark)] == ["DeleteObject"], "to add a head is no change"
+    aws.client("s3").put_object(Bucket=settings.dumps_bucket, Key="heads/x", Body=BODY)
+    assert [call["operation"] for call in sandbox.changes(mark)] == ["DeleteObject", "PutObject"]

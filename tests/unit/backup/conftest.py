@@ -20,6 +20,7 @@ from daily_emr_sandbox.aws.server import AwsServer
 from daily_emr_sandbox.daemon import free_network
 from daily_emr_sandbox.loop import LoopThread
 from daily_emr_sandbox.postgres import DatabasePair
+from daily_emr_sandbox.seed_audit import seed_audit
 from daily_emr_sandbox.seed_dumps import seed_dumps
 from daily_emr_sandbox.settings import Settings
 
@@ -189,7 +190,8 @@ def _seed(world: World) -> None:
     world.database.admit_runbooks()
     world.superuser(SETUP)
     world.superuser(f"UPDATE stays SET note = '{PLANTED}' WHERE id = 7")
-    seed_dumps(settings, aws, [{"Key": "app", "Value": "daily-emr"}])
+    for seed in (seed_dumps, seed_audit):
+        seed(settings, aws, [{"Key": "app", "Value": "daily-emr"}])
     about = {"environment": "sandbox", "account_id": settings.account_id, "region": settings.region}
     aws.boto("ssm").put_parameter(Name="/daily-emr/sandbox/fingerprint", Type="String", Value=json.dumps(about))
     aws.boto("dynamodb").create_table(

@@ -24,6 +24,7 @@ from daily_emr_runbooks.permissions import (
 from tests.unit.environments.conftest import ROOT, allowed, names
 
 OURS = {"aws:ResourceTag/app": "daily-emr", "aws:ResourceTag/Environment": "staging"}
+AUDIT = "arn:aws:s3:::daily-emr-staging-audit-123456789012"
 # Their names begin as READ says, and they read; one of them as a user of the database.
 LOGINS = {"rds-db:connect", "elasticache:Connect"}
 
@@ -110,6 +111,8 @@ def test_bootstrap_touches_nothing_of_another_environment(filled):
             for statement in allowed(filled[name]):
                 if statement["Action"] in lent or "dynamodb:GetItem" in statement["Action"]:
                     continue
+                if all(arn.startswith(AUDIT) for arn in statement["Resource"]):
+                    continue  # the head of the journal of a secret that it makes
                 if {"kms:Decrypt", "kms:CreateGrant"} & set(statement["Action"]):
                     assert OURS.items() <= equals(statement).items()
                     assert "kms:ViaService" in equals(statement)
@@ -223,7 +226,28 @@ def test_only_the_failover_of_a_region_promotes_and_it_acts_in_the_second_region
     assert may == ["job-region_failover"]
     for statement in allowed(filled[may[0]]):
         if not all(READ.match(one.partition(":")[2]) or one in LOGINS for one in statement["Action"]):
+            if statement["Action"] == ["kms:Decrypt", "kms:GenerateDataKey"]:
+                continue  # the head of its journal is kept in the first region, as long as that answers
             assert "af-south-1" not in json.dumps(statement), statement
+
+
+def test_who_acts_adds_heads_of_journals_and_who_audits_reads_them_and_nothing_else_of_that_bucket(filled):
+    heads = f"{AUDIT}/heads/*"
+    adds = {name for name, document in filled.items() for one in allowed(document) if one["Resource"] == [heads]}
+    acting = {name for name in filled if name.startswith("act-")}
+    assert acting | {"job-undo", "job-audit", "job-region_failover"} <= adds
+    assert adds.isdisjoint({"approver", "diagnose", "readiness", "job-stop", "teardown"})
+    for name in sorted(acting | {"job-undo"}):
+        objects = [one for one in allowed(filled[name]) if any("Object" in action for action in one["Action"])]
+        put = {"Effect": "Allow", "Action": ["s3:PutObject", "s3:PutObjectRetention"], "Resource": [heads]}
+        look = {"Effect": "Allow", "Action": ["s3:GetBucketObjectLockConfiguration"], "Resource": [AUDIT]}
+        assert [one for one in objects if "s3:" in str(one["Action"])] == [put, look]
+    reads = [one for one in allowed(filled["job-audit"]) if "s3:" in str(one["Action"])]
+    lists = {"Action": ["s3:ListBucketVersions"], "Resource": [AUDIT]}
+    assert reads == [
+        {"Effect": "Allow", "Action": ["s3:GetObject", "s3:GetObjectVersion"], "Resource": [heads]},
+        {"Effect": "Allow", **lists, "Condition": {"StringLike": {"s3:prefix": "heads/*"}}},
+    ]
 
 
 def test_a_metric_moves_the_traffic_so_only_its_namespace_may_be_written(filled):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from daily_emr_sandbox.seed_audit import seed_audit
 
 from tests.sandbox.aws_only import Aws, running_aws
 
@@ -83,7 +84,7 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 def bookkeeping(aws: Aws) -> None:
-    """The fingerprint and the table of the runbooks."""
+    """The fingerprint, the table and the bucket of the runbooks."""
     settings = aws.settings
     about = {"environment": "sandbox", "account_id": settings.account_id, "region": settings.region}
     aws.client("ssm").put_parameter(Name="/daily-emr/sandbox/fingerprint", Value=json.dumps(about), Type="String")
@@ -93,6 +94,7 @@ def bookkeeping(aws: Aws) -> None:
         AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")],
         BillingMode="PAY_PER_REQUEST",
     )
+    seed_audit(settings, aws.server, [{"Key": "app", "Value": "daily-emr"}])
 
 
 @dataclass

@@ -37,6 +37,9 @@ options:
         description: Name of the DynamoDB table that holds the leases and the mirror of the journal.
         type: str
         required: true
+      audit_region:
+        description: The AWS region of the bucket that keeps heads of journals, where it is another one.
+        type: str
       domain:
         description: Public name of the application, which its addresses are made of.
         type: str

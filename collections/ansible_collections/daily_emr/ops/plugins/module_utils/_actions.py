@@ -49,6 +49,8 @@ KEYS = {
 CHECKED = {
     # Application Auto Scaling user guide, "Permission validation for API calls on target resources".
     "application-autoscaling:RegisterScalableTarget": ["ecs:DescribeServices", "ecs:UpdateService"],
+    # S3 API reference, "GetObject": for one that names a version.
+    "s3:GetObject": ["s3:GetObjectVersion"],
     # S3 user guide, "Object Lock considerations": for an object that is put with its retention.
     "s3:PutObject": ["s3:PutObjectRetention"],
     # SQS developer guide, "Configuring queue permissions for a dead-letter queue redrive".

@@ -3,7 +3,8 @@
 """The chain of a journal: each line holds the hash of the one before it, and its own. Pure.
 
 The chain shows that a line was edited, removed, moved or put in. That the end was cut off, or that the whole journal
-was written anew, shows only against an anchor: the lines that the table of the environment holds.
+was written anew, shows only against a witness: the lines that the table of the environment holds, and the heads that
+the bucket of the audit holds.
 """
 
 from __future__ import annotations
@@ -52,16 +53,17 @@ def parse(raw: bytes) -> dict[str, Any] | None:
     return line if isinstance(line, dict) else None
 
 
-def verify(data: bytes, incident: str, run: str, anchors: Sequence[Line] = ()) -> list[str]:
+def verify(data: bytes, incident: str, run: str, anchors: Sequence[Line] = (), heads: Sequence[Line] = ()) -> list[str]:
     """What is wrong with a journal, one sentence for each fault; empty when nothing is.
 
-    data: the whole file. incident, run: whose journal it has to be. anchors: those of its lines that somebody else
-    keeps, in any order.
+    data: the whole file. incident, run: whose journal it has to be. anchors, heads: those of its lines that the table
+    and the bucket keep, in any order.
     """
     if not data:
         return ["The journal is empty."]
     faults = list(_chain_faults(data.split(b"\n"), incident, run))
-    return faults + list(_anchor_faults(data, anchors))
+    faults += _anchor_faults(data, anchors, "table of the environment")
+    return faults + list(_anchor_faults(data, heads, "bucket of the audit"))
 
 
 def _chain_faults(raw_lines: list[bytes], incident: str, run: str) -> Iterator[str]:
@@ -90,11 +92,11 @@ def _chain_faults(raw_lines: list[bytes], incident: str, run: str) -> Iterator[s
         before = str(line.get("hash"))
 
 
-def _anchor_faults(data: bytes, anchors: Sequence[Line]) -> Iterator[str]:
+def _anchor_faults(data: bytes, anchors: Sequence[Line], witness: str) -> Iterator[str]:
     here = {line.get("seq"): line for raw in data.split(b"\n") if (line := parse(raw)) is not None}
     for anchor in sorted(anchors, key=lambda line: int(line["seq"])):
         seq = anchor["seq"]
         if seq not in here:
-            yield f"Line {seq} is missing: the table of the environment holds it."
+            yield f"Line {seq} is missing: the {witness} holds it."
         elif here[seq].get("hash") != anchor.get("hash"):
-            yield f"Line {seq} is another one than the table of the environment holds."
+            yield f"Line {seq} is another one than the {witness} holds."

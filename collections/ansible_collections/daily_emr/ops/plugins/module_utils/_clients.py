@@ -136,7 +136,7 @@ class Clients:
             raise Refused(*reasons)
         self.environment = environment
         self._lock = threading.RLock()
-        self._readers: dict[tuple[str, str, int], Any] = {}
+        self._readers: dict[tuple[str, str, int, int], Any] = {}
         self._identity: Identity | None = None
         # When STS answered, as it says itself: the header Date. Empty until the caller is proven.
         self.proven_at = ""
@@ -146,29 +146,31 @@ class Clients:
         # What AWS's clock said last, and what ours said then.
         self._aws_time: tuple[datetime, float] | None = None
 
-    def read(self, service: str, region: str = "", attempts: int = READ_ATTEMPTS) -> Any:
+    def read(
+        self, service: str, region: str = "", attempts: int = READ_ATTEMPTS, *, patience: int = READ_SECONDS
+    ) -> Any:
         """A client that refuses every operation that is not a read; retries what is safe to retry.
 
         region: another one than the environment's, such as that of the copies. attempts: 1 where a region that does
-        not answer is an answer.
+        not answer is an answer. patience: seconds for which an answer is awaited.
         """
-        key = (service, region, attempts)
+        key = (service, region, attempts, patience)
         with self._lock:
             if key not in self._readers:
-                client = self._create(service, attempts=attempts, region=region)
+                client = self._create(service, attempts=attempts, region=region, patience=patience)
                 client.meta.events.register_first("provide-client-params.*.*", self._only_reads)
                 self._readers[key] = client
             return self._readers[key]
 
-    def write(self, service: str, operation: str, region: str = "") -> Any:
+    def write(self, service: str, operation: str, region: str = "", *, patience: int = READ_SECONDS) -> Any:
         """A client that lets exactly this operation through, once, and never sends it again by itself.
 
-        region: another one than the environment's, such as that of the copies. Within `scoped` its credentials can do
+        region and patience: as in `read`. Within `scoped` its credentials can do
         nothing else, and end with the lease; without them Refused is raised.
         """
         scope = self._scope
         keys = scope.credentials(service, operation, region or self.environment.region) if scope else None
-        client = self._create(service, attempts=1, region=region, keys=keys)
+        client = self._create(service, attempts=1, region=region, keys=keys, patience=patience)
         gate = _Once(service, operation, self.sent, scope)
         client.meta.events.register_first("provide-client-params.*.*", partial(self._only_declared, gate))
         client.meta.events.register_first("before-send.*.*", gate.sending)
@@ -280,11 +282,18 @@ class Clients:
             return [f"The fingerprint of {environment.name} cannot be read, so nothing was done: {found.sentence}"]
         return fingerprint_refusals(environment, found["Parameter"]["Value"])
 
-    def _create(self, service: str, attempts: int, region: str = "", keys: dict[str, str] | None = None) -> Any:
+    def _create(
+        self,
+        service: str,
+        attempts: int,
+        region: str = "",
+        keys: dict[str, str] | None = None,
+        patience: int = READ_SECONDS,
+    ) -> Any:
         environment = self.environment
         settings: dict[str, Any] = {
             "connect_timeout": CONNECT_SECONDS,
-            "read_timeout": READ_SECONDS,
+            "read_timeout": patience,
             "retries": {"mode": "standard", "total_max_attempts": attempts},
             "max_pool_connections": THREADS,
             "ignore_configured_endpoint_urls": True,

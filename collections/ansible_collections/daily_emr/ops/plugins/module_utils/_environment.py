@@ -21,6 +21,7 @@ ENVIRONMENT_SPEC: dict[str, Any] = {
     "role_pattern": {"type": "str", "required": True},
     "table": {"type": "str", "required": True},
     "fingerprint_parameter": {"type": "str", "required": True},
+    "audit_region": {"type": "str"},
     "domain": {"type": "str"},
     "endpoint_url": {"type": "str"},
     "credentials_file": {"type": "path"},
@@ -41,6 +42,13 @@ class Environment:
     endpoint_url: str | None = None
     credentials_file: str | None = None
     time_factor: float = 1.0
+    # Where the bucket of the audit is, where that is another region than this one.
+    audit_region: str = ""
+
+    @property
+    def audit_bucket(self) -> str:
+        """The bucket with object lock that bootstrap makes for the audit, by the convention of names."""
+        return f"daily-emr-{self.name}-audit-{self.account_id}"
 
     @property
     def sandbox(self) -> bool:
@@ -82,6 +90,7 @@ class Environment:
             endpoint_url=values["endpoint_url"] or None,
             credentials_file=values["credentials_file"] or None,
             time_factor=float(values["time_factor"] or 1.0),
+            audit_region=str(values["audit_region"] or ""),
         )
 
 
@@ -95,8 +104,11 @@ def _faults(values: Mapping[str, Any]) -> list[str]:
     faults = []
     if not re.fullmatch(r"\d{12}", str(values["account_id"])):
         faults.append(f"account_id of environment {name} is not a number of 12 digits: quote it in the inventory.")
-    if not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d", str(values["region"])):
-        faults.append(f"region of environment {name} is not the name of an AWS region, such as af-south-1.")
+    faults += [
+        f"{key} of environment {name} is not the name of an AWS region, such as af-south-1."
+        for key in ("region", "audit_region")
+        if (key == "region" or values[key]) and not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d", str(values[key]))
+    ]
     try:
         re.compile(str(values["role_pattern"]))
     except re.error:

@@ -66,6 +66,20 @@ def judge(lines: Lines, failure: str, *, check_mode: bool) -> tuple[RunOutcome, 
     return RunOutcome.REFUSED, str(decision["sentence"])
 
 
+def announced(lines: Lines) -> bool:
+    """Whether a change was announced that was not refused right behind it: it was done, tried, or is in doubt."""
+    waiting: set[tuple[str, str]] = set()
+    for line in lines:
+        step = (str(line.get("step")), str(line.get("target")))
+        if line["kind"] == "intent":
+            waiting.add(step)
+        elif line["kind"] == "refused":
+            waiting.discard(step)
+        elif line["kind"] == "outcome" and step in waiting:
+            return True
+    return bool(waiting)
+
+
 def _stopped(lines: Lines, failure: str) -> tuple[RunOutcome, str] | None:
     """How a run that changed nothing was stopped, by somebody or by a failed task; None when it was not."""
     if cancelled := last(lines, "cancelled"):

@@ -5,13 +5,16 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: audit
-short_description: Hold the journals of an incident against their chain and against the table
+short_description: Hold the journals of an incident against their chain, the table and the bucket
 version_added: 0.3.0
 description:
   - Each line of a journal holds the hash of the one before. This finds lines that were edited, removed, moved or put
     in.
   - The table of the environment holds the line of the lease, of each change and of the end. Against them it finds an
     end that was cut off, and a journal that was written anew.
+  - The bucket of the audit holds, under object lock, the head of each run that announced a change. Against it, it finds
+    a journal that was written anew together with the table. Each fault names the witness. A bucket that does not answer
+    is a fault, and a journal without a head is "not anchored in the bucket".
   - It fails when there is a fault, and changes nothing.
 author:
   - Daily EMR operations (@daily-emr)
@@ -62,6 +65,9 @@ runs:
     anchors:
       description: How many of them the table holds.
       type: int
+    heads:
+      description: How many heads of it the bucket holds; none when it did not answer.
+      type: int
     faults:
       description: What is wrong, one sentence for each fault.
       type: list
@@ -78,8 +84,9 @@ sentence:
 
 from typing import Any
 
-from ansible_collections.daily_emr.ops.plugins.module_utils._audit import anchors_of, audit
-from ansible_collections.daily_emr.ops.plugins.module_utils._errors import Refused
+from ansible_collections.daily_emr.ops.plugins.module_utils._audit import Anchors, anchors_of, audit
+from ansible_collections.daily_emr.ops.plugins.module_utils._errors import OpsError, Refused
+from ansible_collections.daily_emr.ops.plugins.module_utils._heads import heads_of
 from ansible_collections.daily_emr.ops.plugins.module_utils._journal import INCIDENT_ID, runs_folder
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import (
     COMMON_SPEC,
@@ -103,7 +110,12 @@ def run(params: Params, context: Context) -> dict[str, Any]:
         raise Refused("incident_id must look like INC-20261122-013000-9f3a: letters, digits and dashes after INC-.")
     clients, _ = connect(params)
     clients.prove()
-    found = audit(runs_folder(params["runs_dir"], context.project), incident, anchors_of(clients, incident))
+    heads: Anchors | OpsError
+    try:
+        heads = heads_of(clients, incident)
+    except OpsError as error:
+        heads = error
+    found = audit(runs_folder(params["runs_dir"], context.project), incident, anchors_of(clients, incident), heads)
     faults = [f"{one.run}: {fault}" for one in found for fault in one.faults]
     sentence = (
         f"The journals of {incident} have {len(faults)} faults. {faults[0]}"

@@ -15,6 +15,8 @@ description:
   - V(closed) reads from the journal how the run ended, writes the record and releases the lease. The lease stays when
     the outcome is V(unknown), because a person has to look first. It fails unless the run succeeded, was only a plan,
     or had nothing to do.
+  - Last of all, the head of the journal of a run that announced a change is put into the bucket of the audit, under
+    object lock. Where that does not succeed it is a warning, and stands in the record.
 author:
   - Daily EMR operations (@daily-emr)
 options:
@@ -183,8 +185,9 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clie
 from ansible_collections.daily_emr.ops.plugins.module_utils._code import code_digest
 from ansible_collections.daily_emr.ops.plugins.module_utils._contract import PLANNED_WORK
 from ansible_collections.daily_emr.ops.plugins.module_utils._environment import Environment
-from ansible_collections.daily_emr.ops.plugins.module_utils._errors import OpsError, Refused
+from ansible_collections.daily_emr.ops.plugins.module_utils._errors import CallUnknown, OpsError, Refused
 from ansible_collections.daily_emr.ops.plugins.module_utils._expiry import refuse_expiring
+from ansible_collections.daily_emr.ops.plugins.module_utils._heads import keep_head
 from ansible_collections.daily_emr.ops.plugins.module_utils._journal import (
     INCIDENT_ID,
     Journal,
@@ -203,7 +206,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._modules import (
 )
 from ansible_collections.daily_emr.ops.plugins.module_utils._outcomes import EXIT_CODES, RunOutcome
 from ansible_collections.daily_emr.ops.plugins.module_utils._plan_approvals import use_approval
-from ansible_collections.daily_emr.ops.plugins.module_utils._record import build_record, judge, last
+from ansible_collections.daily_emr.ops.plugins.module_utils._record import announced, build_record, judge, last
 from ansible_collections.daily_emr.ops.plugins.module_utils._resume import Past, kept_inputs, look_back
 
 ARGUMENT_SPEC: dict[str, Any] = {
@@ -346,18 +349,52 @@ def close(params: Params, session: Session, context: Context) -> dict[str, Any]:
     note_cancel(session)
     trouble = re.sub(r"[\x00-\x1f\x7f]+", " ", params["failure"])[:LONGEST_FAILURE]
     outcome, sentence = judge(journal.read(), trouble, check_mode=context.check_mode)
-    kept, warning = outcome is RunOutcome.UNKNOWN, ""
+    kept = outcome is RunOutcome.UNKNOWN
     line = journal.append("closed", outcome=str(outcome), sentence=sentence, lease="kept" if kept else "released")
+    warnings: list[str] = []
+    anchor = ""
     if session.fence is not None:
-        try:
-            store = _store(_clients(params))
-            store.record(line)
-            if not kept:
-                store.release(Lease.of(session))
-        except OpsError as error:
-            warning = f"The lease on {session.component} was not given back: {error.sentence}"
-    result = _finish(params, session, context, outcome, sentence)
-    return {**result, "warnings": [warning]} if warning else result
+        changed = announced(journal.read())
+        warnings, anchor = _hand_over(params, session, line, kept=kept, changed=changed)
+    result = _finish(params, session, context, outcome, sentence, anchor)
+    return {**result, "warnings": warnings} if warnings else result
+
+
+def _hand_over(
+    params: Params, session: Session, line: dict[str, Any], *, kept: bool, changed: bool
+) -> tuple[list[str], str]:
+    """Give the lease back, unless it is kept, then anchor the journal of a run that changed something.
+
+    Returns what did not succeed, and what became of the anchor. Never an error: the run has ended as it has.
+    """
+    held = f"The lease on {session.component} was not given back:"
+    try:
+        clients = _clients(params)
+        clients.prove()
+    except OpsError as error:
+        unanchored = [_not_anchored(line, error)] if changed else []
+        return [f"{held} {error.sentence}", *unanchored], "".join(unanchored)
+    warnings = []
+    try:
+        store = _store(clients)
+        store.record(line)
+        if not kept:
+            store.release(Lease.of(session))
+    except OpsError as error:
+        warnings.append(f"{held} {error.sentence}")
+    if not changed:
+        return warnings, ""
+    try:
+        until = keep_head(clients, line)
+    except OpsError as error:
+        anchor = _not_anchored(line, error)
+        return [*warnings, anchor], anchor
+    return warnings, f"The head of the journal, line {line['seq']}, is in the bucket, locked until {until:%Y-%m-%d}."
+
+
+def _not_anchored(line: dict[str, Any], error: OpsError) -> str:
+    surely = "may not be" if isinstance(error, CallUnknown) else "is not"
+    return f"The head of the journal, line {line['seq']}, {surely} anchored in the bucket: {error.sentence}"
 
 
 def _refuse(params: Params, session: Session, context: Context, error: OpsError) -> dict[str, Any]:
@@ -369,10 +406,13 @@ def _refuse(params: Params, session: Session, context: Context, error: OpsError)
     return {**failure(error), **_finish(params, session, context, RunOutcome.REFUSED, error.sentence)}
 
 
-def _finish(params: Params, session: Session, context: Context, outcome: RunOutcome, sentence: str) -> dict[str, Any]:
+def _finish(
+    params: Params, session: Session, context: Context, outcome: RunOutcome, sentence: str, anchor: str = ""
+) -> dict[str, Any]:
     lines = Journal.of(session).read()
     environment = str(params["environment"]["name"])
     record = build_record(lines, environment, outcome, sentence, check_mode=context.check_mode)
+    record |= {"anchor": anchor} if anchor else {}
     path = write_record(session.folder, record)
     result = {
         "changed": False,
