@@ -10,11 +10,12 @@ import time
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
+from ansible_collections.daily_emr.ops.plugins.module_utils._break_glass import LEASE_TABLE
 from ansible_collections.daily_emr.ops.plugins.module_utils._calls import calling
 from ansible_collections.daily_emr.ops.plugins.module_utils._cancel import (
     note_cancel,
@@ -23,12 +24,20 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._cancel import (
 )
 from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clients
 from ansible_collections.daily_emr.ops.plugins.module_utils._contract import contract_of, permit
-from ansible_collections.daily_emr.ops.plugins.module_utils._errors import CallFailed, CallUnknown, OpsError, Refused
+from ansible_collections.daily_emr.ops.plugins.module_utils._errors import (
+    CallFailed,
+    CallUnknown,
+    OpsError,
+    Refused,
+    Unanswered,
+)
 from ansible_collections.daily_emr.ops.plugins.module_utils._journal import Journal, Session
-from ansible_collections.daily_emr.ops.plugins.module_utils._lease import Lease, LeaseStore
+from ansible_collections.daily_emr.ops.plugins.module_utils._lease import NO_FENCE, LeaseStore
+from ansible_collections.daily_emr.ops.plugins.module_utils._machine_lock import MachineLock
 from ansible_collections.daily_emr.ops.plugins.module_utils._outcomes import StepOutcome
 from ansible_collections.daily_emr.ops.plugins.module_utils._scope import Scope
 from ansible_collections.daily_emr.ops.plugins.module_utils._step_lines import kept_args
+from ansible_collections.daily_emr.ops.plugins.module_utils._without_table import permitted_lease
 
 # How long a change may take to show in a fresh read. Real seconds in every environment: it is the read consistency of
 # AWS's control plane, not the time the change needs to take effect; that wait is a step of its own.
@@ -191,6 +200,11 @@ class _Execution:
         }
 
     def run(self) -> dict[str, Any]:
+        with ExitStack() as held:
+            return self.steps(held)
+
+    def steps(self, held: ExitStack) -> dict[str, Any]:
+        """All of it. held: what is held until the end is written down, the lock of this machine."""
         try:
             self.clients.prove()
             before = self.observe()
@@ -207,7 +221,7 @@ class _Execution:
             self.kept["traces"] = self.change.traces(before)
             if self.check_mode:
                 return self.end(StepOutcome.PLANNED, f"{self.change.name}: {self.change.target} would be changed.")
-            until = self.intend(before, wanted)
+            until = self.intend(before, wanted, held)
         except Refused as error:
             return self.end(StepOutcome.REFUSED, error.sentence, refusals=error.reasons)
         except OpsError as error:
@@ -218,26 +232,39 @@ class _Execution:
         with calling():
             return self.change.observe()
 
-    def intend(self, before: State, wanted: State) -> float:
-        """Make the intent durable, here and in the table, under plan and lease; returns until when the lease lasts."""
+    def intend(self, before: State, wanted: State, held: ExitStack) -> float:
+        """Make the intent durable, here and in the table, under plan and lease; returns until when the lease lasts.
+
+        A run that goes on without the table asks it all the same: what it says counts, and its silence stops nothing.
+        """
         refuse_when_cancelled(self.session)
         if not self.change.leased:
             return math.inf
-        if self.session is None or self.session.fence is None or self.journal is None:
-            component = self.session.component if self.session else self.change.target
-            raise Refused(f"{component} has no lease: run the runbook from its start.")
-        lease = Lease.of(self.session)
-        contract = permit(self.change, self.session, self.journal.read(), before, wanted)
+        if self.session is None or self.journal is None:
+            raise Refused(f"{self.change.target} has no lease: run the runbook from its start.")
+        lines = self.journal.read()
+        lease = permitted_lease(self.session, lines, self.clients.environment)
+        without_table = lease.fence == NO_FENCE
+        lock = MachineLock(self.clients.environment, self.session.component)
+        held.enter_context(lock.changing(self.session, without_table=without_table))
+        contract = permit(self.change, self.session, lines, before, wanted)
+        if without_table:
+            self.kept["break_glass"] = LEASE_TABLE
         line = self.journal.append(
             "intent",
             **self.facts,
             **self.kept,
             key=step_key(self.session, self.change),
             imperative=self.change.imperative,
-            fence=lease.fence,
+            fence=None if without_table else lease.fence,
             **contract,
         )
-        until = self.store.record_intent(lease, line)
+        try:
+            until = self.store.record_intent(lease, line)
+        except Unanswered:
+            if not without_table:
+                raise
+            return self.store.lasts(lease)
         self.announced = True
         return until
 
