@@ -55,6 +55,7 @@ class Change(ABC):
     that it needs the lease of an incident; only what builds an environment does not, because it makes the table too.
     asks_itself says that its refusals know of an earlier call whose end nobody knows, and never let it be sent again.
     scoped says that a call of AWS under the lease has credentials that can make that one call until the lease ends.
+    sends names the calls of AWS of which apply makes one, as "ecs:UpdateService"; a test compares it with the source.
     """
 
     name: ClassVar[str]
@@ -69,6 +70,7 @@ class Change(ABC):
     approved_apart: ClassVar[bool] = False
     asks_itself: ClassVar[bool] = False
     scoped: ClassVar[bool] = True
+    sends: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, params: Mapping[str, Any], clients: Clients) -> None:
         self.params = params
@@ -102,6 +104,10 @@ class Change(ABC):
     def resources(self, before: State) -> list[str]:
         """ARNs of what the one call of AWS is about, pure; asked when there is one. "*" only where AWS knows none."""
         return [self.target] if self.target.startswith("arn:") else []
+
+    def aws_call(self, before: State) -> str:  # what a subclass with several chooses from
+        """The one call of AWS that apply would make, pure; empty where it makes none of AWS."""
+        return self.sends[0] if self.sends else ""
 
     def prediction(self, before: State) -> list[str]:  # what a subclass predicts from
         """What will happen and what it will cost, pure: plain sentences for whoever approves the step."""
@@ -220,6 +226,7 @@ class _Execution:
             self.facts["undo"] = self.change.inverse(before)
             self.kept["traces"] = self.change.traces(before)
             if self.check_mode:
+                self.contract["needs"] = self.needs(before)
                 return self.end(StepOutcome.PLANNED, f"{self.change.name}: {self.change.target} would be changed.")
             until = self.intend(before, wanted, held)
         except Refused as error:
@@ -287,6 +294,11 @@ class _Execution:
         except Exception as error:  # noqa: BLE001  # our own fault, before or after the call: nobody can say
             return self.probe(before, f"{self.change.name} broke ({where(error)}).")
         return self.probe(before, "")
+
+    def needs(self, before: State) -> dict[str, Any]:
+        """The call of AWS that the step would make, and on what: for whoever looks at all steps before the first."""
+        call = self.change.aws_call(before)
+        return {"call": call, "resources": sorted(set(self.change.resources(before)))} if call else {}
 
     def scope(self, before: State, until: float) -> Scope:
         """What the call may be, and until when; a change without a lease is bounded by the role alone."""

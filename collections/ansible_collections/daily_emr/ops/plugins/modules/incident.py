@@ -446,7 +446,8 @@ def close(params: Params, session: Session, context: Context) -> dict[str, Any]:
     elif without_table and not context.check_mode:
         warning = _mirror(params, session)
     if not kept and not context.check_mode:
-        MachineLock(Environment.from_params(params["environment"]), session.component).give_back(session)
+        with suppress(OpsError):  # an environment that cannot be read has no lock that was taken
+            MachineLock(Environment.from_params(params["environment"]), session.component).give_back(session)
     result = _finish(params, session, context, outcome, sentence)
     return {**result, "warnings": [warning]} if warning else result
 

@@ -14,6 +14,8 @@ description:
   - Outside check mode it refuses unless as many other people have approved this plan as the environment wants, not
     longer than 15 minutes ago by AWS's clock, and for no other run. Every change is then held to the plan by its own
     module.
+  - IAM is asked at once whether the role may do all that the steps need, and what it lacks is named in one refusal.
+    What IAM cannot say is said to be not checked, and stops nothing.
   - The component has to have rested after a change for another incident, and all change calendars have to be open.
   - Changes nothing.
 author:
@@ -163,6 +165,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._plan_approvals impo
     agree,
     read_table,
 )
+from ansible_collections.daily_emr.ops.plugins.module_utils._preflight import look_ahead
 from ansible_collections.daily_emr.ops.plugins.module_utils._record import last
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import parse_utc
 from ansible_collections.daily_emr.ops.plugins.module_utils._without_table import HALTS, break_glass
@@ -245,7 +248,8 @@ def _contract(
         return {**result, "ansible_stats": handed_on} if wanted else result
     glass = BreakGlass(lifted_rules(params["break_glass"]), environment.name)
     silence, changed = _asked(clients, session, glass)
-    reasons = [*_halts(params, clients, session, glass, changed)]
+    allowed = look_ahead(clients, contracts)
+    reasons = [*filter(None, [allowed.refusal]), *_halts(params, clients, session, glass, changed)]
     if wanted:
         approved, alone = params["approve"], how_to_break("approvals")
         try:
@@ -259,7 +263,8 @@ def _contract(
     if reasons:
         raise Refused(*reasons)
     planned = replace(session, plan=digest)
-    warnings = [break_glass(planned, glass, silence, identity.operator, HALTS)] if silence else []
+    warnings = [allowed.doubt] if allowed.doubt else []
+    warnings += [break_glass(planned, glass, silence, identity.operator, HALTS)] if silence else []
     for rule, reason in glass.broken.items():
         if rule == LEASE_TABLE:
             continue  # written down already, with what was not checked
