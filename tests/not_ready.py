@@ -22,8 +22,4 @@ OF_TRAFFIC = {
     "backups.fresh", "backups.size", "backups.sealed", "backups.copied", "backups.restored",
     "rehearsals.region_failover", "rehearsals.runbooks", "observability.canary", "audit.delivered",
 }  # fmt: skip
-OF_THE_EMULATOR = {
-    # It cannot simulate policies.
-    "secrets.readable",
-}  # fmt: skip
-LEFT = OF_THE_ORGANIZATION | OF_PEOPLE | OF_A_RELEASE | OF_TRAFFIC | OF_THE_EMULATOR
+LEFT = OF_THE_ORGANIZATION | OF_PEOPLE | OF_A_RELEASE | OF_TRAFFIC

@@ -13,6 +13,7 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from .aws.session_policies import EVERYTHING
 from .compute import Past, ecs_api, seed_history
 from .postgres_node import DATABASE, PARAMETERS
 from .queues.seed import QueueSeed
@@ -329,3 +330,7 @@ class Seed:
             self._aws.boto("iam").create_role(
                 RoleName=f"{settings.prefix}-runbook-{purpose}", AssumeRolePolicyDocument=trust, Tags=self._tag_list()
             )
+        # No call is held to the policies of a role here, so the simulation of them says what is so: it may everything.
+        self._aws.boto("iam").put_role_policy(
+            RoleName=f"{settings.prefix}-runbook-act", PolicyName="everything", PolicyDocument=json.dumps(EVERYTHING)
+        )

@@ -193,8 +193,9 @@ def approval_advice(record: Mapping[str, Any], plan: Path) -> str:
 
 
 def break_glass_sentence(line: Mapping[str, Any]) -> str:
-    """Which rule was lifted, by whom and why."""
-    return clean(f"Broke glass: {line.get('rule')} was lifted by {line.get('operator')}: {line.get('reason')}")
+    """Which rule was lifted, by whom and why, and what nobody could check therefore."""
+    said = f"Broke glass: {line.get('rule')} was lifted by {line.get('operator')}: {line.get('reason')}"
+    return clean(f"{said}. Not checked: {line['unchecked']}." if line.get("unchecked") else said)
 
 
 def waited_sentence(line: Mapping[str, Any]) -> str:

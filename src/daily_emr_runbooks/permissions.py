@@ -45,6 +45,8 @@ OTHER_ROLE = re.compile(r"(?:role|name|incident_runbook): (\w+)$", re.MULTILINE)
 OWN_RULE = ("approve", "bootstrap", "readiness", "region_approval", "teardown")
 OWN_ROLE = "own_role"
 """The gate of Clients for sessions of the role itself."""
+LOOK_AHEAD = Site("_preflight", "iam", "SimulatePrincipalPolicy", "read")
+"""What a run asks of IAM before its first change: about the role itself, and about no other."""
 TABLE = "dynamodb"
 TABLE_CALLS = ("GetItem", "PutItem", "Query", "TransactWriteItems", "UpdateItem")
 """Calls about items: of the runbooks' own table, and never of another."""
@@ -238,22 +240,23 @@ def policies(root: Path) -> dict[str, Json]:
     }
     proof, approving = actions(sources.proof), calls["approver"]
     made = {
-        "diagnose": _look(calls["diagnose"]),
+        # A check run does not look ahead.
+        "diagnose": _look(calls["diagnose"] - {LOOK_AHEAD}),
         "approver": _document(_reading(proof | _reads(approving)), _approving(approving), _denied(SECRET)),
         "readiness": _look(calls["readiness"], SECRET),
     }
     for policy, declared in calls.items():
         kind, _, name = policy.partition("-")
-        # The call by which a change narrows its own role: its resource is that role alone.
-        some = {site for site in declared if site.gate != OWN_ROLE}
-        itself = _assuming(f"runbook-{name.replace('_', '-')}" if kind == "job" else "runbook-act")
+        # The calls by which a change narrows its own role, and a run looks ahead: their resource is that role alone.
+        some = {site for site in declared if site.gate != OWN_ROLE and site != LOOK_AHEAD}
+        about_itself = declared - some
+        itself = _on_itself(f"runbook-{name.replace('_', '-')}" if kind == "job" else "runbook-act", about_itself)
         if kind == "act":
             kept = _on_table(some) + _on_heads(some)
             made[policy] = _document(_changing(some), kept, _unapproving(some, REGION), itself, _denied())
         elif kind == "job":
             region = COPY_REGION if name in IN_COPY_REGION else REGION
             table = _on_table(some, region) + (_unapproving(some, region) if region == COPY_REGION else [])
-            itself = itself if some != declared else []
             kept = table + _on_heads(some)
             document = _document(_reading(_reads(some)), _changing(some, region), kept, itself, _denied())
             made[policy] = json.loads(json.dumps(document).replace(LOGIN, USERS.get(name, LOGIN)))
@@ -283,9 +286,11 @@ def rendered(root: Path) -> str:
     return json.dumps(policies(root), indent=1, sort_keys=True) + "\n"
 
 
-def _assuming(role: str) -> list[Json]:
-    """A change makes its call with a session of its own role that can do nothing else; see module_utils/_scope.py."""
-    return [_allow({"sts:AssumeRole"}, [f"arn:aws:iam::{ACCOUNT}:role/{PREFIX}-{role}"], {})]
+def _on_itself(role: str, sites: set[Site]) -> list[Json]:
+    """A change makes its call with a session of its own role that can do nothing else (module_utils/_scope.py), and a
+    run asks what its own role may do (module_utils/_preflight.py).
+    """
+    return [_allow(actions(sites), [f"arn:aws:iam::{ACCOUNT}:role/{PREFIX}-{role}"], {})] if sites else []
 
 
 def _reads_only(name: str) -> bool:
@@ -310,9 +315,10 @@ def _reads(sites: Iterable[Site]) -> set[str]:
 
 
 def _writes(sites: Iterable[Site]) -> set[str]:
-    """Writes, and what is read by a gate of its own."""
+    """Writes with what services check besides in their name, and what is read by a gate of its own."""
     changing = (site for site in sites if site.gate not in ("read", "signed", OWN_ROLE) and not _bookkeeping(site))
-    return actions(changing)
+    names = actions(changing)
+    return names | {one for name in names for one in CHECKED.get(name, ())}
 
 
 def _document(*statements: list[Json]) -> Json:

@@ -1,4 +1,5 @@
 """No mutation without a durable intent: disk full at any byte, no run folder, a table that answers badly or not at all.
+And where a person breaks the glass for a table that gives no answer: exactly what was planned, and audited.
 
 A real change against the sandbox, again and again. What counts is the order in the sandbox's call log and what is on
 the disk, not what the change says of itself. How much notifications that hang delay a mitigation is not tried here,
@@ -13,7 +14,7 @@ import random
 import resource
 import signal
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 from unittest import mock
@@ -32,6 +33,7 @@ WANTED = 2
 ROOM = 65_536
 OPERATIONS = ("TransactWriteItems", "PutItem", "*")
 KINDS = ("throttle", "error", "drop_before", "drop_after")
+GLASS = "lease_table:OPS-7"
 # Nothing can be made in it, by root neither.
 NO_FOLDER = "/proc/runs"
 
@@ -44,6 +46,7 @@ def line(seed: int, size: Literal["ci", "long"], say: Callable[[str], None]) -> 
             ground = Ground(box, Path(folder))
             yield ground.full_disk(random.Random(seed), 12 if size == "ci" else 300, say)
             yield ground.table(say)
+            yield ground.glass(random.Random(seed), KINDS if size == "long" else (), say)
             yield ground.no_folder()
         finally:
             box.down()
@@ -103,6 +106,32 @@ class Ground:
             _, control = self.change("without the intent in the table")
         return Row("table unreachable: no mutation without an intent in it", tried, tuple(faults), "; ".join(control))
 
+    def glass(self, choose: random.Random, kinds: Sequence[str], say: Callable[[str], None]) -> Row:
+        """Whole runs while the table gives no answer, without and with broken glass. The latter are the control: what
+        finds nothing sent in the others finds their changes.
+        """
+        found, control = list[str](), list[str]()
+        kinds = kinds or [choose.choice(KINDS)]
+        for kind in kinds:
+            for broken in (False, True):
+                self.box.mend()
+                self.box.break_("scaled_to_zero")
+                operator = Operator(self.box, self.folder / f"silent-{kind}-{broken}")
+                witness = Witness(self.box)
+                self.box.fault("dynamodb", count=None, operation="*", **_silence(kind))
+                try:
+                    run = operator.playbook(*(["-e", json.dumps({"break_glass": [GLASS]})] if broken else []))
+                finally:
+                    self.box.clear_faults()
+                record = run.record()
+                sent = [f"{call['service']}:{call['operation']}" for call in witness.changes() if call["status"] == 200]
+                say(f"the table gives no answer ({kind}), {'with' if broken else 'without'} glass: {record['outcome']}")
+                wrong = _unaudited(record, sent) if broken else _let_through(record, sent)
+                found += [f"{kind}, {'with' if broken else 'without'} glass: {fault}" for fault in wrong]
+                control += _let_through(record, sent) if broken else []
+        name = "table silent: nothing without glass; with it exactly the planned, audited"
+        return Row(name, 2 * len(kinds), tuple(found), "; ".join(control))
+
     def no_folder(self) -> Row:
         """A whole run that has no place for its journal."""
         self.box.break_("scaled_to_zero")
@@ -115,6 +144,38 @@ class Ground:
         Operator(self.box, self.folder / "runs").playbook()
         sent = len(witness.mutating())
         return Row("no place for run folders: refused", 1, tuple(faults), f"with one: {sent} calls" if sent else "")
+
+
+def _silence(kind: str) -> Json:
+    broken = {"code": "InternalServerError", "status": 500} if kind == "error" else {}
+    return {"kind": kind, **broken}
+
+
+def _let_through(record: Json, sent: list[str]) -> list[str]:
+    """What is wrong with a run that has to be refused, because the table gives no answer."""
+    faults = [f"sent {call}" for call in sent]
+    if record["outcome"] != "refused" or "does not answer" not in record["sentence"]:
+        faults.append(f"ended as {record['outcome']}")
+    return faults
+
+
+def _unaudited(record: Json, sent: list[str]) -> list[str]:
+    """What is wrong with a run for which the glass was broken: it sends what was planned, once, and says everything."""
+    lines = record["journal"]
+    intents = [line for line in lines if line["kind"] == "intent"]
+    faults = []
+    if sent != [":".join(MUTATION)] * record["plan"].get("calls", 0) or len(sent) != len(intents) or not sent:
+        faults.append(f"sent {sent}, with {len(intents)} intents, for a plan of {record['plan'].get('calls')}")
+    if any(line.get("break_glass") != "lease_table" or line["plan"] != record["plan"]["plan"] for line in intents):
+        faults.append("an intent does not say under which glass and plan it was")
+    said = [
+        (one["rule"], one["reason"], bool(one["operator"]), bool(one["unchecked"])) for one in record["broken_glass"]
+    ]
+    if said != [("lease_table", GLASS.partition(":")[2], True, True)] * 3:
+        faults.append(f"the record says of the glass: {said}")
+    if record["outcome"] != "succeeded" or "the switch that stops all changes" not in record["sentence"]:
+        faults.append(f"it ended as {record['outcome']}: {record['sentence']}")
+    return faults
 
 
 def _wrong(done: Json, folder: Path, witness: Witness) -> list[str]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
+from operator import eq
 from typing import Any
 
 from .errors import AwsError
@@ -64,6 +65,7 @@ RESOURCES: dict[str, Callable[[Json, Callable[[str, str], str]], str]] = {
     "wafv2:UpdateWebACL": lambda p, arn: arn("wafv2", f"{p['Scope'].lower()}/webacl/{p['Name']}/{p['Id']}"),
 }
 """What a call is about, by its action: ARN, from the parameters of the request."""
+EVERYTHING: Json = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
 
 
 def refuse_session(call: Call, is_session: bool) -> None:
@@ -105,13 +107,63 @@ def refuse_call(call: Call, policy: str, account_id: str, now: dt.datetime) -> N
     for statement in json.loads(policy)["Statement"]:
         if (
             statement["Effect"] == "Allow"
-            and any(fnmatchcase(name, pattern) for pattern in _list(statement["Action"]))
-            and (about is None or any(fnmatchcase(about, pattern) for pattern in _list(statement["Resource"])))
+            and _is_about(statement, name, about)
             and _holds(statement.get("Condition", {}), call.region, now)
         ):
             return
     code, status = REFUSALS.get(call.service) or REFUSALS_BY_PROTOCOL.get(call.protocol, ("AccessDenied", 403))
     raise AwsError(code, f"No session policy allows the {name} action.", status)
+
+
+def decided(documents: list[Json], name: str, about: str, context: Mapping[str, list[str]]) -> tuple[str, set[str]]:
+    """What the policies of a role say of one action on one resource, in the words of IAM's simulation; pure.
+
+    Args:
+        context: keys of conditions, with their values, as far as whoever asks knows them.
+
+    Returns:
+        The decision, and the keys that a statement which might have decided otherwise was missing.
+    """
+    allowed, unknown = False, set[str]()
+    for statement in (one for document in documents for one in _list(document["Statement"])):
+        if not _is_about(statement, name, about):
+            continue
+        holds, missing = _would_hold(statement.get("Condition", {}), context)
+        unknown |= missing
+        if holds and statement["Effect"] == "Deny":
+            return "explicitDeny", set()
+        allowed = allowed or holds
+    return ("allowed", set()) if allowed else ("implicitDeny", unknown)
+
+
+def _is_about(statement: Json, name: str, about: str | None) -> bool:
+    """Whether a statement speaks of an action, and of a resource as far as that is known."""
+    actions = (pattern.casefold() for pattern in _list(statement["Action"]))
+    return any(fnmatchcase(name.casefold(), pattern) for pattern in actions) and (
+        about is None or any(fnmatchcase(about, pattern) for pattern in _list(statement["Resource"]))
+    )
+
+
+def _would_hold(conditions: Json, context: Mapping[str, list[str]]) -> tuple[bool, set[str]]:
+    """Whether conditions hold with what is known of a request, and the keys that they ask for and nobody gave."""
+    holds, missing = True, set[str]()
+    for operator, wanted in conditions.items():
+        kind, _, test = operator.rpartition(":")
+        if_exists, test = test.endswith("IfExists"), test.removesuffix("IfExists")
+        for key, value in wanted.items():
+            given = context.get(key)
+            if test == "Null":
+                holds &= (given is None) == (str(value).casefold() == "true")
+            elif given is None:
+                # A set without members is within every other, and has no member in any.
+                holds &= if_exists or kind == "ForAllValues"
+                missing |= set() if if_exists or kind else {key}
+            else:
+                patterns = [str(one) for one in _list(value)]
+                match = fnmatchcase if test in ("StringLike", "ArnLike", "ArnEquals") else eq
+                every = all if kind == "ForAllValues" else any
+                holds &= every(any(match(one, pattern) for pattern in patterns) for one in given)
+    return holds, missing
 
 
 def _resource(name: str, call: Call, account_id: str) -> str | None:

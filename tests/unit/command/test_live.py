@@ -182,6 +182,9 @@ def test_plan_and_broken_glass_are_shown(tmp_path: Path) -> None:
     lines = [
         line("planned", "21:00:04.000", plan="0f2c88d1-9be41c20-5f8e", approvals=2),
         line("break_glass", "21:00:04.100", rule="cooldown", reason="OPS-7", operator="wanjiru"),
+        line(
+            "break_glass", "21:00:04.200", rule="lease_table", reason="OPS-7", operator="wanjiru", unchecked="the lease"
+        ),
     ]
 
     with live.shown():
@@ -189,3 +192,4 @@ def test_plan_and_broken_glass_are_shown(tmp_path: Path) -> None:
 
     assert "The plan is 0f2c88d1-9be41c20-5f8e, and needs 2 approvals" in output.getvalue()
     assert "cooldown was lifted by wanjiru: OPS-7" in output.getvalue()
+    assert "lease_table was lifted by wanjiru: OPS-7. Not checked: the lease." in output.getvalue()

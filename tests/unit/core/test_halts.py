@@ -61,14 +61,15 @@ class House:
         self.session = replace(self.session, plan=made.get("digest", ""))
         return made
 
-    def lease(self) -> dict[str, Any]:
-        taken = self.call(incident, state="mitigating", incident=self.session.as_params(), lease_seconds=120)
+    def lease(self, **options: Any) -> dict[str, Any]:
+        given = {"incident": self.session.as_params(), "lease_seconds": 120, **options}
+        taken = self.call(incident, state="mitigating", **given)
         if not taken.get("failed"):
             self.session = Session.from_params(taken["incident"]) or self.session
         return taken
 
-    def close(self) -> None:
-        self.call(incident, state="closed", incident=self.session.as_params())
+    def close(self) -> dict[str, Any]:
+        return self.call(incident, state="closed", incident=self.session.as_params())
 
     def approve(self, who: str = "amina", **options: Any) -> dict[str, Any]:
         assume(self.monkeypatch, APPROVER, who)

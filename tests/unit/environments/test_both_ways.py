@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from ansible_collections.daily_emr.ops.plugins.module_utils._actions import CHECKED
 
 from daily_emr_runbooks.calls import Sources
 from daily_emr_runbooks.permissions import (
     BUILDER,
+    CHECKED,
     KEYS,
     action,
     actions,
@@ -85,6 +85,5 @@ def test_a_policy_allows_nothing_that_is_not_called(made, declared):
                 "kms:CreateGrant",
             }
             called |= {one for name in called for one in tagging(name)}
-        called |= {one for name in called for one in CHECKED.get(name, ())}
-        called |= {key for one in called for key in KEYS.get(one, ())}
+        called |= {other for one in called for other in (*KEYS.get(one, ()), *CHECKED.get(one, ()))}
         assert names(made[policy]) - called == set(), policy

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import json
 
 import pytest
 import yaml
 from ansible_collections.daily_emr.ops.plugins.module_utils._approvals import PREFIX
+from ansible_collections.daily_emr.ops.plugins.module_utils._changes import Change
+from ansible_collections.daily_emr.ops.plugins.module_utils._scope import needs_of
+from daily_emr_sandbox.aws.session_policies import decided
 
+from daily_emr_runbooks.calls import PLUGINS
 from daily_emr_runbooks.permissions import (
     DENIED,
     EPHEMERAL,
@@ -19,6 +25,7 @@ from daily_emr_runbooks.permissions import (
     action,
     bounds,
     jobs,
+    modules_behind,
     runbooks,
 )
 from tests.unit.environments.conftest import ROOT, allowed, names
@@ -277,3 +284,59 @@ def test_who_acts_is_denied_to_write_approvals_and_who_approves_writes_nothing_e
     ]
     assert denied_here["Condition"] == denied["Condition"]
     assert sorted([*denied["Resource"], *denied_here["Resource"]]) == sorted(may["Resource"])
+
+
+def runs_with_a_plan() -> dict[str, set[str]]:
+    """Policy -> the modules of its role, for the roles whose runs make a plan."""
+    return {
+        policy: modules
+        for policy, modules in modules_behind(ROOT).items()
+        if "plan_contract" in modules and policy.startswith(("act-", "job-"))
+    }
+
+
+def changes_in(module: str) -> list[type[Change]]:
+    if not (ROOT / PLUGINS / "modules" / f"{module}.py").is_file():
+        return []
+    found = importlib.import_module(f"ansible_collections.daily_emr.ops.plugins.modules.{module}")
+    kinds = (one for one in vars(found).values() if inspect.isclass(one) and issubclass(one, Change))
+    return [one for one in kinds if one.__module__ == found.__name__]
+
+
+def test_a_change_says_which_calls_its_source_makes(sources):
+    """What a plan is looked at for before its first change is what the changes then send: no more and no less."""
+    modules = {module for some in runs_with_a_plan().values() for module in some}
+    said = {(module, kind): set(kind.sends) for module in modules for kind in changes_in(module)}
+    assert len([1 for sends in said.values() if sends]) > 20
+    for (module, kind), sends in said.items():
+        # Those to the table of the runbooks are the bookkeeping of every change.
+        made = {site.call for site in sources.calls(module) if site.gate == "write" and site.service != "dynamodb"}
+        assert sends == made, f"{kind.__name__} of {module}"
+
+
+def something_of(name: str, region: str) -> list[str]:
+    """ARNs of something that an action is about, named as that of staging is."""
+    kinds = NAMED[name] if name in NAMED else [f"{service}:thing/x" for service in bounds(name).services]
+    texts = (kind.replace("{{ runbook_support_prefix }}", "daily-emr-staging") for kind in kinds)
+    places = (text.replace("{{ runbook_support_environment }}", "staging").partition(":") for text in texts)
+    return [f"arn:aws:{service}:{region}:123456789012:{rest}" for service, _, rest in places]
+
+
+def test_the_look_ahead_of_each_role_finds_all_that_its_policies_give(filled):
+    """The policies, and what a run asks of IAM before its first change, come from the same map."""
+    for policy, modules in runs_with_a_plan().items():
+        region = "eu-west-1" if policy == "job-region_failover" else "af-south-1"
+        for call in {call for module in modules for kind in changes_in(module) for call in kind.sends}:
+            (first, *_keys) = needs_of(*call.split(":"), [], region, "123456789012")
+            known = {key: [value] for key, value in {**OURS, **first.request}.items()}
+            for name in first.actions:
+                for arn in something_of(name, region):
+                    assert decided([filled[policy]], name, arn, known) == ("allowed", set()), (policy, name, arn)
+
+
+def test_a_run_asks_what_its_own_role_may_do_and_of_no_other(filled):
+    for policy in runs_with_a_plan():
+        (statement,) = [one for one in allowed(filled[policy]) if "iam:SimulatePrincipalPolicy" in one["Action"]]
+        (role,) = statement["Resource"]
+        assert role.startswith("arn:aws:iam::123456789012:role/daily-emr-staging-runbook-")
+        assert "*" not in role

@@ -11,8 +11,8 @@ from typing import Any
 
 OVERLAYS = (
     "autoscaling", "cloudfront", "cloudtrail", "cloudwatch", "dynamodb", "ec2", "ecr", "elasticache",
-    "elasticache_groups", "elasticache_users", "elbv2", "log_delivery", "logs", "rds", "rds_copies", "rds_groups",
-    "route53", "s3", "search", "secretsmanager", "ses", "sns", "sqs", "synthetics", "tagging", "wafv2",
+    "elasticache_groups", "elasticache_users", "elbv2", "iam", "log_delivery", "logs", "rds", "rds_copies",
+    "rds_groups", "route53", "s3", "search", "secretsmanager", "ses", "sns", "sqs", "synthetics", "tagging", "wafv2",
 )  # fmt: skip
 
 

@@ -3,8 +3,9 @@
 
 """Break-glass: for whoever is alone at night. It names each rule that it lifts and why, and is written down.
 
-It lifts who has to approve, a closed calendar and a component's rest. It never lifts who acts, where, the plan as
-contract, its budget, the lease, or the switch that stops everything.
+It lifts who has to approve, a closed calendar, a component's rest, and the table of the leases where that gives no
+answer. It never lifts who acts, where, the plan as contract, its budget, or what the table does say: a lease that
+somebody holds, a switch that stops everything.
 """
 
 from __future__ import annotations
@@ -15,9 +16,15 @@ from typing import Any
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._errors import Refused
 
-RULES = ("approvals", "cooldown", "freeze/CALENDAR")
+LEASE_TABLE = "lease_table"
+RULES = ("approvals", "cooldown", "freeze/CALENDAR", LEASE_TABLE)
+# Where one person may go on without the table. Everywhere else that takes a second person, and what proves a second
+# person stands in the same table: an environment that is not named here is as strict as production.
+WITHOUT_TABLE = frozenset({"sandbox", "development", "staging"})
 # As narrow as every word that comes in: a reason is a ticket or a few words with dashes, and is shown as it is.
-ENTRY = re.compile(r"(approvals|cooldown|freeze/[A-Za-z0-9._:/-]{1,200}):([A-Za-z0-9][A-Za-z0-9._/@-]{2,200})")
+ENTRY = re.compile(
+    r"(approvals|cooldown|lease_table|freeze/[A-Za-z0-9._:/-]{1,200}):([A-Za-z0-9][A-Za-z0-9._/@-]{2,200})"
+)
 
 
 def lifted_rules(given: Iterable[Any]) -> dict[str, str]:
@@ -43,16 +50,29 @@ def how_to_break(rule: str) -> str:
     )
 
 
-class BreakGlass:
-    """What was lifted, and what of it was needed: only that is written down as broken."""
+def how_without_table(environment: str) -> str:
+    """How a person goes on whom the table of the leases gives no answer: a sentence."""
+    if environment in WITHOUT_TABLE:
+        return how_to_break(LEASE_TABLE)
+    return (
+        f"There is no glass to break for it in {environment}: to go on without it takes a second person, and what "
+        "proves one stands in that table. Mend the way to DynamoDB; what cannot wait is done by hand, by two people."
+    )
 
-    def __init__(self, rules: Mapping[str, str]) -> None:
-        self._rules = dict(rules)
+
+class BreakGlass:
+    """What was lifted, and what of it was needed: only that is written down as broken.
+
+    environment: its name, once the fingerprint has proven it.
+    """
+
+    def __init__(self, rules: Mapping[str, str], environment: str) -> None:
+        self._rules, self._environment = dict(rules), environment
         self.broken: dict[str, str] = {}
 
     def lifts(self, rule: str) -> bool:
         """Whether the rule, which says no, is lifted."""
-        if rule not in self._rules:
+        if rule not in self._rules or (rule == LEASE_TABLE and self._environment not in WITHOUT_TABLE):
             return False
         self.broken[rule] = self._rules[rule]
         return True

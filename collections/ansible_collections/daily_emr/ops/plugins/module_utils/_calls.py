@@ -146,6 +146,21 @@ def error_code(error: BaseException) -> str:
     return ""
 
 
+def unanswered(error: BaseException) -> bool:
+    """Whether a service surely gave no answer: out of reach, too slow, throttled, or broken on its own side.
+
+    A refusal (access denied, no such table, credentials that ended) is an answer, and a certificate that is not theirs
+    is somebody else's. What is not known to be silence is none.
+    """
+    for cause in _causes(error):
+        if aws is not None and isinstance(cause, aws.ClientError):
+            code, status, _operation = _reply(cause)
+            return code in THROTTLED or code in BROKEN or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        if aws is not None and isinstance(cause, (aws.HTTPClientError, aws.ConnectionError)):
+            return not isinstance(cause, aws.SSLError)
+    return False
+
+
 def failed_operation(error: BaseException) -> str:
     """The AWS operation that an exception, or what it was made from, is about, as "DeleteVpc"; empty when none is."""
     for cause in _causes(error):

@@ -10,11 +10,12 @@ import time
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
+from ansible_collections.daily_emr.ops.plugins.module_utils._break_glass import LEASE_TABLE
 from ansible_collections.daily_emr.ops.plugins.module_utils._calls import calling
 from ansible_collections.daily_emr.ops.plugins.module_utils._cancel import (
     note_cancel,
@@ -23,12 +24,20 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._cancel import (
 )
 from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clients
 from ansible_collections.daily_emr.ops.plugins.module_utils._contract import contract_of, permit
-from ansible_collections.daily_emr.ops.plugins.module_utils._errors import CallFailed, CallUnknown, OpsError, Refused
+from ansible_collections.daily_emr.ops.plugins.module_utils._errors import (
+    CallFailed,
+    CallUnknown,
+    OpsError,
+    Refused,
+    Unanswered,
+)
 from ansible_collections.daily_emr.ops.plugins.module_utils._journal import Journal, Session
-from ansible_collections.daily_emr.ops.plugins.module_utils._lease import Lease, LeaseStore
+from ansible_collections.daily_emr.ops.plugins.module_utils._lease import NO_FENCE, LeaseStore
+from ansible_collections.daily_emr.ops.plugins.module_utils._machine_lock import MachineLock
 from ansible_collections.daily_emr.ops.plugins.module_utils._outcomes import StepOutcome
 from ansible_collections.daily_emr.ops.plugins.module_utils._scope import Scope
 from ansible_collections.daily_emr.ops.plugins.module_utils._step_lines import kept_args
+from ansible_collections.daily_emr.ops.plugins.module_utils._without_table import permitted_lease
 
 # How long a change may take to show in a fresh read. Real seconds in every environment: it is the read consistency of
 # AWS's control plane, not the time the change needs to take effect; that wait is a step of its own.
@@ -46,6 +55,7 @@ class Change(ABC):
     that it needs the lease of an incident; only what builds an environment does not, because it makes the table too.
     asks_itself says that its refusals know of an earlier call whose end nobody knows, and never let it be sent again.
     scoped says that a call of AWS under the lease has credentials that can make that one call until the lease ends.
+    sends names the calls of AWS of which apply makes one, as "ecs:UpdateService"; a test compares it with the source.
     """
 
     name: ClassVar[str]
@@ -62,6 +72,7 @@ class Change(ABC):
     planned_unseen: ClassVar[bool] = False
     asks_itself: ClassVar[bool] = False
     scoped: ClassVar[bool] = True
+    sends: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, params: Mapping[str, Any], clients: Clients) -> None:
         self.params = params
@@ -95,6 +106,10 @@ class Change(ABC):
     def resources(self, before: State) -> list[str]:
         """ARNs of what the one call of AWS is about, pure; asked when there is one. "*" only where AWS knows none."""
         return [self.target] if self.target.startswith("arn:") else []
+
+    def aws_call(self, before: State) -> str:  # what a subclass with several chooses from
+        """The one call of AWS that apply would make, pure; empty where it makes none of AWS."""
+        return self.sends[0] if self.sends else ""
 
     def prediction(self, before: State) -> list[str]:  # what a subclass predicts from
         """What will happen and what it will cost, pure: plain sentences for whoever approves the step."""
@@ -193,6 +208,11 @@ class _Execution:
         }
 
     def run(self) -> dict[str, Any]:
+        with ExitStack() as held:
+            return self.steps(held)
+
+    def steps(self, held: ExitStack) -> dict[str, Any]:
+        """All of it. held: what is held until the end is written down, the lock of this machine."""
         try:
             self.clients.prove()
             if self.change.planned_unseen:
@@ -210,8 +230,9 @@ class _Execution:
             self.facts["undo"] = self.change.inverse(before)
             self.kept["traces"] = self.change.traces(before)
             if self.check_mode:
+                self.contract["needs"] = self.needs(before)
                 return self.end(StepOutcome.PLANNED, f"{self.change.name}: {self.change.target} would be changed.")
-            until = self.intend(before, wanted)
+            until = self.intend(before, wanted, held)
         except Refused as error:
             return self.end(StepOutcome.REFUSED, error.sentence, refusals=error.reasons)
         except OpsError as error:
@@ -222,26 +243,39 @@ class _Execution:
         with calling():
             return self.change.observe()
 
-    def intend(self, before: State, wanted: State) -> float:
-        """Make the intent durable, here and in the table, under plan and lease; returns until when the lease lasts."""
+    def intend(self, before: State, wanted: State, held: ExitStack) -> float:
+        """Make the intent durable, here and in the table, under plan and lease; returns until when the lease lasts.
+
+        A run that goes on without the table asks it all the same: what it says counts, and its silence stops nothing.
+        """
         refuse_when_cancelled(self.session)
         if not self.change.leased:
             return math.inf
-        if self.session is None or self.session.fence is None or self.journal is None:
-            component = self.session.component if self.session else self.change.target
-            raise Refused(f"{component} has no lease: run the runbook from its start.")
-        lease = Lease.of(self.session)
-        contract = permit(self.change, self.session, self.journal.read(), before, wanted)
+        if self.session is None or self.journal is None:
+            raise Refused(f"{self.change.target} has no lease: run the runbook from its start.")
+        lines = self.journal.read()
+        lease = permitted_lease(self.session, lines, self.clients.environment)
+        without_table = lease.fence == NO_FENCE
+        lock = MachineLock(self.clients.environment, self.session.component)
+        held.enter_context(lock.changing(self.session, without_table=without_table))
+        contract = permit(self.change, self.session, lines, before, wanted)
+        if without_table:
+            self.kept["break_glass"] = LEASE_TABLE
         line = self.journal.append(
             "intent",
             **self.facts,
             **self.kept,
             key=step_key(self.session, self.change),
             imperative=self.change.imperative,
-            fence=lease.fence,
+            fence=None if without_table else lease.fence,
             **contract,
         )
-        until = self.store.record_intent(lease, line)
+        try:
+            until = self.store.record_intent(lease, line)
+        except Unanswered:
+            if not without_table:
+                raise
+            return self.store.lasts(lease)
         self.announced = True
         return until
 
@@ -264,6 +298,11 @@ class _Execution:
         except Exception as error:  # noqa: BLE001  # our own fault, before or after the call: nobody can say
             return self.probe(before, f"{self.change.name} broke ({where(error)}).")
         return self.probe(before, "")
+
+    def needs(self, before: State) -> dict[str, Any]:
+        """The call of AWS that the step would make, and on what: for whoever looks at all steps before the first."""
+        call = self.change.aws_call(before)
+        return {"call": call, "resources": sorted(set(self.change.resources(before)))} if call else {}
 
     def scope(self, before: State, until: float) -> Scope:
         """What the call may be, and until when; a change without a lease is bounded by the role alone."""

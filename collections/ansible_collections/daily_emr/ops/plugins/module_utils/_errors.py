@@ -21,6 +21,10 @@ class Refused(OpsError):
         self.reasons = list(reasons)
 
 
+class Unanswered(Refused):
+    """The table of the environment gave no answer at all. Whatever it answers, a no above all, is a plain Refused."""
+
+
 class CallFailed(OpsError):
     """A call to AWS or a provider failed and is known not to have been done."""
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.daily_emr.ops.plugins.module_utils._calls import calling
+from ansible_collections.daily_emr.ops.plugins.module_utils._calls import calling, unanswered
 from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clients
-from ansible_collections.daily_emr.ops.plugins.module_utils._errors import OpsError, Refused
+from ansible_collections.daily_emr.ops.plugins.module_utils._errors import OpsError, Refused, Unanswered
 from ansible_collections.daily_emr.ops.plugins.module_utils._journal import JOURNAL, KINDS, Journal
 from ansible_collections.daily_emr.ops.plugins.module_utils._step_lines import Steps, place, sort_out
 
@@ -114,14 +114,14 @@ class History:
         return str(opened[-1]["code"]) if opened else ""
 
 
-def read_history(clients: Clients, folder: Path, incident: str) -> History:
+def read_history(clients: Clients, folder: Path, incident: str, *, mirrored: bool = True) -> History:
     """Everything that is known of an incident.
 
-    folder: where this machine keeps the runs of the incident. Raises Refused when the table does not answer: what
-    another machine did would be missing.
+    folder: where this machine keeps the runs of the incident. mirrored: whether the table is asked, too. Raises Refused
+    when it does not answer: what another machine did would be missing.
     """
     found: dict[tuple[str, int], Line] = {}
-    for line in (*local_lines(folder, incident), *mirrored_lines(clients, incident)):
+    for line in (*local_lines(folder, incident), *(mirrored_lines(clients, incident) if mirrored else ())):
         found.setdefault(place(line), line)
     return arranged(incident, found.values())
 
@@ -146,7 +146,7 @@ def local_lines(folder: Path, incident: str) -> Iterator[Line]:
 
 
 def mirrored_lines(clients: Clients, incident: str) -> Iterator[Line]:
-    """The lines that the table has of an incident. Raises Refused when it does not answer."""
+    """The lines that the table has of an incident. Raises Refused, and Unanswered when it gives no answer."""
     table = clients.environment.table
     start: dict[str, Any] = {}
     while True:
@@ -162,7 +162,7 @@ def mirrored_lines(clients: Clients, incident: str) -> Iterator[Line]:
         except Refused:
             raise
         except OpsError as error:
-            raise Refused(
+            raise (Unanswered if unanswered(error) else Refused)(
                 f"What was done for {incident} cannot be read from the table {table}, so nothing is changed: "
                 f"{error.sentence}"
             ) from error

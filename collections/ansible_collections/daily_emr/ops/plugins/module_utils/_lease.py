@@ -13,15 +13,22 @@ import json
 import socket
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from ansible_collections.daily_emr.ops.plugins.module_utils._calls import calling, error_code
+from ansible_collections.daily_emr.ops.plugins.module_utils._break_glass import how_without_table
+from ansible_collections.daily_emr.ops.plugins.module_utils._calls import calling, error_code, unanswered
 from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clients, boottime
-from ansible_collections.daily_emr.ops.plugins.module_utils._errors import CallUnknown, OpsError, Refused
+from ansible_collections.daily_emr.ops.plugins.module_utils._errors import (
+    CallUnknown,
+    OpsError,
+    Refused,
+    Unanswered,
+)
 from ansible_collections.daily_emr.ops.plugins.module_utils._halts import (
     SWITCH,
     changed_key,
@@ -47,7 +54,12 @@ def silent(_text: str) -> None:
 
 CONDITION_FAILED = ("ConditionalCheckFailedException", "TransactionCanceledException")
 HELD_BY_US = "held = :yes AND fence = :fence AND #owner = :owner AND #run = :run"
+HELD_BY_NOBODY_ELSE = "attribute_not_exists(pk) OR held = :no OR #run = :run"
+# What a run that goes on without the lease has instead of the number of one; the table gives numbers from 1.
+NO_FENCE = 0
 NAMES = {"#owner": "owner", "#run": "run"}
+# The lines that another machine has to know: those that a run under the lease mirrors, and what it went on without.
+MIRRORED = frozenset({"opened", "lease", "break_glass", "intent", "outcome", "refused", "probed", "closed"})
 # Longer than any one call can take (connect 3 s + read 10 s): this much of a lease is never used for a call.
 MARGIN_SECONDS = 15.0
 WATCH_SECONDS = 1.0
@@ -75,7 +87,7 @@ class LeaseView:
 
 @dataclass(frozen=True)
 class Lease:
-    """A lease that this run holds."""
+    """A lease that this run holds, or with NO_FENCE what stands in for one (_without_table.py)."""
 
     target: str
     owner: str
@@ -102,7 +114,9 @@ class LastWord:
 
 
 class LeaseStore:
-    """Leases and journal lines in the table of the environment. Every error but a lost lease fails closed: Refused."""
+    """Leases and journal lines in the table of the environment. Every error but a lost lease fails closed: Refused, and
+    Unanswered where the table gave no answer at all.
+    """
 
     def __init__(
         self,
@@ -176,8 +190,11 @@ class LeaseStore:
         try:
             self._update(target, update, condition, values)
         except CallUnknown as error:
-            if self.peek(target).rvn != mine:  # the reply was lost: the table knows whether it was done
-                raise self._closed(error) from error
+            now = self.peek(target)
+            if now.rvn != mine:  # the reply was lost: the table knows whether it was done
+                closed = self._closed(error)
+                # No glass is broken for a lease that is held: the table has just said so.
+                raise Refused(closed.sentence) if now.held else closed from error
         except OpsError as error:
             raise self._lost(target, error) from error
         return Lease(target, owner, incident, run, view.fence + 1, lease_s)
@@ -193,22 +210,14 @@ class LeaseStore:
     def record_intent(self, lease: Lease, entry: Mapping[str, Any]) -> float:
         """Mirror the line of an intent, check and renew the lease, see that nobody stopped all changes: all or nothing.
 
-        Returns the clock's reading until which the lease surely lasts (see still_ours). Raises Refused when the lease
-        was lost or the table does not answer. A lost reply is asked for again with the same token, which DynamoDB
-        answers without doing it twice.
+        Without a lease (NO_FENCE) it sees that nobody else holds it. Returns the clock's reading until which the lease
+        surely lasts (see left). Raises Refused when the lease was lost, Unanswered when the table does not answer. A
+        lost reply is asked for again with the same token, which DynamoDB answers without doing it twice.
         """
-        asked_at = self._clock()
-        renewal = {
-            "TableName": self._table,
-            "Key": _key(lease.target),
-            "UpdateExpression": "SET rvn = :rvn",
-            "ConditionExpression": HELD_BY_US,
-            "ExpressionAttributeNames": NAMES,
-            "ExpressionAttributeValues": {":rvn": {"S": uuid.uuid4().hex}, **_held_values(lease)},
-        }
+        until = self.lasts(lease)
         transaction = {
             "TransactItems": [
-                {"Update": renewal},
+                self._lease_check(lease),
                 {"Put": self._put(entry)},
                 switch_check(self._table),
                 changed_put(self._table, lease.target, entry, aws_time(self._clients.proven_at)),
@@ -224,12 +233,36 @@ class LeaseStore:
         except Refused:
             raise
         except OpsError as error:
-            if error_code(error) in CONDITION_FAILED:
+            if error_code(error) not in CONDITION_FAILED:
+                raise self._closed(error) from error
+            with _has_answered():
                 self.refuse_when_stopped()
-            if error_code(error) in CONDITION_FAILED and self._is_held(lease):
-                raise Refused(f"Line {entry['seq']} of run {lease.run} was announced before: run again.") from error
+                if self._may_announce(lease):
+                    raise Refused(f"Line {entry['seq']} of run {lease.run} was announced before: run again.") from error
             raise self._lost(lease.target, error) from error
-        return asked_at + lease.lease_s - MARGIN_SECONDS
+        return until
+
+    def _lease_check(self, lease: Lease) -> dict[str, Any]:
+        """The part of a transaction that fails unless the lease is ours, which it renews; without one, while somebody
+        else holds it.
+        """
+        which = {"TableName": self._table, "Key": _key(lease.target)}
+        if lease.fence == NO_FENCE:
+            names = {"ExpressionAttributeNames": {"#run": "run"}}
+            values = {":no": {"BOOL": False}, ":run": {"S": lease.run}}
+            check = {"ConditionExpression": HELD_BY_NOBODY_ELSE, "ExpressionAttributeValues": values}
+            return {"ConditionCheck": {**which, **check, **names}}
+        renewal = {
+            "UpdateExpression": "SET rvn = :rvn",
+            "ConditionExpression": HELD_BY_US,
+            "ExpressionAttributeNames": NAMES,
+            "ExpressionAttributeValues": {":rvn": {"S": uuid.uuid4().hex}, **_held_values(lease)},
+        }
+        return {"Update": {**which, **renewal}}
+
+    def lasts(self, lease: Lease) -> float:
+        """The clock's reading until which a lease surely lasts that is taken or renewed now."""
+        return self._clock() + lease.lease_s - MARGIN_SECONDS
 
     def left(self, until: float) -> float:
         """Seconds in which a call that is sent still ends before the lease can be taken over, even if this process
@@ -246,6 +279,44 @@ class LeaseStore:
                 raise
         if entry.get("imperative"):
             self._record_word(entry)
+
+    def record_opening(self, entry: Mapping[str, Any]) -> None:
+        """Mirror what an incident is about, before anything is changed. Raises Refused as all that goes before does."""
+        try:
+            self.record(entry)
+        except OpsError as error:
+            raise self._closed(error) from error
+
+    def mirror(self, lines: Iterable[Mapping[str, Any]]) -> None:
+        """Mirror the journal of a run that went on without the table, now that it may answer again: its lines, which
+        component it changed, and the last word of what must not be sent twice. Raises OpsError.
+        """
+        for line in lines:
+            if line["kind"] not in MIRRORED:
+                continue
+            if line["kind"] == "intent":
+                self._put_unless_newer(changed_put(self._table, line["component"], line, line["at"])["Put"], line)
+                if line.get("imperative"):
+                    self._put_unless_newer(self._put_word(line), line)
+            self.record(line)
+
+    def give_up(self, target: str, run: str) -> None:
+        """Release what this run holds without knowing: it asked for the lease, and no reply came. Raises OpsError."""
+        view = self.peek(target)
+        if view.held and view.run == run:
+            self.release(Lease(target, view.owner, view.incident, run, view.fence, view.lease_s))
+
+    def _put_unless_newer(self, put: Mapping[str, Any], entry: Mapping[str, Any]) -> None:
+        older = {
+            "ConditionExpression": "attribute_not_exists(pk) OR #at < :at",
+            "ExpressionAttributeNames": {"#at": "at"},
+            "ExpressionAttributeValues": {":at": {"S": entry["at"]}},
+        }
+        try:
+            self._write("PutItem", {**put, **older})
+        except OpsError as error:
+            if error_code(error) not in CONDITION_FAILED:
+                raise
 
     def last_word(self, step: str, target: str) -> LastWord | None:
         """The newest word of an imperative step on a target, of whichever run; None where there was never one.
@@ -345,14 +416,17 @@ class LeaseStore:
             "ConditionExpression": "attribute_not_exists(pk)",
         }
 
-    def _is_held(self, lease: Lease) -> bool:
+    def _may_announce(self, lease: Lease) -> bool:
         view = self.peek(lease.target)
+        if lease.fence == NO_FENCE:
+            return not view.held or view.run == lease.run
         return view.held and (view.fence, view.owner, view.run) == (lease.fence, lease.owner, lease.run)
 
     def _lost(self, target: str, error: OpsError) -> Refused:
         if isinstance(error, Refused) or error_code(error) not in CONDITION_FAILED:
             return self._closed(error)
-        view = self.peek(target)
+        with _has_answered():
+            view = self.peek(target)
         if view.held:
             return held_by(view)
         return Refused(f"The lease on {target} is no longer held by this run, so nothing was changed: run again.")
@@ -360,9 +434,19 @@ class LeaseStore:
     def _closed(self, error: OpsError) -> Refused:
         if isinstance(error, Refused):
             return error
-        return Refused(
-            f"The lease table {self._table} does not answer, and nothing is changed without it: {error.sentence}"
-        )
+        closed = f"The lease table {self._table} does not answer, and nothing is changed without it: {error.sentence}"
+        if unanswered(error):
+            return Unanswered(f"{closed} {how_without_table(self._clients.environment.name)}")
+        return Refused(closed)
+
+
+@contextmanager
+def _has_answered() -> Iterator[None]:
+    """The table has said no; that it then does not say why is no silence, and no glass is broken for it."""
+    try:
+        yield
+    except Unanswered as error:
+        raise Refused(error.sentence) from error
 
 
 def held_by(view: LeaseView) -> Refused:

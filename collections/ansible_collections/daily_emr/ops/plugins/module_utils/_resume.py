@@ -40,17 +40,18 @@ class Past:
         return {name: value for name, value in facts.items() if value}
 
 
-def look_back(params: Mapping[str, Any], clients: Clients, view: LeaseView, runs: Path, code: str) -> Past:
+def look_back(params: Mapping[str, Any], clients: Clients, view: LeaseView | None, runs: Path, code: str) -> Past:
     """What was before this run, in its own incident and in that of a dead run whose lease it may take.
 
-    runs: the folder of all incidents on this machine. Raises Refused when the table does not answer.
+    view: the lease; None for a run that goes on without the table, and knows of this machine alone. runs: the folder
+    of all incidents on this machine. Raises Refused, Unanswered when the table does not answer.
     """
     past, joined, component = Past(), params["incident_id"], params["component"]
-    holder = view.incident if view.held else ""
+    holder = view.incident if view and view.held else ""
     for incident in dict.fromkeys(filter(None, (joined, holder))):
         if incident != joined and not params["take_over"]:
             continue
-        history = read_history(clients, runs / incident, incident)
+        history = read_history(clients, runs / incident, incident, mirrored=view is not None)
         steps = history.steps(component)
         if incident == joined:
             past.reasons = history.reasons_against(
@@ -60,7 +61,7 @@ def look_back(params: Mapping[str, Any], clients: Clients, view: LeaseView, runs
             seen = history.settled(component)
             unseen = [line for line in steps.standing if line["run"] not in seen]
             past.done = [] if params["runbook"] == UNDO else [short(line) for line in unseen]
-        if view.held and incident == view.incident and incident == joined and history.ended(view.run):
+        if view and view.held and incident == view.incident and incident == joined and history.ended(view.run):
             past.left = view.rvn
         past.in_doubt += [short(line) for line in steps.in_doubt]
     return past

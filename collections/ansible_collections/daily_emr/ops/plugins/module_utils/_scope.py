@@ -10,7 +10,7 @@ refuses it when it is late, or is not the one that was planned.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -100,19 +100,36 @@ class Scope:
 
 def session_policy(service: str, operation: str, arns: list[str], region: str, account: str, ends_at: datetime) -> str:
     """The session policy of one call, as JSON without spaces; pure. Times are cut to the second, so never too late."""
-    names = action(service, operation)
-    checked = {one for name in names for one in CHECKED.get(name, ())}
-    keys = {one for name in names for one in KEYS.get(name, ())}
-    here = {
-        "StringEquals": {"aws:RequestedRegion": region},
-        "DateLessThan": {"aws:CurrentTime": f"{ends_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"},
-    }
-    statements = [_allow({*names, *checked}, arns, here)]
-    if keys:
-        through = {"aws:RequestedRegion": region, "kms:ViaService": f"{service}.{region}.amazonaws.com"}
-        statements.append(_allow(keys, [f"arn:aws:kms:{region}:{account}:key/*"], {**here, "StringEquals": through}))
+    ends = {"DateLessThan": {"aws:CurrentTime": f"{ends_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"}}
+    statements = [
+        {
+            "Effect": "Allow",
+            "Action": list(need.actions),
+            "Resource": list(need.arns),
+            "Condition": {"StringEquals": dict(need.request), **ends},
+        }
+        for need in needs_of(service, operation, arns, region, account)
+    ]
     return json.dumps({"Version": "2012-10-17", "Statement": statements}, separators=(",", ":"))
 
 
-def _allow(names: Iterable[str], arns: list[str], conditions: dict[str, Any]) -> dict[str, Any]:
-    return {"Effect": "Allow", "Action": sorted(names), "Resource": arns, "Condition": conditions}
+@dataclass(frozen=True)
+class Need:
+    """Actions that one call needs, on what, and what AWS knows of the request: keys of conditions and their values."""
+
+    actions: tuple[str, ...]
+    arns: tuple[str, ...]
+    request: Mapping[str, str]
+
+
+def needs_of(service: str, operation: str, arns: Iterable[str], region: str, account: str) -> list[Need]:
+    """What one call needs, pure. What a session of one call is given, and what a plan is looked at for, is the same."""
+    names = action(service, operation)
+    checked = {one for name in names for one in CHECKED.get(name, ())}
+    keys = {one for name in names for one in KEYS.get(name, ())}
+    here = {"aws:RequestedRegion": region}
+    found = [Need(tuple(sorted({*names, *checked})), tuple(arns), here)]
+    if keys:
+        through = {**here, "kms:ViaService": f"{service}.{region}.amazonaws.com"}
+        found.append(Need(tuple(sorted(keys)), (f"arn:aws:kms:{region}:{account}:key/*",), through))
+    return found

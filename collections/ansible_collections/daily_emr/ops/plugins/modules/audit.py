@@ -108,7 +108,7 @@ def run(params: Params, context: Context) -> dict[str, Any]:
     incident = params["incident_id"]
     if not INCIDENT_ID.fullmatch(incident):
         raise Refused("incident_id must look like INC-20261122-013000-9f3a: letters, digits and dashes after INC-.")
-    clients, _ = connect(params)
+    clients, _session = connect(params)
     clients.prove()
     heads: Anchors | OpsError
     try:

@@ -137,6 +137,7 @@ class Failover(DatabaseChange):
 
     name: ClassVar[str] = "database_failover"
     imperative: ClassVar[bool] = True
+    sends: ClassVar[tuple[str, ...]] = ("rds:RebootDBInstance",)
     # RDS's word for what it is busy with.
     volatile: ClassVar[frozenset[str]] = frozenset({"status"})
     spec: ClassVar[Json] = {

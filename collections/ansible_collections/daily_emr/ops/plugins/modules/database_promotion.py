@@ -138,6 +138,7 @@ class Promotion(RegionChange):
 
     name: ClassVar[str] = "database_promotion"
     imperative: ClassVar[bool] = True
+    sends: ClassVar[tuple[str, ...]] = ("rds:PromoteReadReplica",)
     asks_itself: ClassVar[bool] = True
     spec: ClassVar[Json] = {
         "recovery": RECOVERY_OPTION,

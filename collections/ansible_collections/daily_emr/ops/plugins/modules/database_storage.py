@@ -106,6 +106,7 @@ class Storage(DatabaseChange):
 
     name: ClassVar[str] = "database_storage"
     imperative: ClassVar[bool] = False
+    sends: ClassVar[tuple[str, ...]] = ("rds:ModifyDBInstance",)
     irreversible: ClassVar[str] = "the storage of an instance never shrinks"
     spec: ClassVar[Json] = {
         "database": DATABASE_OPTION,

@@ -81,6 +81,7 @@ class Count(WebServiceChange):
 
     name: ClassVar[str] = "ecs_service_count"
     imperative: ClassVar[bool] = False
+    sends: ClassVar[tuple[str, ...]] = ("ecs:UpdateService",)
     spec: ClassVar[Json] = {"service": SERVICE_OPTION, "at_least": {"type": "int"}}
 
     @property

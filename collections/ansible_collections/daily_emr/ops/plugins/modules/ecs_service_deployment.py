@@ -130,6 +130,7 @@ class Deployment(WebServiceChange):
 
     name: ClassVar[str] = "ecs_service_deployment"
     imperative: ClassVar[bool] = True
+    sends: ClassVar[tuple[str, ...]] = ("ecs:StopServiceDeployment",)
     spec: ClassVar[Json] = {
         "service": SERVICE_OPTION,
         "state": {"type": "str", "choices": ["stopped"], "default": "stopped"},

@@ -154,6 +154,7 @@ class Release(WebServiceChange):
 
     name: ClassVar[str] = "ecs_service_release"
     imperative: ClassVar[bool] = False
+    sends: ClassVar[tuple[str, ...]] = ("ecs:UpdateService",)
     spec: ClassVar[Json] = {
         "service": SERVICE_OPTION,
         "revision": {"type": "str"},

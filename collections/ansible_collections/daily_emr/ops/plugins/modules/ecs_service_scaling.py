@@ -128,6 +128,7 @@ class Scaling(WebServiceChange):
 
     name: ClassVar[str] = "ecs_service_scaling"
     imperative: ClassVar[bool] = False
+    sends: ClassVar[tuple[str, ...]] = ("application-autoscaling:RegisterScalableTarget",)
     spec: ClassVar[Json] = {
         "service": SERVICE_OPTION,
         "minimum": {"type": "int"},

@@ -83,6 +83,7 @@ class Strategy(WebServiceChange):
 
     name: ClassVar[str] = "ecs_service_strategy"
     imperative: ClassVar[bool] = False
+    sends: ClassVar[tuple[str, ...]] = ("ecs:UpdateService",)
     spec: ClassVar[Json] = {"service": SERVICE_OPTION}
 
     @property

@@ -119,6 +119,7 @@ class Tasks(WebServiceChange):
 
     name: ClassVar[str] = "ecs_service_tasks"
     imperative: ClassVar[bool] = True
+    sends: ClassVar[tuple[str, ...]] = ("ecs:UpdateService",)
     # Tasks come and go by themselves while a service is not well.
     volatile: ClassVar[frozenset[str]] = frozenset({"running", "to_replace"})
     spec: ClassVar[Json] = {

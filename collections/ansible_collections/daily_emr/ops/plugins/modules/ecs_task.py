@@ -140,6 +140,7 @@ class Task(WebServiceChange):
 
     name: ClassVar[str] = "ecs_task"
     imperative: ClassVar[bool] = False
+    sends: ClassVar[tuple[str, ...]] = ("ecs:StopTask",)
     spec: ClassVar[Json] = {
         "service": SERVICE_OPTION,
         "task": {"type": "str", "required": True},

@@ -90,6 +90,15 @@ options:
     type: list
     elements: str
     default: []
+  break_glass:
+    description:
+      - Rules that are lifted for this run, each as C(RULE:REASON); of them only V(lease_table) counts here. For
+        O(state=open) and O(state=mitigating).
+      - A runbook then goes on although the table of the leases gives no answer, outside production, under a lock of
+        this machine. What the table does answer counts as ever, and planned work is not done without it.
+    type: list
+    elements: str
+    default: []
   failure:
     description: Why the run stopped, when a task of it failed. For O(state=closed).
     type: str
@@ -174,18 +183,20 @@ import os
 import re
 import secrets
 import socket
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._alert import read_alert
+from ansible_collections.daily_emr.ops.plugins.module_utils._break_glass import LEASE_TABLE, BreakGlass, lifted_rules
 from ansible_collections.daily_emr.ops.plugins.module_utils._calendars import closed_calendars, frozen
 from ansible_collections.daily_emr.ops.plugins.module_utils._cancel import note_cancel, refuse_when_cancelled
 from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clients
 from ansible_collections.daily_emr.ops.plugins.module_utils._code import code_digest
 from ansible_collections.daily_emr.ops.plugins.module_utils._contract import PLANNED_WORK
 from ansible_collections.daily_emr.ops.plugins.module_utils._environment import Environment
-from ansible_collections.daily_emr.ops.plugins.module_utils._errors import CallUnknown, OpsError, Refused
+from ansible_collections.daily_emr.ops.plugins.module_utils._errors import CallUnknown, OpsError, Refused, Unanswered
 from ansible_collections.daily_emr.ops.plugins.module_utils._expiry import refuse_expiring
 from ansible_collections.daily_emr.ops.plugins.module_utils._heads import keep_head
 from ansible_collections.daily_emr.ops.plugins.module_utils._journal import (
@@ -195,7 +206,8 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._journal import (
     runs_folder,
     write_record,
 )
-from ansible_collections.daily_emr.ops.plugins.module_utils._lease import Lease, LeaseStore, held_by
+from ansible_collections.daily_emr.ops.plugins.module_utils._lease import Lease, LeaseStore, LeaseView, held_by
+from ansible_collections.daily_emr.ops.plugins.module_utils._machine_lock import MachineLock
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import (
     COMMON_SPEC,
     Context,
@@ -208,6 +220,14 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._outcomes import EXI
 from ansible_collections.daily_emr.ops.plugins.module_utils._plan_approvals import use_approval
 from ansible_collections.daily_emr.ops.plugins.module_utils._record import announced, build_record, judge, last
 from ansible_collections.daily_emr.ops.plugins.module_utils._resume import Past, kept_inputs, look_back
+from ansible_collections.daily_emr.ops.plugins.module_utils._without_table import (
+    HOLDER,
+    LEASE,
+    break_glass,
+    refuse_known_holder,
+    said_at_the_end,
+    session_without_lease,
+)
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "state": {"type": "str", "choices": ["open", "mitigating", "closed"], "required": True},
@@ -224,6 +244,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "lease_seconds": {"type": "int", "default": 120},
     "contract": {"type": "bool", "default": True},
     "calendars": {"type": "list", "elements": "str", "default": []},
+    "break_glass": {"type": "list", "elements": "str", "default": []},
     "failure": {"type": "str", "default": ""},
     **COMMON_SPEC,
 }
@@ -267,13 +288,18 @@ def open_incident(params: Params, context: Context) -> dict[str, Any]:
         if not context.check_mode:
             refuse_expiring(clients.environment, os.environ)
         identity = clients.prove()
-        view = _store(clients).peek(params["component"])
-        past = look_back(params, clients, view, session.folder.parents[1], code) if params["continues"] else Past()
+        glass = BreakGlass(lifted_rules(params["break_glass"]), clients.environment.name)
+        silence, view, past = _look(params, clients, session, code)
+        if silence and not (params["continues"] and glass.lifts(LEASE_TABLE)):
+            raise silence
     except OpsError as error:
         journal.append("opened", **about)
         return _refuse(params, session, context, error)
-    about |= {"operator": identity.operator, "role": identity.role, "fence_seen": view.fence}
+    about |= {"operator": identity.operator, "role": identity.role}
+    about |= {"fence_seen": view.fence} if view else {}
+    about |= {"held_by": view.holder()} if view and view.held else {}
     journal.append("opened", **about, **({"code": code} if code else {}), **past.as_facts())
+    broken = [break_glass(session, glass, silence, identity.operator, HOLDER)] if silence else []
     if past.reasons:
         return _refuse(params, session, context, Refused(*past.reasons))
     result: dict[str, Any] = {
@@ -283,11 +309,34 @@ def open_incident(params: Params, context: Context) -> dict[str, Any]:
         "done": past.done,
         "msg": f"Incident {identifier} is open.",
     }
-    if view.held and context.check_mode:
+    if broken:
+        return {**result, "warnings": broken}
+    if view and view.held and context.check_mode:
         return {**result, "warnings": [held_by(view).sentence]}
-    if view.held and not params["take_over"] and not past.left:
+    if view and view.held and not params["take_over"] and not past.left:
         return _refuse(params, session, context, held_by(view))
     return result
+
+
+def _look(
+    params: Params, clients: Clients, session: Session, code: str
+) -> tuple[Unanswered | None, LeaseView | None, Past]:
+    """The silence of the table, if it gave no answer; the lease; and what was before this run.
+
+    A lease that was read is kept when the table falls silent behind it: what it said counts.
+    """
+
+    def past(view: LeaseView | None) -> Past:
+        return look_back(params, clients, view, session.folder.parents[1], code) if params["continues"] else Past()
+
+    view = None
+    try:
+        view = _store(clients).peek(params["component"])
+        return None, view, past(view)
+    except Unanswered as silence:
+        if view and view.held:
+            raise Refused(silence.sentence) from silence
+        return silence, view, past(None)
 
 
 def take_lease(params: Params, session: Session, context: Context) -> dict[str, Any]:
@@ -305,30 +354,17 @@ def take_lease(params: Params, session: Session, context: Context) -> dict[str, 
             raise Refused(why)
         if params["contract"] and not session.plan:
             raise Refused(f"The run has no plan for {session.component}: run the runbook from its start.")
-        if session.fence is not None:
-            _store(clients).renew(Lease.of(session))
-            use_approval(clients, session, journal.read())
-            return {"changed": False, "incident": session.as_params(), "msg": "The lease was held already."}
-        lines = journal.read()
-        opened, looked = last(lines, "opened"), last(lines, "probed")
-        # Another machine has to know what the incident is about, should this one not come back.
-        _store(clients).record(opened)
-        lease = _store(clients).acquire(
-            session.component,
-            f"{identity.operator}@{socket.gethostname()}",
-            session.id,
-            session.run,
-            int(opened.get("fence_seen", -1)),
-            params["lease_seconds"],
-            params["take_over"] or ("resume" if opened.get("left") else ""),
-            context.progress,
-            watched=str(looked.get("watched") or opened.get("left") or ""),
-        )
+        owner = f"{identity.operator}@{socket.gethostname()}"
         try:
-            use_approval(clients, session, journal.read())
-        except OpsError:
-            _store(clients).release(lease)
-            raise
+            if session.fence is not None:
+                _store(clients).renew(Lease.of(session))
+                use_approval(clients, session, journal.read())
+                return {"changed": False, "incident": session.as_params(), "msg": "The lease was held already."}
+            lease = _acquire(params, clients, session, owner, context)
+        except Unanswered as silence:
+            if not params["contract"]:
+                raise
+            return _go_without(params, clients, session, owner, silence)
     except OpsError as error:
         journal.append("refused", msg=error.sentence)
         raise
@@ -343,12 +379,63 @@ def take_lease(params: Params, session: Session, context: Context) -> dict[str, 
     return result
 
 
+def _acquire(params: Params, clients: Clients, session: Session, owner: str, context: Context) -> Lease:
+    """Take the lease from the table, claim the component on this machine, and use the approval of the plan."""
+    store, lock = _store(clients), MachineLock(clients.environment, session.component)
+    lines = Journal.of(session).read()
+    opened, looked = last(lines, "opened"), last(lines, "probed")
+    # Another machine has to know what the incident is about, should this one not come back.
+    store.record_opening(opened)
+    if "fence_seen" not in opened:
+        raise Refused(
+            f"The lease table answers again, and nobody saw at the beginning of this run who works on "
+            f"{session.component}: run again."
+        )
+    take_over = params["take_over"] or ("resume" if opened.get("left") else "")
+    lease = store.acquire(
+        session.component,
+        owner,
+        session.id,
+        session.run,
+        int(opened["fence_seen"]),
+        params["lease_seconds"],
+        take_over,
+        context.progress,
+        watched=str(looked.get("watched") or opened.get("left") or ""),
+    )
+    try:
+        lock.claim(session, owner, without_table=False, take_over=take_over)
+        use_approval(clients, session, lines)
+    except OpsError:
+        with suppress(OpsError):  # what was refused counts; a lease that stays is taken over as that of a dead run
+            store.release(lease)
+        lock.give_back(session)
+        raise
+    return lease
+
+
+def _go_without(params: Params, clients: Clients, session: Session, owner: str, silence: Unanswered) -> dict[str, Any]:
+    """Go on without the lease, where that was said and may be. Raises Refused, the silence itself where it may not."""
+    glass = BreakGlass(lifted_rules(params["break_glass"]), clients.environment.name)
+    if not glass.lifts(LEASE_TABLE):
+        raise silence
+    refuse_known_holder(last(Journal.of(session).read(), "opened"))
+    lock = MachineLock(clients.environment, session.component)
+    lock.claim(session, owner, without_table=True, take_over=params["take_over"])
+    said = break_glass(session, glass, silence, clients.prove().operator, LEASE)
+    alone = session_without_lease(session, owner, params["lease_seconds"])
+    return {"changed": False, "incident": alone.as_params(), "msg": said, "warnings": [said]}
+
+
 def close(params: Params, session: Session, context: Context) -> dict[str, Any]:
     """Judge the run, release the lease unless a person has to look first, and write the record."""
     journal = Journal.of(session)
     note_cancel(session)
     trouble = re.sub(r"[\x00-\x1f\x7f]+", " ", params["failure"])[:LONGEST_FAILURE]
-    outcome, sentence = judge(journal.read(), trouble, check_mode=context.check_mode)
+    lines = journal.read()
+    outcome, sentence = judge(lines, trouble, check_mode=context.check_mode)
+    without_table = said_at_the_end(lines)
+    sentence = f"{sentence} {without_table}" if without_table else sentence
     kept = outcome is RunOutcome.UNKNOWN
     line = journal.append("closed", outcome=str(outcome), sentence=sentence, lease="kept" if kept else "released")
     warnings: list[str] = []
@@ -356,6 +443,11 @@ def close(params: Params, session: Session, context: Context) -> dict[str, Any]:
     if session.fence is not None:
         changed = announced(journal.read())
         warnings, anchor = _hand_over(params, session, line, kept=kept, changed=changed)
+    elif without_table and not context.check_mode:
+        warnings = [warning] if (warning := _mirror(params, session)) else []
+    if not kept and not context.check_mode:
+        with suppress(OpsError):  # an environment that cannot be read has no lock that was taken
+            MachineLock(Environment.from_params(params["environment"]), session.component).give_back(session)
     result = _finish(params, session, context, outcome, sentence, anchor)
     return {**result, "warnings": warnings} if warnings else result
 
@@ -395,6 +487,20 @@ def _hand_over(
 def _not_anchored(line: dict[str, Any], error: OpsError) -> str:
     surely = "may not be" if isinstance(error, CallUnknown) else "is not"
     return f"The head of the journal, line {line['seq']}, {surely} anchored in the bucket: {error.sentence}"
+
+
+def _mirror(params: Params, session: Session) -> str:
+    """Bring the journal of a run without the table into it, should it answer again; else a sentence that says so."""
+    try:
+        store = _store(_clients(params))
+        store.mirror(Journal.of(session).read())
+        store.give_up(session.component, session.run)
+    except OpsError as error:
+        return (
+            f"The journal of this run is on this machine alone: keep {session.folder}, and run again with the same "
+            f"incident, {session.id}, from this machine. {error.sentence}"
+        )
+    return ""
 
 
 def _refuse(params: Params, session: Session, context: Context, error: OpsError) -> dict[str, Any]:

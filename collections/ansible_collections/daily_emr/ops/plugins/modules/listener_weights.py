@@ -129,6 +129,7 @@ class ListenerWeights(WebServiceChange):
 
     name: ClassVar[str] = "listener_weights"
     imperative: ClassVar[bool] = False
+    sends: ClassVar[tuple[str, ...]] = ("elbv2:ModifyListener", "elbv2:ModifyRule")
     spec: ClassVar[Json] = {
         "service": SERVICE_OPTION,
         "baseline": {"type": "str"},
@@ -261,6 +262,9 @@ class ListenerWeights(WebServiceChange):
             )
         else:
             self.clients.write("elbv2", "ModifyRule").modify_rule(RuleArn=chosen["arn"], Actions=actions)
+
+    def aws_call(self, before: Json) -> str:
+        return self.sends[not before["context"]["chosen"]["default"]]
 
     def resources(self, before: Json) -> list[str]:
         return [before["context"]["chosen"]["arn"]]

@@ -14,6 +14,8 @@ description:
   - Outside check mode it refuses unless as many other people have approved this plan as the environment wants, not
     longer than 15 minutes ago by AWS's clock, and for no other run. Every change is then held to the plan by its own
     module.
+  - IAM is asked at once whether the role may do all that the steps need, and what it lacks is named in one refusal.
+    What IAM cannot say is said to be not checked, and stops nothing.
   - The component has to have rested after a change for another incident, and all change calendars have to be open.
   - Changes nothing.
 author:
@@ -66,7 +68,8 @@ options:
   break_glass:
     description:
       - Rules that are lifted for this run, each as C(RULE:REASON), by whoever is alone and cannot wait.
-      - V(approvals), V(cooldown), and V(freeze/) with the name of a calendar. What was broken is in the record.
+      - V(approvals), V(cooldown), V(freeze/) with the name of a calendar, and V(lease_table), which counts only where
+        the table gives no answer, and not in production. What was broken is in the record.
     type: list
     elements: str
     default: []
@@ -120,14 +123,20 @@ msg:
 """
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from ansible_collections.daily_emr.ops.plugins.module_utils._break_glass import BreakGlass, how_to_break, lifted_rules
+from ansible_collections.daily_emr.ops.plugins.module_utils._break_glass import (
+    LEASE_TABLE,
+    BreakGlass,
+    how_to_break,
+    lifted_rules,
+)
 from ansible_collections.daily_emr.ops.plugins.module_utils._calendars import closed_calendars
 from ansible_collections.daily_emr.ops.plugins.module_utils._code import code_digest
 from ansible_collections.daily_emr.ops.plugins.module_utils._contract import PLAN, write_plan
-from ansible_collections.daily_emr.ops.plugins.module_utils._errors import OpsError, Refused
+from ansible_collections.daily_emr.ops.plugins.module_utils._errors import OpsError, Refused, Unanswered
 from ansible_collections.daily_emr.ops.plugins.module_utils._halts import resting
 from ansible_collections.daily_emr.ops.plugins.module_utils._inputs import CONTROLLER_NAMES
 from ansible_collections.daily_emr.ops.plugins.module_utils._journal import Journal, Session, utc_now
@@ -156,8 +165,10 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._plan_approvals impo
     agree,
     read_table,
 )
+from ansible_collections.daily_emr.ops.plugins.module_utils._preflight import look_ahead
 from ansible_collections.daily_emr.ops.plugins.module_utils._record import last
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import parse_utc
+from ansible_collections.daily_emr.ops.plugins.module_utils._without_table import HALTS, break_glass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -235,8 +246,10 @@ def _contract(
         # A workflow of AWX hands it on to the job that runs what was approved.
         handed_on = {"data": {"approve": digest}, "per_host": False, "aggregate": False}
         return {**result, "ansible_stats": handed_on} if wanted else result
-    glass = BreakGlass(lifted_rules(params["break_glass"]))
-    reasons = [*_halts(params, clients, session, glass)]
+    glass = BreakGlass(lifted_rules(params["break_glass"]), environment.name)
+    silence, changed = _asked(clients, session, glass)
+    allowed = look_ahead(clients, contracts)
+    reasons = [*filter(None, [allowed.refusal]), *_halts(params, clients, session, glass, changed)]
     if wanted:
         approved, alone = params["approve"], how_to_break("approvals")
         try:
@@ -249,23 +262,42 @@ def _contract(
                 reasons += [refused.sentence, alone]
     if reasons:
         raise Refused(*reasons)
+    planned = replace(session, plan=digest)
+    warnings = [allowed.doubt] if allowed.doubt else []
+    warnings += [break_glass(planned, glass, silence, identity.operator, HALTS)] if silence else []
     for rule, reason in glass.broken.items():
+        if rule == LEASE_TABLE:
+            continue  # written down already, with what was not checked
         Journal.of(session).append("break_glass", rule=rule, reason=reason, operator=identity.operator, plan=digest)
-    warnings = [f"Broken glass: {rule} ({reason})." for rule, reason in glass.broken.items()]
+        warnings.append(f"Broken glass: {rule} ({reason}).")
     return {**result, "warnings": warnings} if warnings else result
 
 
-def _halts(params: Params, clients: Clients, session: Session, glass: BreakGlass) -> Iterator[str]:
-    """What speaks against any change now, whatever the plan is: sentences."""
+def _asked(clients: Clients, session: Session, glass: BreakGlass) -> tuple[Unanswered | None, Mapping[str, Any]]:
+    """The silence of the table, where glass is broken for it, and what it says of the last change of the component.
+
+    Raises Refused while all changes are stopped, and without glass the silence.
+    """
     store = LeaseStore(clients, clients.environment.table)
-    store.refuse_when_stopped()
+    try:
+        store.refuse_when_stopped()
+        return None, store.last_change(session.component)
+    except Unanswered as silence:
+        if not glass.lifts(LEASE_TABLE):
+            raise
+        return silence, {}
+
+
+def _halts(
+    params: Params, clients: Clients, session: Session, glass: BreakGlass, changed: Mapping[str, Any]
+) -> Iterator[str]:
+    """What speaks against any change now, whatever the plan is: sentences. changed: see LeaseStore.last_change."""
     for closed in closed_calendars(clients, params["calendars"]):
         rule = f"freeze/{closed.calendar}"
         if not glass.lifts(rule):
             yield f"Changes are frozen by {closed.calendar}: {closed.why}. {how_to_break(rule)}"
     now = parse_utc(aws_time(clients.proven_at))
     rest = timedelta(seconds=clients.environment.seconds(params["cooldown_minutes"] * 60))
-    changed = store.last_change(session.component)
     why = resting(changed, session.component, session.id, params["acknowledge"], now, rest)
     if why and not glass.lifts("cooldown"):
         yield why

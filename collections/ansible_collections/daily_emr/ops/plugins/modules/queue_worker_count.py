@@ -106,6 +106,7 @@ class QueueWorkerCount(QueueChange):
 
     name: ClassVar[str] = "queue_worker_count"
     imperative: ClassVar[bool] = False
+    sends: ClassVar[tuple[str, ...]] = ("ecs:UpdateService", "application-autoscaling:RegisterScalableTarget")
     spec: ClassVar[Json] = {
         "queue": QUEUE_OPTION,
         "flow": FLOW_OPTION,
@@ -212,6 +213,9 @@ class QueueWorkerCount(QueueChange):
             self.clients.write("ecs", "UpdateService").update_service(
                 cluster=queue["worker_cluster"], service=queue["worker_service"], desiredCount=wanted
             )
+
+    def aws_call(self, before: Json) -> str:
+        return self.sends[bool(before["context"]["scaling_limits"])]
 
     def resources(self, before: Json) -> list[str]:
         """AWS names a scalable target by an id of its own."""

@@ -133,6 +133,7 @@ class QueueWorkerTasks(QueueChange):
 
     name: ClassVar[str] = "queue_worker_tasks"
     imperative: ClassVar[bool] = True
+    sends: ClassVar[tuple[str, ...]] = ("ecs:UpdateService",)
     # Workers come and go by themselves while they are not well.
     volatile: ClassVar[frozenset[str]] = frozenset({"running", "to_replace"})
     spec: ClassVar[Json] = {

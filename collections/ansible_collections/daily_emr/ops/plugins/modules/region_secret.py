@@ -80,6 +80,7 @@ class RegionSecret(RegionChange):
     """The DATABASE_URL of the second region's tasks."""
 
     name: ClassVar[str] = "region_secret"
+    sends: ClassVar[tuple[str, ...]] = ("secretsmanager:PutSecretValue",)
     spec: ClassVar[Json] = {"recovery": RECOVERY_OPTION, "database": DATABASE_OPTION}
 
     @property

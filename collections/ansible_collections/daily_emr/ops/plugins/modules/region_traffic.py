@@ -88,6 +88,7 @@ class PlannedTraffic(RegionChange):
     """The region that users are sent to. A plan writes no chart."""
 
     name: ClassVar[str] = "region_traffic"
+    sends: ClassVar[tuple[str, ...]] = ("cloudwatch:PutMetricData",)
     irreversible: ClassVar[str] = "what is written in the second region does not get into the first"
     spec: ClassVar[Json] = {"recovery": RECOVERY_OPTION, "database": DATABASE_OPTION}
     _accepted = False

@@ -102,6 +102,7 @@ class CurrentVersion(SecretChange):
     """Which version of a secret is the current one."""
 
     name: ClassVar[str] = "secret_current_version"
+    sends: ClassVar[tuple[str, ...]] = ("secretsmanager:UpdateSecretVersionStage",)
     spec: ClassVar[Json] = {
         "store": STORE_OPTION,
         "entry": ENTRY_OPTION,

@@ -99,6 +99,7 @@ class VersionStage(Change):
 
     name: ClassVar[str] = "secret_version_stage"
     imperative: ClassVar[bool] = False
+    sends: ClassVar[tuple[str, ...]] = ("secretsmanager:UpdateSecretVersionStage",)
     spec: ClassVar[Json] = {
         "claims_api": CLAIMS_API_OPTION,
         "stage": {"type": "str", "choices": [PENDING, PREVIOUS], "default": PENDING},

@@ -106,6 +106,7 @@ class SqsMoveTask(QueueChange):
 
     name: ClassVar[str] = "sqs_move_task"
     imperative: ClassVar[bool] = True
+    sends: ClassVar[tuple[str, ...]] = ("sqs:StartMessageMoveTask", "sqs:CancelMessageMoveTask")
     # AWS forgets old tasks.
     volatile: ClassVar[frozenset[str]] = frozenset({"tasks"})
     spec: ClassVar[Json] = {
@@ -192,6 +193,9 @@ class SqsMoveTask(QueueChange):
             return
         handle = next(move["handle"] for move in before["context"]["moves"] if move["status"] == RUNNING)
         self.clients.write("sqs", "CancelMessageMoveTask").cancel_message_move_task(TaskHandle=handle)
+
+    def aws_call(self, before: Json) -> str:
+        return self.sends[not self.moving]
 
     def resources(self, before: Json) -> list[str]:
         """Messages go back to where they came from."""

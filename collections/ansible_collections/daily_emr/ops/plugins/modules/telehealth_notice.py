@@ -108,6 +108,7 @@ class TelehealthNotice(TelehealthChange):
 
     name: ClassVar[str] = "telehealth_notice"
     imperative: ClassVar[bool] = True
+    sends: ClassVar[tuple[str, ...]] = ("sns:Publish",)
     irreversible: ClassVar[str] = "messages that were sent cannot be called back"
     asks_itself: ClassVar[bool] = True
     spec: ClassVar[Json] = {"telehealth": TELEHEALTH_OPTION, "price_usd": {"type": "float", "required": True}}

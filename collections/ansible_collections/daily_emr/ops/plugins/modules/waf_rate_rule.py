@@ -148,6 +148,7 @@ class WafRateRule(WebServiceChange):
 
     name: ClassVar[str] = "waf_rate_rule"
     imperative: ClassVar[bool] = False
+    sends: ClassVar[tuple[str, ...]] = ("wafv2:UpdateWebACL",)
     spec: ClassVar[Json] = {
         "service": SERVICE_OPTION,
         "rule": {"type": "str", "required": True},

@@ -129,6 +129,7 @@ class WafRule(WebServiceChange):
 
     name: ClassVar[str] = "waf_rule"
     imperative: ClassVar[bool] = False
+    sends: ClassVar[tuple[str, ...]] = ("wafv2:UpdateWebACL",)
     spec: ClassVar[Json] = {
         "service": SERVICE_OPTION,
         "rule": {"type": "str", "required": True},

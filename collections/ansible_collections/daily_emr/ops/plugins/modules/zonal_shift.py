@@ -114,6 +114,7 @@ class ZonalShift(WebServiceChange):
 
     name: ClassVar[str] = "zonal_shift"
     imperative: ClassVar[bool] = True
+    sends: ClassVar[tuple[str, ...]] = ("arc-zonal-shift:StartZonalShift", "arc-zonal-shift:CancelZonalShift")
     # The end is counted from the call on.
     volatile: ClassVar[frozenset[str]] = frozenset({"until"})
     spec: ClassVar[Json] = {
@@ -222,6 +223,9 @@ class ZonalShift(WebServiceChange):
             expiresIn=self.params["expires_in"],
             comment=f"{incident} {self.name}".strip(),
         )
+
+    def aws_call(self, before: Json) -> str:
+        return self.sends[int(self.params["state"] == "absent")]
 
     def resources(self, before: Json) -> list[str]:
         return [before["context"]["load_balancer"]["arn"]]
