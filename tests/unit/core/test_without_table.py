@@ -160,7 +160,7 @@ def test_a_lease_that_somebody_holds_is_no_silence(house: House, wire: Wire, whe
         opened(house, **GLASS)
         house.plan(NOBODY, **GLASS)
         store.acquire("emr-web", "amina@there", "INC-9", "run-9", 0, 120)
-        assert "Somebody else worked on emr-web" in house.lease(**GLASS)["msg"]
+        assert "is being worked on by amina@there" in house.lease(**GLASS)["msg"]
         assert do(house.clients(), house.session)["refused"]
     assert wire.count("PutParameter") == 0
 
