@@ -13,6 +13,7 @@ import os
 import random
 import resource
 import signal
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -208,6 +209,8 @@ def _within(room: int, runner: Runner) -> Json:
     child = os.fork()
     if not child:
         try:
+            # CPython takes half a compiled module, cut by a full disk, for a whole one from then on.
+            sys.dont_write_bytecode = True
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
             os.write(writer, json.dumps(_bring_back(runner), default=str).encode())
