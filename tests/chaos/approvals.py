@@ -24,37 +24,14 @@ from ansible_collections.daily_emr.ops.plugins.modules import plan_contract
 from daily_emr_sandbox.client import Sandbox
 
 from tests.chaos.rows import Row
-from tests.integration.conftest import ROOT, TIME_FACTOR, Operator, Witness
+from tests.chaos.scenes import SANDBOXES, Scene, sandbox_with
+from tests.integration.conftest import ROOT, Operator, Witness
 from tests.integration.modules import PREFIX, environment_of
 
 Json = dict[str, Any]
 TABLE = f"{PREFIX}-runbooks"
 ASKS = {"reversible": 1, "irreversible": 2, "controllers": []}
 OTHERS = ("amina", "otieno")
-
-
-@dataclass(frozen=True)
-class Scene:
-    """A runbook, and a fault that it would mitigate."""
-
-    runbook: str
-    fault: str
-    limit: str = ""
-    alarm: bool = False
-
-
-SCENES: dict[tuple[str, ...], tuple[Scene, ...]] = {
-    (): (
-        Scene("app_outage", "scaled_to_zero"),
-        Scene("error_spike", "canary_fails"),
-        Scene("database_failover", "connection_storm"),
-    ),
-    ("queues", "claims", "telehealth"): (
-        Scene("queue_backlog", "queue_paused", limit="notifications", alarm=True),
-        Scene("telehealth_degradation", "telehealth_api_down"),
-        Scene("claims_api_outage", "sha_schema_refused", alarm=True),
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -182,15 +159,10 @@ def let_through(planned: Planned) -> str:
 def line(seed: int, size: Literal["ci", "long"], say: Callable[[str], None]) -> Iterator[Row]:
     """The rows of bad approvals, one for each runbook."""
     chance = random.Random(seed)
-    for parts, scenes in SCENES.items():
-        with tempfile.TemporaryDirectory() as folder:
-            sandbox = Sandbox(Path(folder) / "state")
-            sandbox.up(time_factor=TIME_FACTOR, parts=parts)
-            try:
-                for scene in scenes:
-                    yield row_of(sandbox, scene, Path(folder) / scene.runbook, chance, size, say)
-            finally:
-                sandbox.down()
+    for parts, scenes in SANDBOXES.items():
+        with tempfile.TemporaryDirectory() as folder, sandbox_with(parts, Path(folder)) as sandbox:
+            for scene in scenes:
+                yield row_of(sandbox, scene, Path(folder) / scene.runbook, chance, size, say)
 
 
 def row_of(
@@ -204,9 +176,7 @@ def row_of(
     """Plan one runbook, and try every bad approval of its plan."""
     started = time.monotonic()
     say(f"{scene.runbook}: bad approvals")
-    sandbox.break_(scene.fault)
-    if scene.alarm:
-        sandbox.await_alarm(scene.fault)
+    scene.break_(sandbox)
     try:
         planned = Planned(sandbox, scene, folder)
         name = f"six bad approvals, {scene.runbook}"

@@ -43,8 +43,8 @@ from daily_emr_runbooks.supervisor import in_flight
 from tests.chaos.command import UNSUPERVISED
 from tests.chaos.crash.points import VARIABLE, Points
 from tests.chaos.rows import Row
-from tests.chaos.scenes import SANDBOXES, Scene, Step, more, sent
-from tests.integration.conftest import ROOT, TIME_FACTOR, Operator, Witness
+from tests.chaos.scenes import SANDBOXES, Scene, Step, more, sandbox_with, sent
+from tests.integration.conftest import ROOT, Operator, Witness
 from tests.integration.modules import PREFIX
 
 Say = Callable[[str], None]
@@ -94,16 +94,6 @@ def line(seed: int, size: Literal["ci", "long"], say: Say) -> Iterable[Row]:
                 yield from Trial(box, scene, Path(place), random.Random(f"{seed} {scene.runbook}"), say).rows(
                     SIZES[size]
                 )
-
-
-@contextmanager
-def sandbox_with(parts: tuple[str, ...], place: Path) -> Iterator[Sandbox]:
-    box = Sandbox(place / "state")
-    box.up(time_factor=TIME_FACTOR, parts=parts)
-    try:
-        yield box
-    finally:
-        box.down()
 
 
 @dataclass

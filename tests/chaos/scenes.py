@@ -5,22 +5,22 @@ from __future__ import annotations
 import importlib
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._changes import Change, without_context
 from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clients
 from ansible_collections.daily_emr.ops.plugins.module_utils._environment import Environment
+from daily_emr_sandbox.client import Sandbox
 from daily_emr_sandbox.loop import wait_until
 
-from tests.integration.conftest import METRIC_WINDOW, PATIENT_S, trouble_is_older
+from tests.integration.conftest import METRIC_WINDOW, PATIENT_S, TIME_FACTOR, trouble_is_older
 from tests.integration.modules import PREFIX
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from daily_emr_sandbox.client import Sandbox
 
     from tests.integration.conftest import Witness
 
@@ -71,6 +71,17 @@ PARTS = (
     Scene("claims_api_outage", "sha_schema_refused", "feature_flag", alarm=True),
 )
 SANDBOXES: dict[tuple[str, ...], tuple[Scene, ...]] = {(): CORE, ("queues", "claims", "telehealth"): PARTS}
+
+
+@contextmanager
+def sandbox_with(parts: tuple[str, ...], place: Path) -> Iterator[Sandbox]:
+    """A sandbox with these parts, in a folder."""
+    box = Sandbox(place / "state")
+    box.up(time_factor=TIME_FACTOR, parts=parts)
+    try:
+        yield box
+    finally:
+        box.down()
 
 
 @dataclass(frozen=True)
