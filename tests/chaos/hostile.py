@@ -38,7 +38,7 @@ from tests.unit.core.test_playbooks import Aws, Project, make_project
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-TRIED = {"ci": 250, "long": 1500}
+TRIED = {"ci": 1000, "long": 6000}
 """Values through each way in."""
 PLAYS = {"ci": 4, "long": 60}
 """Processes of ansible-playbook for each form of extra vars, and how many values are data of one."""

@@ -84,7 +84,7 @@ def _wanted(clients: Clients, steps: Iterable[Mapping[str, Any]]) -> list[Need]:
     for needs in steps:
         if not needs["resources"]:
             continue
-        service, _, operation = str(needs["call"]).partition(":")
+        service, operation = str(needs["call"]).split(":", 1)
         found += needs_of(service, operation, needs["resources"], environment.region, environment.account_id)
     if not found:
         return []
