@@ -6,11 +6,14 @@ behind them: what is accepted has to be the same after Ansible has evaluated it.
 
 from __future__ import annotations
 
+import copy
 import json
+import shutil
 import tempfile
 import time
 import unicodedata
 from contextlib import contextmanager, suppress
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -29,10 +32,12 @@ from ansible_collections.daily_emr.ops.plugins.plugin_utils.quiet import UNSAFE_
 from daily_emr_runbooks.alerts.alert import Unreadable, parsed
 from daily_emr_runbooks.errors import CommandError
 from daily_emr_runbooks.inputs import check_inputs, check_limit
+from daily_emr_runbooks.report import FORMATS, build, render
 from daily_emr_runbooks.runbooks import Input
 from daily_emr_runbooks.text import clean
 from tests.chaos.payloads import Payloads
 from tests.chaos.rows import Row
+from tests.unit.command.conftest import JOURNAL, RECORD, write_run
 from tests.unit.core.test_playbooks import Aws, Project, make_project
 
 if TYPE_CHECKING:
@@ -43,6 +48,11 @@ TRIED = {"ci": 1000, "long": 6000}
 PLAYS = {"ci": 4, "long": 60}
 """Processes of ansible-playbook for each form of extra vars, and how many values are data of one."""
 DATA = {"ci": 30, "long": 300}
+ACTIVE = {"script", "img", "iframe", "link", "object", "embed", "form", "a", "base"}
+# What says which line it is: another word there makes another journal, and no hostile one.
+KEPT = {"kind", "outcome", "at", "opened_at", "closed_at", "verdict", "status", "incident", "run"}
+DEAR = {"journals and records, in reports"}
+"""Ways that take fifty times as long as the others; a tenth of the values goes through them."""
 DECLARED: dict[str, dict[str, Any]] = {
     "incident_id": {"type": "str", "default": ""},
     "toy_healthy": {"type": "bool", "default": True},
@@ -60,10 +70,11 @@ def line(seed: int, size: Literal["ci", "long"], say: Callable[[str], None]) -> 
 
 def _functions(folder: Path, seed: int, tried: int, say: Callable[[str], None]) -> Row:
     started, faults, sentinel = time.monotonic(), [], folder / "sentinel"
-    ways = Judges(folder).ways()
+    ways, count = Judges(folder).ways(), 0
     for way, attempt in ways.items():
-        payloads = Payloads(seed, sentinel)
-        for number in range(tried):
+        payloads, times = Payloads(seed, sentinel), tried // (10 if way in DEAR else 1)
+        count += times
+        for number in range(times):
             try:
                 fault = attempt(payloads)
             except Exception as error:  # noqa: BLE001 - this is what is looked for
@@ -73,12 +84,12 @@ def _functions(folder: Path, seed: int, tried: int, say: Callable[[str], None]) 
             if sentinel.exists():
                 faults.append(f"{way}, value {number} of seed {seed}: executed")
                 sentinel.unlink()
-        say(f"{tried} values through {way}")
+        say(f"{times} values through {way}")
     _evaluated(Payloads(seed, sentinel).pipe())
     control = "the same template, not judged, made the sentinel" if sentinel.exists() else ""
     sentinel.unlink(missing_ok=True)
     name = f"hostile inputs to what judges them, ansible-core {ansible_version}"
-    return Row(name, tried * len(ways), tuple(faults), control, time.monotonic() - started)
+    return Row(name, count, tuple(faults), control, time.monotonic() - started)
 
 
 class Judges:
@@ -101,6 +112,7 @@ class Judges:
             "files of alerts": self.by_alert,
             "bodies of alerts": self.by_body,
             "what is shown of values from AWS and providers": self.shown,
+            "journals and records, in reports": self.reported,
         }
 
     def by_word(self, payloads: Payloads) -> str | None:
@@ -170,6 +182,24 @@ class Judges:
         bad = set(_unsafe(clean(value))) | set(_unsafe(harmless(text).replace("\n", "").replace("\t", "")))
         return f"shown with {sorted(bad)!a}" if bad else None
 
+    def reported(self, payloads: Payloads) -> str | None:
+        """A name, a tag or an answer that got into the journal and the record of a run, and so into its report."""
+        value = payloads.text()
+        record, journal = copy.deepcopy(RECORD), copy.deepcopy(JOURNAL)
+        places = [*_texts(record), *(place for line in journal for place in _texts(line))]
+        holder, key = places[payloads.number(len(places))]
+        holder[key] = value
+        folder = write_run(self._file.parent / f"run-{payloads.number(1 << 30)}", journal, record)
+        report = build(folder)
+        for suffix in FORMATS["both"]:
+            text = render(report, suffix)
+            if bad := set(_unsafe(text.replace("\n", "").replace("\t", ""))):
+                return f"the report shows {sorted(bad)!a}"
+            if suffix == "html" and (acting := Page(text).acting()):
+                return f"the report has {acting}"
+        shutil.rmtree(folder.path.parents[1])
+        return None
+
     def _judged(self, option: str, expected: Any = ...) -> str | None:
         try:
             with _options(option):
@@ -181,6 +211,32 @@ class Judges:
         if expected is not ... and given.get("incident_id") != expected:
             return "altered"
         return None if _evaluated(given) == given else "accepted, and it is a template"
+
+
+class Page(HTMLParser):
+    """Tags and attributes of a page."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self._found: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        names = [name for name, value in attrs if name.startswith("on") or str(value).startswith("javascript:")]
+        self._found += [*names, *({tag} & ACTIVE)]
+
+    def acting(self) -> list[str]:
+        """What of it could do something, or fetch something."""
+        return self._found
+
+
+def _texts(found: Any) -> Iterator[tuple[Any, Any]]:
+    """Every text of a JSON value, as what holds it and where; none of what names a kind, an outcome or a time."""
+    pairs = found.items() if isinstance(found, dict) else enumerate(found) if isinstance(found, list) else ()
+    for key, value in list(pairs):
+        if isinstance(value, str) and key not in KEPT:
+            yield found, key
+        yield from _texts(value)
 
 
 def _unsafe(text: str) -> Iterator[str]:

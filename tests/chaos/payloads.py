@@ -56,6 +56,14 @@ CONTROLS = (
     "\x7f",
 )
 WORDS = ("emr-web", "INC-1", "true", "0x1f", "yes", "null", "~", "1e999", "NaN", "é", "日本語", "😀", "\u0430dmin", "")
+MARKUP = (
+    "<script>1</script>",
+    "<img src=x onerror=1>",
+    "[x](javascript:1)",
+    "](http://evil.test)",
+    "| `x` |",
+    "&#60;a&#62;",
+)
 
 
 class Payloads:
@@ -72,9 +80,16 @@ class Payloads:
         )[0]
         return make()
 
+    def number(self, below: int) -> int:
+        """A number from 0."""
+        return self._chance.randrange(below)
+
+    def _markup(self) -> str:
+        return self._chance.choice(MARKUP)
+
     def text(self) -> str:
         """A template, a tag, a control character, an option or a path, with or without words around it."""
-        core = self._chance.choice((self._template, self._yaml, self._control, self._option))()
+        core = self._chance.choice((self._template, self._yaml, self._control, self._option, self._markup))()
         before, behind = (self._chance.choice(("", "", *WORDS)) for _ in range(2))
         return f"{before}{core}{behind}"
 
