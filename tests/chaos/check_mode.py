@@ -1,7 +1,7 @@
 """Check mode over runbooks, faults and playbooks sends no mutating call. The witness is the sandbox's call log.
 
-CI takes one fault for each runbook, by the seed, and the playbooks that end in seconds; `tests/integration` plans every
-fault it mends under the same witness, and the scenarios of molecule every playbook.
+CI takes one fault for each runbook, and the playbooks that end in seconds; `tests/integration` plans every fault it mends
+under the same witness, and the scenarios of molecule every playbook.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ import json
 import random
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from daily_emr_sandbox.client import Sandbox
 
 from tests.chaos.rows import Row
-from tests.integration.conftest import ROOT, TIME_FACTOR, Operator, Witness
+from tests.chaos.scenes import SANDBOXES, Scene, sandbox_with
+from tests.integration.conftest import ROOT, Operator, Witness
 
-# The faults of components that a group has several of.
-LIMITS = {"queue_backlog": "notifications"}
 # They need a stand-in of a controller, which tests/controllers has, with the same witness.
 OF_CONTROLLERS = {"controller", "semaphore"}
 # Whole accounts: minutes each.
@@ -27,46 +27,44 @@ LONG_ONLY = {"bootstrap", "region_failover", "rehearsal", "restore_check"}
 
 
 def line(seed: int, size: Literal["ci", "long"], say: Callable[[str], None]) -> Iterator[Row]:
-    choose = random.Random(seed)
-    with tempfile.TemporaryDirectory(prefix="emr-chaos-") as folder:
-        box = Sandbox(Path(folder) / "state")
-        box.up(time_factor=TIME_FACTOR, parts=("claims", "telehealth"))
-        try:
-            yield from _runbooks(box, Path(folder), choose, size, say)
-            yield _playbooks(box, Path(folder), size, say)
-        finally:
-            box.down()
+    parts = ("claims", "telehealth")
+    with tempfile.TemporaryDirectory(prefix="emr-chaos-") as place, sandbox_with(parts, folder := Path(place)) as box:
+        yield _runbooks(box, folder, random.Random(seed), size, say)
+        yield _playbooks(box, folder, size, say)
 
 
 def _runbooks(
     box: Sandbox, folder: Path, choose: random.Random, size: Literal["ci", "long"], say: Callable[[str], None]
-) -> Iterator[Row]:
-    tried, faults, control = 0, list[str](), ""
-    for runbook, known in json.loads((ROOT / "docs/faults.json").read_text()).items():
-        mended = [row["fault"] for row in known if row["outcome"] == "succeeded" and " and " not in row["fault"]]
-        every = [row["fault"] for row in known if " and " not in row["fault"]]
-        operator = Operator(box, folder / runbook, runbook)
-        operator.limit = LIMITS.get(runbook, "")
-        planned = 0
-        for fault in every if size == "long" else choose.sample(mended, len(mended)):
-            say(f"{runbook} --check with {fault}")
-            box.break_(fault)
+) -> Row:
+    scenes = [scene for some in SANDBOXES.values() for scene in some]
+    choose.shuffle(scenes)
+    faults, controls = list[str](), list[str]()
+    tried = [scene for one in scenes for scene in (_every_fault(one) if size == "long" else [one])]
+    for scene in tried:
+        operator = Operator(box, folder / f"{scene.runbook}-{scene.fault}", scene.runbook)
+        operator.limit = scene.limit
+        say(f"{scene.runbook} --check with {scene.fault}")
+        scene.break_(box)
+        witness = Witness(box)
+        outcome = operator.playbook("--check", "--diff").record()["outcome"]
+        faults += [f"{scene.runbook} --check with {scene.fault} sent {call}" for call in witness.mutating()]
+        if scene in scenes and outcome != "planned":
+            faults.append(f"{scene.runbook} with {scene.fault} ended as {outcome}, so nothing was tried")
+        if outcome == "planned" and not controls:
+            # The same without --check: what the witness counts is there to be seen.
             witness = Witness(box)
-            run = operator.playbook("--check", "--diff")
-            faults += [f"{runbook} --check with {fault} sent {call}" for call in witness.mutating()]
-            tried += 1
-            planned += run.record()["outcome"] == "planned"
-            if planned and not control:
-                # The same without --check: what the witness counts is there to be seen.
-                witness = Witness(box)
-                operator.run()
-                control = f"without --check {fault}: {len(witness.mutating())} calls" if witness.mutating() else ""
-            box.mend()
-            if planned and size == "ci":
-                break
-        if not planned:
-            faults.append(f"{runbook}: none of its faults led to a plan, so nothing was tried")
-    yield Row("check mode of runbooks sends no mutating call", tried, tuple(faults), control)
+            operator.run()
+            controls += [f"without --check {scene.fault}: {sent} calls" for sent in [len(witness.mutating())] if sent]
+        box.mend()
+    return Row("check mode of runbooks sends no mutating call", len(tried), tuple(faults), "".join(controls))
+
+
+def _every_fault(scene: Scene) -> Iterator[Scene]:
+    """The scene, and the same runbook with each of its other faults that stands alone."""
+    yield scene
+    for row in json.loads((ROOT / "docs/faults.json").read_text())[scene.runbook]:
+        if row["fault"] != scene.fault and " and " not in row["fault"]:
+            yield replace(scene, fault=row["fault"])
 
 
 def _playbooks(box: Sandbox, folder: Path, size: Literal["ci", "long"], say: Callable[[str], None]) -> Row:
