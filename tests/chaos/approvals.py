@@ -1,4 +1,5 @@
-"""Six bad approvals of the plan of each runbook: each refused with its own sentence, and no mutating call.
+"""Six bad approvals of the plan of each runbook, and change calendars that are not open: each refused with its own
+sentence, and no mutating call.
 
 Each runbook is planned on a sandbox whose inventory asks for approvals as production does. Each bad approval is then
 tried on the module that decides, on the plan of that run, and one of them (in the long size all) by a whole run. The
@@ -93,8 +94,8 @@ class Planned:
         for key in keys:
             self.sandbox.boto("dynamodb").delete_item(TableName=TABLE, Key=key)
 
-    def decide(self, given: str) -> Json:
-        """What the module decides of the plan of this run, in this process."""
+    def decide(self, given: str, **more: Any) -> Json:
+        """What the module decides of the plan of this run, in this process, with more or other options."""
         folder = self.path.parent
         options = {
             "since": 0,
@@ -111,6 +112,7 @@ class Planned:
                 "folder": str(folder),
                 "component": self.record["component"],
             },
+            **more,
         }
         inputs = {f"{self.scene.runbook}_{name}": value for name, value in self.operator.inputs.items()}
         return perform("plan_contract", plan_contract.ENTRY, options, Context(project=ROOT, inputs=inputs))
@@ -162,18 +164,56 @@ def line(seed: int, size: Literal["ci", "long"], say: Callable[[str], None]) -> 
     for parts, scenes in SANDBOXES.items():
         with tempfile.TemporaryDirectory() as folder, sandbox_with(parts, Path(folder)) as sandbox:
             for scene in scenes:
-                yield row_of(sandbox, scene, Path(folder) / scene.runbook, chance, size, say)
+                yield from rows_of(sandbox, scene, Path(folder) / scene.runbook, chance, size, say)
 
 
-def row_of(
+CALENDAR = "BEGIN:VCALENDAR\nX-CALENDAR-TYPE:DEFAULT_{}\nEND:VCALENDAR\n"
+FREEZE = "month-end"
+
+
+def frozen(planned: Planned, *, lift: bool = True) -> list[str]:
+    """What is wrong with how a change calendar that is not open is met: closed, unreachable, not there (row 25)."""
+    ssm, faults, free = planned.sandbox.boto("ssm"), list[str](), {"approvals": {**ASKS, "reversible": 0}}
+    ssm.create_document(
+        Name=FREEZE, Content=CALENDAR.format("CLOSED"), DocumentType="ChangeCalendar", DocumentFormat="TEXT"
+    )
+    witness = Witness(planned.sandbox)
+
+    def look(state: str, *calendars: str) -> None:
+        said = planned.decide("", calendars=[*calendars], **free)
+        if not said.get("failed") or "Changes are frozen by" not in str(said["msg"]):
+            faults.append(f"{planned.scene.runbook} goes on with a calendar that {state}")
+        glass = [f"freeze/{calendar}:OPS-1" for calendar in calendars]
+        if lift and planned.decide("", calendars=[*calendars], break_glass=glass, **free).get("failed"):
+            faults.append(f"{planned.scene.runbook} does not go on though each calendar that {state} is named")
+
+    look("is closed", FREEZE)
+    look("is not there", "nowhere")
+    planned.sandbox.fault("ssm", "GetCalendarState", "error", code="InternalServerError", status=500, count=100)
+    look("cannot be read", FREEZE)
+    planned.sandbox.clear_faults()
+    ssm.delete_document(Name=FREEZE)
+    return faults + [f"{call['service']}:{call['operation']}" for call in witness.mutating()]
+
+
+def freeze_row(planned: Planned) -> Row:
+    started, faults = time.monotonic(), frozen(planned)
+    with patch.object(plan_contract, "closed_calendars", lambda *_asked: []):
+        control = frozen(planned, lift=False)
+    name = f"change calendars that are not open, {planned.scene.runbook}"
+    said = f"without the look at calendars it {control[0].partition(' ')[2]}" if control else ""
+    return Row(name, 6, tuple(faults), said, time.monotonic() - started)
+
+
+def rows_of(
     sandbox: Sandbox,
     scene: Scene,
     folder: Path,
     chance: random.Random,
     size: Literal["ci", "long"],
     say: Callable[[str], None],
-) -> Row:
-    """Plan one runbook, and try every bad approval of its plan."""
+) -> Iterator[Row]:
+    """Plan one runbook, and try every bad approval of its plan, and calendars that are not open."""
     started = time.monotonic()
     say(f"{scene.runbook}: bad approvals")
     scene.break_(sandbox)
@@ -181,12 +221,14 @@ def row_of(
         planned = Planned(sandbox, scene, folder)
         name = f"six bad approvals, {scene.runbook}"
         if planned.trouble or not planned.path.is_file():
-            return Row(name, 0, (planned.trouble or "there is no plan",), "", time.monotonic() - started)
+            yield Row(name, 0, (planned.trouble or "there is no plan",), "", time.monotonic() - started)
+            return
         faults = [fault for kind in BAD for fault in tried(planned, kind, whole=False)]
         wholes = list(BAD) if size == "long" else [chance.choice(list(BAD))]
         faults += [fault for kind in wholes for fault in tried(planned, kind, whole=True)]
         control = let_through(planned)
-        return Row(name, len(BAD) + len(wholes), tuple(faults), control, time.monotonic() - started)
+        yield Row(name, len(BAD) + len(wholes), tuple(faults), control, time.monotonic() - started)
+        yield freeze_row(planned)
     finally:
         sandbox.clear_faults()
         sandbox.mend()

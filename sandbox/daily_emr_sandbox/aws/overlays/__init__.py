@@ -12,7 +12,8 @@ from typing import Any
 OVERLAYS = (
     "autoscaling", "cloudfront", "cloudtrail", "cloudwatch", "dynamodb", "ec2", "ecr", "elasticache",
     "elasticache_groups", "elasticache_users", "elbv2", "iam", "log_delivery", "logs", "rds", "rds_copies",
-    "rds_groups", "route53", "s3", "search", "secretsmanager", "ses", "sns", "sqs", "synthetics", "tagging", "wafv2",
+    "rds_groups", "route53", "s3", "search", "secretsmanager", "ses", "sns", "sqs", "ssm",
+    "synthetics", "tagging", "wafv2",
 )  # fmt: skip
 
 
