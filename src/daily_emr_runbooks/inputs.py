@@ -106,7 +106,8 @@ def check_limit(limit: str | None, components: list[str], targets: str, environm
         )
     if limit is None:
         return components
-    chosen = [name.strip() for name in limit.split(",")]
+    # Spaces alone: what else Python takes for white space is no part of a list that somebody typed.
+    chosen = [name.strip(" ") for name in limit.split(",")]
     for name in chosen:
         if name not in components:
             raise CommandError(f"--limit {_shown(name)} is no component of {targets}. {one_of(name, components)}")

@@ -179,7 +179,7 @@ def mended(sandbox: Sandbox) -> Iterator[None]:
 @pytest.fixture
 def healthy(sandbox: Sandbox, mended: None) -> None:  # noqa: ARG001 - it must run
     """For a diagnosis, which reads metrics: a mended system with no trace of an earlier fault in them."""
-    wait_until(lambda: trouble_is_older(sandbox, METRIC_WINDOW), "users have seen no trouble for a while", PATIENT_S)
+    wait_until(lambda: trouble_is_older(sandbox, METRIC_WINDOW), "users have seen no trouble for a while", 2 * PATIENT_S)
 
 
 def rested(sandbox: Sandbox) -> None:
