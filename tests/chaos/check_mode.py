@@ -1,6 +1,6 @@
 """Check mode over runbooks, faults and playbooks sends no mutating call. The witness is the sandbox's call log.
 
-CI takes one fault for each runbook, and the playbooks that end in seconds; `tests/integration` plans every fault that
+CI takes one fault for each runbook, and the playbooks that end in seconds; `tests/integration` plans those that
 it mends under the same witness, and the scenarios of molecule every playbook.
 """
 

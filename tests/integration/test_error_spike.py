@@ -20,7 +20,7 @@ from tests.integration.conftest import (
     unsuspicious,
 )
 from tests.integration.modules import PREFIX
-from tests.integration.rehearsal import Expected, Rows, recording, rehearse
+from tests.integration.rehearsal import Expected, Rows, recording, rehearse, whole
 
 FAULTS = {
     # Requests of the release before are in the log only if both answered some for a second.
@@ -34,6 +34,8 @@ FAULTS = {
     "slow_third_party": Expected("bad_dependency", ["feature_flag"]),
     "latency_without_errors": Expected("queueing", words="Something that all share is short"),
 }
+# Without those that go the way of another one, with other signs.
+WHOLE = whole(FAULTS, "one_route_fails", "one_tenant_fails", "latency_without_errors")
 # Where a flag that was changed shortly before, by the test before, would be another cause.
 JUDGED_BY_CHANGES = {"new_release_fails", "one_route_fails"}
 
@@ -54,7 +56,7 @@ def recorded() -> Iterator[Rows]:
         yield rows
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", WHOLE)
 def test_a_fault_is_named_and_mended_or_handed_over(
     operator: Operator, sandbox: Sandbox, fault: str, recorded: Rows
 ) -> None:
