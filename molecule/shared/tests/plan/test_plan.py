@@ -16,7 +16,8 @@ def test_the_plan_says_what_would_be_changed(host):
     # One component is broken; of a group of several the others are healthy.
     (found,) = [record for record in known if record["outcome"] != "noop"]
     assert found["outcome"] == "planned"
-    assert [step["outcome"] for step in found["steps"]][-1] == "planned"
+    # What follows it may have nothing to do before it is done.
+    assert "planned" in [step["outcome"] for step in found["steps"]]
 
 
 def test_nothing_was_changed():
