@@ -261,8 +261,9 @@ def policies(root: Path) -> dict[str, Json]:
             document = _document(_reading(_reads(some)), _changing(some, region), kept, itself, _denied())
             made[policy] = json.loads(json.dumps(document).replace(LOGIN, USERS.get(name, LOGIN)))
     built_calls = calls["bootstrap"]
-    items = {f"{TABLE}:{operation}" for operation in TABLE_CALLS}
-    recorded = {one for call in built(root) - items for one in action(*call.split(":"))}
+    # What it keeps of itself, in the runbooks' own table and bucket, has statements of its own.
+    kept_calls = {"s3:PutObject", *(f"{TABLE}:{operation}" for operation in TABLE_CALLS)}
+    recorded = {one for call in built(root) - kept_calls for one in action(*call.split(":"))}
     writes = {one for one in recorded if not _reads_only(one)} | _writes(built_calls)
     made["bootstrap-read"] = _document(_reading(proof | (recorded - writes) | _reads(built_calls)), _denied())
     for number, part in enumerate(_parts(writes), 1):

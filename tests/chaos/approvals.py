@@ -192,8 +192,9 @@ def frozen(planned: Planned, *, lift: bool = True) -> list[str]:
     planned.sandbox.fault("ssm", "GetCalendarState", "error", code="InternalServerError", status=500, count=100)
     look("cannot be read", FREEZE)
     planned.sandbox.clear_faults()
+    faults += [f"{call['service']}:{call['operation']}" for call in witness.mutating()]
     ssm.delete_document(Name=FREEZE)
-    return faults + [f"{call['service']}:{call['operation']}" for call in witness.mutating()]
+    return faults
 
 
 def freeze_row(planned: Planned) -> Row:
