@@ -29,7 +29,7 @@ class Incident:
     name: str
     environment: str
     runbook: str
-    component: str
+    components: list[str]
     inputs: dict[str, Any]
 
 
@@ -58,19 +58,19 @@ def find_incident(project: Project, name: str, environment: str | None) -> Incid
         raise CommandError(error.sentence) from error
     if environment is not None and found["environment"] != environment:
         raise CommandError(f"{name} is an incident of {found['environment']}, not of {environment}: correct -i.")
-    return Incident(name, found["environment"], found["runbook"], found["component"], found["inputs"])
+    return Incident(name, found["environment"], found["runbook"], found["components"], found["inputs"])
 
 
 def resume(
     project: Project, console: Console, name: str, environment: str | None, inputs: tuple[str, ...], *, check: bool
 ) -> Verdict:
-    """Go on with an incident: the same runbook, on the same component, with the same inputs."""
+    """Go on with an incident: the same runbook, on the same components, with the same inputs."""
     found = find_incident(project, name, environment)
     request = Request(
         found.runbook,
         found.environment,
         (f"incident_id={name}", *_unless_given(inputs), *inputs),
-        found.component,
+        ",".join(found.components),
         check=check,
         playbook=_playbook(project, found.runbook),
         kept=found.inputs,
@@ -87,7 +87,7 @@ def undo(
         "undo",
         found.environment,
         (f"incident={name}", *_unless_given(inputs), *inputs),
-        found.component,
+        ",".join(found.components),
         check=check,
         playbook=project.root / "playbooks" / "undo.yml",
     )

@@ -17,6 +17,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._journal import JOUR
 from ansible_collections.daily_emr.ops.plugins.module_utils._lease import LeaseStore
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import Context, perform
 from ansible_collections.daily_emr.ops.plugins.module_utils._record import judge
+from ansible_collections.daily_emr.ops.plugins.module_utils._resume import about
 from ansible_collections.daily_emr.ops.plugins.module_utils._step_lines import Probed, kept_args, sort_out
 from ansible_collections.daily_emr.ops.plugins.module_utils._undo import Undoing, plan, verified
 from ansible_collections.daily_emr.ops.plugins.modules import incident, step_probe
@@ -249,6 +250,18 @@ def test_an_incident_goes_on_with_its_own_runbook_and_component(
 
 def test_a_run_on_a_group_opens_one_incident_for_all_of_it(here: Machine) -> None:
     assert [here.open(component=one).get("failed") for one in ("claims", "exports")] == [None, None]
+
+
+def test_an_incident_is_about_what_was_worked_on_or_else_about_all_it_was_opened_for(here: Machine, kind: Any) -> None:
+    kind(Limit)
+    opened = here.open()
+    here.open(component="emr-exports")
+    assert about(here.history())["components"] == ["emr-exports", "emr-web"]
+
+    here.do(here.lease(opened), "5")
+    found = about(here.history())
+    assert found["components"] == ["emr-web"]
+    assert [step["step"] for step in found["done"]] == ["limit"]
 
 
 def test_what_takes_back_may_join_every_incident(here: Machine) -> None:

@@ -91,8 +91,7 @@ class History:
                 f"`runbook resume {self.incident}`, or leave incident_id out to open a new one."
             )
         # A run on a group opens one incident for all its components at once, before anything is done on one of them.
-        intents = (line for run in self.runs for line in run if line["kind"] == "intent")
-        worked_on = sorted({str(line.get("component")) for line in intents})
+        worked_on = self._components("intent")
         if worked_on and component not in worked_on:
             reasons.append(
                 f"{self.incident} is about {', '.join(worked_on)}, not about {component}: run again with "
@@ -106,6 +105,15 @@ class History:
                 "run again with --input incident_accept_new_code=true (ansible-playbook: -e)."
             )
         return reasons
+
+    @property
+    def components(self) -> list[str]:
+        """What it is about: components on which something was intended; where nothing was, all it was opened for."""
+        return self._components("intent") or self._components("opened")
+
+    def _components(self, kind: str) -> list[str]:
+        lines = (line for run in self.runs for line in run if line["kind"] == kind)
+        return sorted({str(line["component"]) for line in lines if line.get("component")})
 
     def _worked_with(self) -> str:
         """The code of the newest run that intended something; what only looked has no say."""

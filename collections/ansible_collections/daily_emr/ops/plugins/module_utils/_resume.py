@@ -80,13 +80,14 @@ def about(history: History) -> dict[str, Any]:
             f"Nothing is known of {history.incident}, neither here nor in the table: look at its name, at the "
             "environment, and at DAILY_EMR_RUNS; an incident of the second region needs --limit emr-region."
         )
-    steps = history.steps(str(begun["component"]))
+    steps = [history.steps(component) for component in history.components]
     return {
-        **{name: str(begun[name]) for name in ("runbook", "component", "environment")},
+        **{name: str(begun[name]) for name in ("runbook", "environment")},
+        "components": history.components,
         "inputs": dict(history.newest.get("inputs") or {}),
         "runs": [str(run[0]["run"]) for run in history.runs],
-        "in_doubt": [short(line) for line in steps.in_doubt],
-        "done": [short(line) for line in steps.standing],
+        "in_doubt": [short(line) for some in steps for line in some.in_doubt],
+        "done": [short(line) for some in steps for line in some.standing],
     }
 
 

@@ -47,11 +47,12 @@ runbook:
   returned: success
   type: str
   sample: app_outage
-component:
-  description: The component that it is about.
+components:
+  description: The components on which something was intended, or else all that it was opened for.
   returned: success
-  type: str
-  sample: emr-web
+  type: list
+  elements: str
+  sample: [emr-web]
 environment:
   description: The environment that it is in.
   returned: success
