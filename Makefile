@@ -85,7 +85,7 @@ environments: $(READY) age ## The scenarios of the playbooks that are no inciden
 	@bin/molecule 2 $(ENVIRONMENTS)
 
 e2e: $(READY) ## The README's command in a clean clone
-	pytest tests/e2e
+	pytest tests/e2e $(TRY_AGAIN)
 
 other-end: $(READY) ## Fast tests that meet Ansible, with the newest supported Python and ansible-core, where it is found
 	@bin/other-end
