@@ -14,6 +14,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._environment import 
 from ansible_collections.daily_emr.ops.plugins.module_utils._errors import Refused
 from ansible_collections.daily_emr.ops.plugins.module_utils._journal import JOURNAL, Journal, Session
 from ansible_collections.daily_emr.ops.plugins.module_utils._lease import LeaseStore
+from ansible_collections.daily_emr.ops.plugins.module_utils._step_lines import Steps, sort_out
 
 from .conftest import ENVIRONMENT, REGION, TABLE, Wire, account, stamp
 
@@ -238,7 +239,7 @@ def test_reads_that_fail_after_the_change_leave_it_unknown(clients: Clients, wir
     assert (result["outcome"], live()) == ("unknown", "5")
 
 
-def test_a_call_that_cannot_reach_aws_failed_and_nothing_is_probed(
+def test_a_call_that_cannot_reach_aws_failed_and_is_looked_at_once(
     clients: Clients, wire: Wire, leased: Session
 ) -> None:
     wire.unreachable("PutParameter")
@@ -246,7 +247,40 @@ def test_a_call_that_cannot_reach_aws_failed_and_nothing_is_probed(
     result = do(clients, leased)
 
     assert (result["outcome"], result["failed"], result["changed"], live()) == ("failed", True, False, "2")
-    assert wire.sent[-2:] == ["PutParameter", "PutItem"]
+    assert wire.sent[-3:] == ["PutParameter", "GetParameter", "PutItem"]
+
+
+def test_a_call_that_fails_because_somebody_else_did_it_leaves_nothing_to_do(
+    clients: Clients, wire: Wire, leased: Session
+) -> None:
+    class Overtaken(Limit):
+        def apply(self, before: State) -> None:
+            account("ssm").put_parameter(Name=NAME, Value="5", Type="String", Overwrite=True)
+            super().apply(before)
+
+    wire.unreachable("PutParameter")
+
+    result = do(clients, leased, kind=Overtaken)
+
+    assert (result["outcome"], result["changed"], "failed" in result, live()) == ("noop", False, False, "5")
+    assert "limit was not done: " in result["msg"]
+    assert result["msg"].endswith(f"A fresh read shows parameter{NAME} as wanted, without it.")
+    assert sort_out([Journal.of(leased).read()]) == Steps()
+
+
+def test_a_call_that_failed_is_no_less_failed_when_nobody_can_look(
+    clients: Clients, wire: Wire, leased: Session
+) -> None:
+    class Blind(Limit):
+        def apply(self, before: State) -> None:
+            wire.unreachable("GetParameter")
+            super().apply(before)
+
+    wire.unreachable("PutParameter")
+
+    result = do(clients, leased, kind=Blind)
+
+    assert (result["outcome"], result["failed"], live()) == ("failed", True, "2")
 
 
 def test_a_fault_of_our_own_after_the_call_is_settled_by_looking(clients: Clients, wire: Wire, leased: Session) -> None:

@@ -292,7 +292,7 @@ class _Execution:
                 return self.end(StepOutcome.REFUSED, error.sentence, refusals=error.reasons)
             return self.probe(before, f"One call was sent and a second was refused: {error.sentence}")
         except CallFailed as error:
-            return self.end(StepOutcome.FAILED, f"{self.change.name} was not done: {error.sentence}")
+            return self.not_done(f"{self.change.name} was not done: {error.sentence}")
         except CallUnknown as error:
             return self.probe(before, error.sentence)
         except Exception as error:  # noqa: BLE001  # our own fault, before or after the call: nobody can say
@@ -314,6 +314,18 @@ class _Execution:
             resources=partial(change.resources, before),
             left=partial(self.store.left, until),
         )
+
+    def not_done(self, sentence: str) -> dict[str, Any]:
+        """Look once after a call that is known to have done nothing: what it was about may be as wanted by itself, such
+        as a deployment that ended before it could be stopped. Then nothing failed, and nothing is left to do.
+        """
+        with suppress(Exception):  # the call failed, and a look that fails takes nothing from that
+            now = self.observe()
+            if without_context(self.change.wanted(now)) == without_context(now):
+                self.facts["diff"] = _diff(now, now)
+                seen = f"A fresh read shows {self.change.target} as wanted, without it."
+                return self.end(StepOutcome.NOOP, f"{sentence} {seen}")
+        return self.end(StepOutcome.FAILED, sentence)
 
     def probe(self, before: State, trouble: str) -> dict[str, Any]:
         """Read back until the change shows. trouble: what went wrong with the reply; empty when it was good."""
