@@ -27,7 +27,8 @@ Json = dict[str, Any]
 
 class Points:
     """plan: `points`, a file to which each point is written as it is reached; and to kill, `at` (its name), `signal`,
-    `target` (worker, playbook, command), and `fired`, a file that says that it was done, once in a run.
+    `target` (worker, playbook, command), and `fired`, a file that says that it was done, once in a run. `patience_s`:
+    how long the process waits at its point for the end of another that it struck; else only as long as a signal needs.
     """
 
     def __init__(self, plan: Json) -> None:
@@ -95,7 +96,8 @@ class Points:
         if target == os.getpid():
             return
         # Let it take effect there while this process is still at its point.
-        until = time.monotonic() + (ENOUGH_S if number == signal.SIGKILL or self._plan["target"] == "playbook" else 0.5)
+        enough = ENOUGH_S if number == signal.SIGKILL or self._plan["target"] == "playbook" else 0.5
+        until = time.monotonic() + self._plan.get("patience_s", enough)
         while _start(target) == born and time.monotonic() < until:
             time.sleep(0.01)
 
