@@ -212,6 +212,17 @@ class Sandbox:
         notices: list[dict[str, Any]] = self._call("GET", "/telehealth/notices")["notices"]
         return notices
 
+    def people(self) -> dict[str, Any]:
+        """What those by whom people are told have: alerts, changes, messages, incidents, annotations, requests."""
+        return self._call("GET", "/people")
+
+    def people_fault(self, provider: str, kind: str, **more: Any) -> None:
+        """Make the next requests of a provider of notifications fail or hang, or its key wrong until it is mended."""
+        self._call("POST", f"/people/faults/{provider}", {"kind": kind, **more})
+
+    def mend_people(self) -> None:
+        self._call("DELETE", "/people/faults")
+
     def boto(self, service: str, **options: Any) -> Any:
         """boto3 client of this sandbox, as an operator has it; `options` are those of boto3."""
         description = self.description

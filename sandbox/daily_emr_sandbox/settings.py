@@ -31,16 +31,17 @@ AWS_PORT, BALANCER_PORT, EDGE_PORT, LAUNCHDARKLY_PORT, TASK_PORT = 26080, 26081,
 CLAIMS_PORT, SHA_PORT = 26084, 26085
 DATABASE_PORT, CACHE_PORT = 26100, 26200
 QUEUE_PORT, QUEUE_NODE_PORTS, GATEWAY_PORT, PRODUCER_PORT = 26300, (26301, 26302), 26303, 26304
-TELEHEALTH_PORT, TURN_PORT = 26400, 26478
+TELEHEALTH_PORT, TURN_PORT, PEOPLE_PORT = 26400, 26478, 26500
 PORTS = (
     AWS_PORT, BALANCER_PORT, EDGE_PORT, LAUNCHDARKLY_PORT, CLAIMS_PORT, SHA_PORT, TASK_PORT, DATABASE_PORT, CACHE_PORT,
     QUEUE_PORT, *QUEUE_NODE_PORTS, GATEWAY_PORT, PRODUCER_PORT, TELEHEALTH_PORT, TURN_PORT,
+    PEOPLE_PORT,
 )  # fmt: skip
 """The same in every sandbox, because each has its own addresses; uncommon, because a program that listens on every
 address of the machine takes its port from all of them."""
 
 
-PARTS = ("queues", "claims", "telehealth", "region")
+PARTS = ("queues", "claims", "telehealth", "people", "region")
 """What a sandbox may go without; in the order in which they start."""
 ON_REQUEST = frozenset({"region"})
 """What it has only when it is named: a second region is a second set of servers."""
@@ -254,6 +255,18 @@ class Settings:
     @property
     def launchdarkly_url(self) -> str:
         return f"http://{self.launchdarkly_address}:{self.launchdarkly_port}"
+
+    @property
+    def people_address(self) -> str:
+        return self.address(4)
+
+    @property
+    def people_port(self) -> int:
+        return PEOPLE_PORT
+
+    @property
+    def people_url(self) -> str:
+        return f"http://{self.people_address}:{self.people_port}"
 
     @property
     def database_address(self) -> str:

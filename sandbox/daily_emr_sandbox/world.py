@@ -23,6 +23,7 @@ from .loop import LoopThread, wait_until
 from .move_in import allowed_connections, move_in
 from .network.balancer import Balancer
 from .network.edge import Edge
+from .people.part import People
 from .postgres import DatabasePair
 from .primitives import Primitives
 from .queues.part import Queues
@@ -81,11 +82,13 @@ class World:
         self.queues = Queues(self)
         self.sha = ShaPart(self)
         self.telehealth = Telehealth(settings, self.loop, self.aws, self.database, self.launchdarkly)
+        self.people = People(settings, self.loop, self.aws)
         self.region = Region(self)
         optional: dict[str, Part] = {
             "queues": self.queues,
             "claims": self.sha,
             "telehealth": self.telehealth,
+            "people": self.people,
             "region": self.region,
         }
         """In the order in which they start."""

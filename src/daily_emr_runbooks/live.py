@@ -35,6 +35,7 @@ PHASE_IN_TASK = re.compile(r"\b(Open|Diagnose|Decide|Mitigate|Mitigation|Verify|
 PROGRESS = re.compile(r"  [\w.-]+: \S.*")
 LONGEST_PROGRESS = 200
 STYLES = {"finding": "bold red", "unknown": "yellow", "ok": "green"}
+OURS = "daily_emr.ops."
 STEP_SIGNS = {"ok": "✓", "noop": "✓", "unknown": "?"}
 STEP_STYLES = {"ok": "green", "noop": "dim", "unknown": "yellow"}
 SIGNS = {"finding": "✗", "unknown": "?", "ok": "✓"}
@@ -87,6 +88,8 @@ class LiveRun:
                     if isinstance(result, Mapping):
                         self._notice_folder(result)
                         self._drain()
+                        if str(data.get("task_action")).startswith(OURS):
+                            self._show_warnings(result)
                         if kind == "runner_on_failed":
                             self._show_failure(result)
 
@@ -227,6 +230,11 @@ class LiveRun:
         self._progress = clean(text.strip(), LONGEST_PROGRESS)
         if not self.console.is_terminal:
             self._say("…", self._progress, "dim")
+
+    def _show_warnings(self, result: Mapping[str, Any]) -> None:
+        """What a module of ours could not do and does not fail for, such as telling people."""
+        for warning in result.get("warnings") or []:
+            self._say_once("!", clean(warning), "yellow")
 
     def _show_failure(self, result: Mapping[str, Any]) -> None:
         # With an exit code it is the end of the run, which the verdict tells.

@@ -38,6 +38,7 @@ LINES = (
     "hostile",
     "canaries",
     "broken_ground",
+    "silent_people",
     "undo",
     "nothing_done",
     "flapping",

@@ -2,8 +2,7 @@
 And where a person breaks the glass for a table that gives no answer: exactly what was planned, and audited.
 
 A real change against the sandbox, again and again. What counts is the order in the sandbox's call log and what is on
-the disk, not what the change says of itself. How much notifications that hang delay a mitigation is not tried here,
-because there are none yet.
+the disk, not what the change says of itself.
 """
 
 from __future__ import annotations

@@ -9,12 +9,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from daily_emr_sandbox.client import Sandbox
-
 from tests.chaos.crash.points import VARIABLE
 from tests.chaos.rows import Row
+from tests.chaos.scenes import sandbox_with
 from tests.integration.canaries import PATIENT, TOKEN, hits, planted
-from tests.integration.conftest import ROOT, TIME_FACTOR, Operator, Run
+from tests.integration.conftest import ROOT, Operator, Run
 
 FAULT = "scaled_to_zero"
 LOUD = ("-v", "-vv", "-vvv", "-vvvv", "-vvvvv")
@@ -23,36 +22,34 @@ LOUD = ("-v", "-vv", "-vvv", "-vvvv", "-vvvvv")
 def sandbox_runs(say: Callable[[str], None]) -> Row:
     """The row: a plan at each verbosity, a run that is killed behind its intent, and the one that finishes it."""
     started, faults = time.monotonic(), list[str]()
-    with tempfile.TemporaryDirectory(prefix="emr-canaries-") as place:
+    with tempfile.TemporaryDirectory(prefix="emr-canaries-") as place, sandbox_with(("people",), Path(place)) as box:
         folder = Path(place)
-        box = Sandbox(folder / "state")
-        box.up(time_factor=TIME_FACTOR, parts=())
-        try:
-            canaries = planted(box)
-            box.break_(FAULT)
-            left = folder / "left"
-            for name in ("home", "temporary", "said"):
-                (left / name).mkdir(parents=True)
-            operator = _Elsewhere(box, left / "runs")
-            for option in LOUD:
-                (left / "said" / option).write_text(operator.playbook(option, "--check", "--diff").output)
-            strike = {"at": "intent on the disk", "signal": "SIGKILL", "target": "command", "fired": f"{left}/fired"}
-            killed = operator.command({VARIABLE: json.dumps(strike)})
-            again = operator.command({}, "--input", "incident_take_over=CANARY", "--input", "incident_lease_seconds=30")
-            report = operator.runbook("report", "latest", "--format", "both")
-            for name, run in {"killed": killed, "again": again, "report": report}.items():
-                (left / "said" / name).write_text(run.output)
-            if again.record()["outcome"] not in ("succeeded", "noop"):
-                faults.append(f"the run after the kill ended as {again.record()['outcome']}: {again.output[-300:]}")
-            if not (left / "fired").exists():
-                faults.append("nothing was killed")
-            faults += hits(left, canaries)
-            faults += hits(box.state_dir / "logs", {"patient": PATIENT})
-            held = box.boto("secretsmanager").get_secret_value(SecretId="daily-emr/sandbox/DATABASE_URL")
-            (left / "leak").write_text(held["SecretString"])
-            control = hits(left, canaries)
-        finally:
-            box.down()
+        canaries = planted(box)
+        box.break_(FAULT)
+        left = folder / "left"
+        for name in ("home", "temporary", "said"):
+            (left / name).mkdir(parents=True)
+        operator = _Elsewhere(box, left / "runs")
+        for option in LOUD:
+            (left / "said" / option).write_text(operator.playbook(option, "--check", "--diff").output)
+        strike = {"at": "intent on the disk", "signal": "SIGKILL", "target": "command", "fired": f"{left}/fired"}
+        killed = operator.command({VARIABLE: json.dumps(strike)})
+        again = operator.command({}, "--input", "incident_take_over=CANARY", "--input", "incident_lease_seconds=30")
+        report = operator.runbook("report", "latest", "--format", "both")
+        for name, run in {"killed": killed, "again": again, "report": report}.items():
+            (left / "said" / name).write_text(run.output)
+        (left / "said" / "people").write_text(json.dumps(box.people()))
+        if again.record()["outcome"] not in ("succeeded", "noop"):
+            faults.append(f"the run after the kill ended as {again.record()['outcome']}: {again.output[-300:]}")
+        if not (left / "fired").exists():
+            faults.append("nothing was killed")
+        if not box.people()["messages"]:
+            faults.append("nobody was told anything")
+        faults += hits(left, canaries)
+        faults += hits(box.state_dir / "logs", {"patient": PATIENT})
+        held = box.boto("secretsmanager").get_secret_value(SecretId="daily-emr/sandbox/DATABASE_URL")
+        (left / "leak").write_text(held["SecretString"])
+        control = hits(left, canaries)
     say(f"{len(LOUD)} verbosities, a killed run and the one after it")
     return Row(
         f"runs on the sandbox leave none of {len(canaries)} secrets and no patient, at -v to -vvvvv and after SIGKILL",

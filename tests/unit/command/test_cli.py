@@ -101,7 +101,7 @@ def test_a_part_of_the_sandbox_that_is_not_there_is_one_sentence(command: Run) -
 
     assert code == 2
     assert error.strip() == (
-        "There is no part 'queue': use queues, claims, telehealth, region, or core for none of them."
+        "There is no part 'queue': use queues, claims, telehealth, people, region, or core for none of them."
     )
 
 

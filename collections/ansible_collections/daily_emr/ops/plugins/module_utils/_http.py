@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urljoin
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Json
@@ -23,12 +24,18 @@ _OK, _BLOCKED = 200, 403
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer. status is the HTTP status; without one, failure says why: timeout, refused, tls or error."""
+    """One answer. status is the HTTP status; without one, failure says why: timeout, refused, tls or error.
+
+    body: the object that was answered; items: the objects, where it was a list of them. retry_after: the seconds that
+    the server asks to wait before another try, None where it does not say.
+    """
 
     status: int | None
     failure: str
     ms: int
     body: Json = field(default_factory=dict)
+    items: list[Json] = field(default_factory=list)
+    retry_after: float | None = None
 
     @property
     def ok(self) -> bool:
@@ -66,12 +73,13 @@ def request(
         tls = {"server_hostname": host, "assert_hostname": host} if url.startswith("https:") else {}
     timeout = urllib3.Timeout(total=timeout_s)
     started = time.monotonic()
-    status, failure, found = None, "", {}
+    status, failure, found, wait = None, "", None, None
     try:
         with urllib3.PoolManager(retries=False, timeout=timeout, **tls) as pool:
             reply = pool.request(method, url, headers=sent, json=body, redirect=False, preload_content=False)
             status = reply.status
-            found = _object(reply.read(most_bytes))
+            wait = _seconds(reply.headers.get("Retry-After", ""))
+            found = _json(reply.read(most_bytes))
     except urllib3.exceptions.NewConnectionError:  # before timeouts: to urllib3 it is one of them
         failure = "refused"
     except (urllib3.exceptions.TimeoutError, TimeoutError):
@@ -80,15 +88,24 @@ def request(
         failure = "tls"
     except (urllib3.exceptions.HTTPError, OSError):
         status, failure = None, "error"
-    return Answer(status, failure, round((time.monotonic() - started) * 1000), found)
+    body = found if isinstance(found, dict) else {}
+    items = [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+    return Answer(status, failure, round((time.monotonic() - started) * 1000), body, items, wait)
 
 
-def _object(text: bytes) -> Json:
+def _json(text: bytes) -> Any:
     try:
-        found = json.loads(text)
+        return json.loads(text)
     except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
+        return None
+
+
+def _seconds(text: str) -> float | None:
+    """The number of seconds in a header; a date, which is allowed too, says nothing here."""
+    try:
+        return max(float(text), 0.0)
+    except ValueError:
+        return None
 
 
 def probe(base_url: str, path: str, *, timeout_s: float, host: str = "") -> Answer:
