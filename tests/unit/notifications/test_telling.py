@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import threading
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from ansible_collections.daily_emr.ops.plugins.module_utils import _channels
 from ansible_collections.daily_emr.ops.plugins.module_utils._notices import LooksLikeAPatient, checked
-from ansible_collections.daily_emr.ops.plugins.module_utils._notifier import Ledger, owed, serve, started
+from ansible_collections.daily_emr.ops.plugins.module_utils._notifier import Ledger, begin, owed, serve, started
+from daily_emr_sandbox.loop import wait_until
 from daily_emr_sandbox.people.part import PROVIDERS, People
 
-from .conftest import INCIDENT, Run
+from .conftest import INCIDENT, ROOT, Run
 
 PATIENTS = {
     "a national id": "Amina Wanjiru 23456789",
@@ -200,16 +201,14 @@ def test_a_channel_without_its_key_is_owed_everything(run: Run) -> None:
     serve(replace(run.work, tokens=tokens))
 
     left = owed(run.folder, replace(run.work, tokens=tokens))
-    assert left == [{"event": "all", "channel": "slack", "msg": "SLACK_BOT_TOKEN is not set"}]
+    assert left == [{"event": "all", "channel": "slack", "msg": "SLACK_BOT_TOKEN is not set", "hope": False}]
 
 
 def test_the_process_follows_a_run_until_it_closes(run: Run, people: People) -> None:
     run.opened()
     teller = threading.Thread(target=serve, args=(run.work,))
     teller.start()
-    deadline = time.monotonic() + 30
-    while not people.messages and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_until(lambda: people.messages, "somebody is told", 30)
     assert "opened" in next(iter(people.messages.values()))["said"][-1]
     assert teller.is_alive()
 
@@ -220,6 +219,21 @@ def test_the_process_follows_a_run_until_it_closes(run: Run, people: People) -> 
 
     assert not teller.is_alive()
     assert "closed: succeeded" in next(iter(people.messages.values()))["said"][-1]
+
+
+def test_the_process_is_one_of_its_own_and_ends_by_itself(run: Run, people: People) -> None:
+    run.opened()
+    pid = begin(run.work, ROOT / "collections", {"PATH": os.environ["PATH"]})
+    assert os.getsid(pid) == pid
+    assert "SLACK" not in Path(f"/proc/{pid}/cmdline").read_text() + Path(f"/proc/{pid}/environ").read_text()
+    run.decided()
+    run.changed()
+    run.closed()
+
+    wait_until(lambda: not started(pid), "the process ends", 60)
+
+    assert owed(run.folder, run.work) == []
+    assert len(people.messages) == 1
 
 
 def test_it_ends_with_the_playbook_whose_run_it_tells_of(run: Run) -> None:

@@ -125,13 +125,18 @@ def renderer(folder: Path) -> Callable[[str, Sequence[Notice]], str]:
     templates = SandboxedEnvironment(
         loader=FileSystemLoader(folder), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    templates.filters |= {"eat": partial(_clock, zone=NAIROBI), "utc": partial(_clock, zone=UTC)}
+    templates.filters |= {"slack": _for_slack, "eat": partial(_clock, zone=NAIROBI), "utc": partial(_clock, zone=UTC)}
 
     def render(name: str, story: Sequence[Notice]) -> str:
         told = [{"told": str(one.told), "at": one.at, **one.facts} for one in story]
         return checked(templates.get_template(f"{name}.j2").render(now=told[-1], story=told).strip())
 
     return render
+
+
+def _for_slack(text: str) -> str:
+    """https://docs.slack.dev/messaging/formatting-message-text/#escaping names these three."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _clock(text: str, zone: tzinfo) -> str:
@@ -178,7 +183,10 @@ def tell(channel: Channel, story: Sequence[Notice], ledger: Ledger) -> Later | N
 
 
 def owed(folder: Path, work: Work) -> list[Json]:
-    """What is not told, oldest first: {event, channel, msg}. Empty when everybody knows everything."""
+    """What is not told, oldest first: {event, channel, msg, hope}. Empty when everybody knows everything.
+
+    hope: whether it may still be told by itself.
+    """
     story = _story(folder)
     known, left = Ledger(folder).read(), list[Json]()
     ready, missing = channels(work)
@@ -186,8 +194,9 @@ def owed(folder: Path, work: Work) -> list[Json]:
         for number, notice in enumerate(story):
             line = known.get((notice.key, channel.name), {})
             if line.get("state") != State.SENT and channel.wants(notice, story[: number + 1]):
-                left.append({"event": str(notice.told), "channel": channel.name, "msg": str(line.get("msg") or "")})
-    left += [{"event": "all", "channel": name, "msg": why} for name, why in missing.items()]
+                about = {"event": str(notice.told), "channel": channel.name, "msg": str(line.get("msg") or "")}
+                left.append({**about, "hope": line.get("state") != State.FAILED})
+    left += [{"event": "all", "channel": name, "msg": why, "hope": False} for name, why in missing.items()]
     return left
 
 

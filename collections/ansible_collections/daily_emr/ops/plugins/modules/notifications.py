@@ -71,7 +71,7 @@ owed:
   returned: success
   type: list
   elements: dict
-  sample: [{"event": "closed", "channel": "slack", "msg": "timeout after 10000 ms"}]
+  sample: [{"event": "closed", "channel": "slack", "msg": "timeout after 10000 ms", "hope": true}]
 """
 
 import os
@@ -123,8 +123,10 @@ def run(params: Params, context: Context) -> dict[str, Any]:
         begin(work, context.project / "collections", os.environ)
         return {"changed": False, "owed": [], "msg": "People are told from here on."}
     until = time.monotonic() + params["timeout"]
-    while (left := owed(session.folder, work)) and time.monotonic() < until:
+    left = owed(session.folder, work)
+    while any(one["hope"] for one in left) and time.monotonic() < until:
         time.sleep(LOOK_S)
+        left = owed(session.folder, work)
     return _said(left)
 
 
