@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
 PR_SET_CHILD_SUBREAPER, PR_GET_CHILD_SUBREAPER = 36, 37
 PROC = Path("/proc")
@@ -36,14 +36,16 @@ class Descendants:
     def __init__(self, before: frozenset[tuple[int, str]]) -> None:
         self._before = before
 
-    def living(self) -> list[int]:
-        """Process ids, parents first. Those that are dead and were given to us are cleared away on the way."""
+    def living(self, spared: Collection[int] = ()) -> list[int]:
+        """Process ids, parents first, without those spared. Those that are dead and were given to us are cleared away
+        on the way.
+        """
         pause = threading.Event()
         for _ in range(LOOKS):
             if (found := self._look()) or _childless():
                 break
             pause.wait(POLL_S)
-        return found
+        return [pid for pid in found if pid not in spared]
 
     def _look(self) -> list[int]:
         table = _table()
@@ -61,11 +63,11 @@ class Descendants:
                     os.waitpid(pid, os.WNOHANG)
         return found
 
-    def kill(self) -> list[int]:
-        """SIGKILL until none is left; returns those that would not go."""
+    def kill(self, spared: Collection[int] = ()) -> list[int]:
+        """SIGKILL until none but those spared is left; returns those that would not go."""
         deadline = time.monotonic() + LAST_S
         pause = threading.Event()
-        while (left := self.living()) and time.monotonic() < deadline:
+        while (left := self.living(spared)) and time.monotonic() < deadline:
             for pid in left:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)

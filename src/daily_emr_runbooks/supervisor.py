@@ -39,6 +39,8 @@ CLOSING_S = 30.0
 DEFAULT_SILENCE_S = 3 * 3600.0
 SILENCE_MARGIN_S = 300.0
 """Beside its longest wait a run is never silent for longer than a read with its retries and a start of Ansible."""
+TELLING_S = 20.0
+"""How long people may be told of a run that has ended: a provider has ten seconds to answer (_channels.py)."""
 WAIT = "_timeout_s"
 """How the inputs end that bound a wait, in seconds."""
 
@@ -157,16 +159,17 @@ class Supervisor:
         has returned, for whatever reason.
         """
         started = self._asked[0][1] if self._asked else time.monotonic()
-        if self._descendants.living():
+        telling = tellers(self._folders())
+        if self._descendants.living(telling):
             self._mark(self.reason or LOST)
         pause = threading.Event()
         while (
-            self._descendants.living()
+            self._descendants.living(telling)
             and any(in_flight(folder) for folder in self._folders())
             and time.monotonic() - started < QUIET_S
         ):
             pause.wait(POLL_S)
-        left = self._descendants.kill()
+        left = self._descendants.kill(telling)
         for path in self._marked:  # what it says is in the journal, and the next run is not meant
             with suppress(OSError):
                 (path / "cancel").unlink()
@@ -177,6 +180,20 @@ class Supervisor:
             )
         else:
             write_missing_records(self._project, self._folders())
+        # What tells people changes nothing, and reads in the journal how the run ended.
+        ends = time.monotonic() + TELLING_S
+        while telling.intersection(self._descendants.living()) and time.monotonic() < ends:
+            pause.wait(POLL_S)
+        self._descendants.kill()
+
+
+def tellers(folders: Sequence[RunFolder]) -> set[int]:
+    """The processes that tell people of these runs: each has written its number where it keeps others from doing so."""
+    found = set()
+    for folder in folders:
+        with suppress(OSError, ValueError):
+            found.add(int((folder.path / "notifications.lock").read_text()))
+    return found
 
 
 @contextmanager

@@ -291,13 +291,33 @@ def test_a_record_that_is_there_stays_as_it_is(project: Project) -> None:
 
 
 def test_what_will_not_die_makes_the_run_unknown(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Descendants, "kill", lambda _self: [4242])
+    monkeypatch.setattr(Descendants, "kill", lambda _self, _spared=(): [4242])
     folder = folder_with(project)
     with supervised(project, lambda: [folder]) as supervisor:
         pass
     assert "Process 4242 of the run cannot be ended" in supervisor.lost
     assert folder.record() is None
     assert judge(project, Finished("failed", 1, folder.path, lost=supervisor.lost), [folder], []).outcome == "unknown"
+
+
+def test_what_tells_people_sees_how_the_run_ended_and_then_ends(project: Project, tmp_path: Path) -> None:
+    folder = folder_with(project, {"kind": "observed"})
+    journal, told = folder.path / "journal.jsonl", tmp_path / "told"
+    script = f"until grep -q closed {journal}; do sleep 0.02; done; touch {told}"
+    with supervised(project, lambda: [folder]) as supervisor:
+        stray("sleep", "600")
+        teller = subprocess.Popen(["sh", "-c", script])
+        (folder.path / "notifications.lock").write_text(str(teller.pid))
+    assert (told.exists(), supervisor.lost, kinds(folder)[-1]) == (True, "", "closed")
+
+
+def test_what_tells_people_is_not_waited_for_for_ever(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervision, "TELLING_S", 0.2)
+    folder = folder_with(project)
+    with supervised(project, lambda: [folder]):
+        teller = subprocess.Popen(["sleep", "600"])
+        (folder.path / "notifications.lock").write_text(str(teller.pid))
+    assert teller.wait() == -signal.SIGKILL
 
 
 @pytest.mark.parametrize("last", ["intent", "outcome", "refused"])

@@ -86,6 +86,7 @@ def run(people: People, settings: Settings, tmp_path: Path, monkeypatch: pytest.
     """A run of which all channels tell. No provider is given more than a moment."""
     monkeypatch.setattr(_notifier, "PAUSES_S", (0.01, 0.02))
     monkeypatch.setattr(_notifier, "LOOK_S", 0.01)
+    monkeypatch.setattr(_notifier, "GRACE_S", 0.1)
     tokens = dict(line.split("=", 1) for line in (settings.state_dir / "notification_tokens").read_text().splitlines())
     folder = tmp_path / "runs" / INCIDENT / RUN
     here = people.describe()["notifications"]

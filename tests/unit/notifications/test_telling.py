@@ -236,14 +236,18 @@ def test_the_process_is_one_of_its_own_and_ends_by_itself(run: Run, people: Peop
     assert len(people.messages) == 1
 
 
-def test_it_ends_with_the_playbook_whose_run_it_tells_of(run: Run) -> None:
+def test_when_the_playbook_dies_the_next_person_is_called(run: Run, people: People) -> None:
     run.opened()
+    run.decided()
     gone = replace(run.work, pid=2**22 + 1, born="1")
     assert started(gone.pid) == ""
 
     serve(gone)
 
     assert ("slack", "opened", "sent") in run.states
+    assert f"daily-emr/staging/emr-web/app_outage/{INCIDENT}/needs-a-person" in people.alerts
+    assert "ended without a word" in next(iter(people.messages.values()))["said"][-1]
+    assert owed(run.folder, gone) == []
 
 
 @pytest.mark.parametrize("kind", PATIENTS)

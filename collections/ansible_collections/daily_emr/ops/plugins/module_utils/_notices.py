@@ -24,6 +24,10 @@ Facts = dict[str, str]
 LONGEST = 500
 
 
+# How a run ended that did not say so itself.
+DIED = "died"
+
+
 class Told(StrEnum):
     """What there is to tell."""
 
@@ -75,12 +79,18 @@ NEEDS_A_PERSON = (
 )
 
 
-def notices(lines: Sequence[Line]) -> list[Notice]:
-    """What there is to tell of a run, oldest first. A plan tells nobody anything, because nothing happens."""
+def notices(lines: Sequence[Line], *, gone: bool = False) -> list[Notice]:
+    """What there is to tell of a run, oldest first. A plan tells nobody anything, because nothing happens.
+
+    gone: nobody works on the run any more. One that has not closed then has died, and somebody has to look.
+    """
     if not lines or lines[0]["kind"] != "opened" or lines[0].get("mode") != "run":
         return []
     about = {name: _plain(lines[0].get(name)) for name in ABOUT}
-    return [Notice(_key(line, told), told, str(line["at"]), about | facts) for line, told, facts in _told(lines)]
+    told = [*_told(lines)]
+    if gone and lines[-1]["kind"] != "closed":
+        told.append((lines[-1], Told.ESCALATED, {"outcome": DIED}))
+    return [Notice(_key(line, word), word, str(line["at"]), about | facts) for line, word, facts in told]
 
 
 def _told(lines: Sequence[Line]) -> Iterable[tuple[Line, Told, Facts]]:

@@ -55,6 +55,8 @@ TRIES = 5
 PAUSES_S = (1.0, 30.0)
 LOOK_S = 0.2
 """How often the journal is looked at: a notice is about what a person does within minutes."""
+GRACE_S = 3.0
+"""A run whose playbook is gone may still be closed by the command that supervised it."""
 LONGEST_WAIT_S = 300.0
 """A provider that asks for more is asked again by whoever tells the rest later."""
 
@@ -75,7 +77,8 @@ class Work:
     """What the process is given on its standard input.
 
     folder: of the run. settings: by channel, from the inventory. tokens: of all channels, by name. templates: the
-    folder of the texts. pid, born: the playbook whose run it is. settle_s: how long to go on after the run has closed.
+    folder of the texts. settle_s: how long to go on after the run has closed. pid, born: the playbook whose run it is;
+    as they stand here, it is gone.
     """
 
     folder: str
@@ -84,7 +87,7 @@ class Work:
     templates: str
     settle_s: float
     pid: int = 0
-    born: str = ""
+    born: str = "gone"
 
 
 class Ledger:
@@ -187,7 +190,7 @@ def owed(folder: Path, work: Work) -> list[Json]:
 
     hope: whether it may still be told by itself.
     """
-    story = _story(folder)
+    story = notices(Journal(folder, "", "").read(), gone=started(work.pid) != work.born)
     known, left = Ledger(folder).read(), list[Json]()
     ready, missing = channels(work)
     for channel in ready:
@@ -203,7 +206,7 @@ def owed(folder: Path, work: Work) -> list[Json]:
 def serve(work: Work, sleep: Callable[[float], None] = time.sleep) -> None:
     """Tell until the run has closed and everybody knows, or until its time is up."""
     folder = Path(work.folder)
-    ready, _ = channels(work)
+    ready = channels(work)[0]
     with alone(folder):
         threads = [
             threading.Thread(target=_keep_telling, args=(one, folder, work, sleep), daemon=True) for one in ready
@@ -217,13 +220,18 @@ def serve(work: Work, sleep: Callable[[float], None] = time.sleep) -> None:
 def _keep_telling(channel: Channel, folder: Path, work: Work, sleep: Callable[[float], None]) -> None:
     ledger, tries, not_before = Ledger(folder), 0, 0.0
     ends = float("inf")
+    left = time.monotonic() if work.pid else float("-inf")
     while True:
-        over = _over(folder, work)
+        lines = Journal(folder, "", "").read()
+        here = started(work.pid) == work.born
+        left = time.monotonic() if here else left
+        gone = time.monotonic() - left >= GRACE_S
+        over = gone or bool(lines and lines[-1]["kind"] == "closed")
         if over and ends == float("inf"):
             ends = time.monotonic() + work.settle_s
         waits = None
         if time.monotonic() >= not_before:
-            waits = tell(channel, _story(folder), ledger)
+            waits = tell(channel, notices(lines, gone=gone), ledger)
             tries = tries + 1 if waits else 0
             if waits:
                 pause = min(PAUSES_S[1], PAUSES_S[0] * 2 ** (tries - 1)) * random.random()  # noqa: S311
@@ -239,16 +247,6 @@ def _keep_telling(channel: Channel, folder: Path, work: Work, sleep: Callable[[f
         sleep(LOOK_S)
 
 
-def _story(folder: Path) -> list[Notice]:
-    return notices(Journal(folder, "", "").read())
-
-
-def _over(folder: Path, work: Work) -> bool:
-    """Whether nothing more will happen in the run: it has closed, or its playbook is gone."""
-    lines = Journal(folder, "", "").read()
-    return bool(lines and lines[-1]["kind"] == "closed") or started(work.pid) != work.born
-
-
 def started(pid: int) -> str:
     """When a process was started, in ticks of the machine; empty when it is gone (proc(5))."""
     try:
@@ -260,10 +258,13 @@ def started(pid: int) -> str:
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """One process tells of a run at a time; a second one waits. The lock ends with its process."""
+    """One process tells of a run at a time; a second one waits. The lock ends with its process; its number is in it."""
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     with os.fdopen(os.open(folder / LOCK, flags, 0o600), "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
+        file.write(str(os.getpid()))
+        file.truncate()
+        file.flush()
         yield
 
 

@@ -76,6 +76,7 @@ owed:
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -117,9 +118,10 @@ def run(params: Params, context: Context) -> dict[str, Any]:
         return _tell_later(params, context)
     if session is None:
         raise Refused("There is no open incident to tell of: run the runbook from its start.")
-    work = _work(params, session.folder)
+    # The parent of the Ansible worker is the playbook: without it nothing more will happen.
+    parent = os.getppid()
+    work = replace(_work(params, session.folder), pid=parent, born=started(parent))
     if params["state"] == "begun":
-        # Where this runs in the Ansible worker, the parent is the playbook: without it nothing more will happen.
         begin(work, context.project / "collections", os.environ)
         return {"changed": False, "owed": [], "msg": "People are told from here on."}
     until = time.monotonic() + params["timeout"]
@@ -147,15 +149,12 @@ def _tell_later(params: Params, context: Context) -> dict[str, Any]:
 
 def _work(params: Params, folder: Path) -> Work:
     environment = Environment.from_params(params["environment"])
-    parent = os.getppid()
     return Work(
         folder=str(folder),
         settings=dict(params["settings"]),
         tokens=_tokens(environment),
         templates=str(params["templates"]),
         settle_s=float(params["timeout"]),
-        pid=parent,
-        born=started(parent),
     )
 
 
