@@ -30,6 +30,7 @@ PHASE_OF_KIND = {
     "refused": "mitigate",
     "waited": "mitigate",
     "verified": "verify",
+    "impact": "close",
     "closed": "close",
 }
 STATUS_ORDER = {"finding": 0, "unknown": 1, "ok": 2}
@@ -204,6 +205,13 @@ def waited_sentence(line: Mapping[str, Any]) -> str:
     return clean(
         f"{end} after {seconds(number(line.get('seconds')))}: {clean(line.get('seen') or 'nothing was seen')}."
     )
+
+
+def impact_sentence(line: Mapping[str, Any]) -> str:
+    """How many requests failed, or why nobody knows."""
+    if line.get("known") is True:
+        return clean(line.get("sentence") or "The requests of the web service were counted.")
+    return f"What users felt is not known: {clean(line.get('why') or 'nothing says why')}"
 
 
 def number(value: object) -> float | None:
