@@ -184,9 +184,18 @@ def _moments(record: Mapping[str, Any]) -> list[Moment]:
     for name, label, duration in TIMES:
         lasted = durations.get(duration) if duration else None
         since = SINCE.get(str(record["mitigate_from"] if duration == "mitigate" else duration), "")
-        at = timeline.both_clocks(times[name]) if times[name] else NOT_KNOWN
+        at = timeline.both_clocks(times[name]) if times[name] else _missing(name, record)
         found.append(Moment(label, at, "" if lasted is None else f"{seconds(lasted)} {since}"))
     return found
+
+
+def _missing(name: str, record: Mapping[str, Any]) -> str:
+    """Why a time is not there, where that is known."""
+    if name == "impact_began" and record["impact"]["minutes"] == 0:
+        return "no minute was down"
+    if name == "mitigated":
+        return "no step was seen to help"
+    return "still open" if name == "resolved" and record["state"] == "open" else NOT_KNOWN
 
 
 def _action(number: int, action: Mapping[str, Any]) -> Action:

@@ -61,6 +61,19 @@ def test_what_is_not_known_is_said_and_nobody_told_is_said(tmp_path: Path, suffi
     assert "0.0 min" not in text
 
 
+def test_why_a_time_is_missing_is_said_where_it_is_known(tmp_path: Path) -> None:
+    def said(run: Path) -> dict[str, str]:
+        return {moment.label: moment.at for moment in gathered(runs_of(run.parent)).moments}
+
+    refused, queues = said(incidents.refused(tmp_path / "one")), said(incidents.two_components(tmp_path / "other"))
+    assert (refused["Down from"], refused["Served again"], refused["Closed"]) == (
+        "not known",
+        "no step was seen to help",
+        "still open",
+    )
+    assert queues["Down from"] == "no minute was down"
+
+
 def test_minutes_of_aws_and_times_of_the_clock_are_told_apart(tmp_path: Path) -> None:
     line = {**incidents.felt(incidents.OPENED), "time_factor": 60.0}
     run = write(tmp_path, journal("r1", "emr-web", (0, "opened", {}), (9, "impact", line)), record=False)
