@@ -1,4 +1,4 @@
-"""The page of an incident in a real browser: it asks for nothing, fits a phone, and everybody can read it.
+"""The pages of an incident and of a run in a real browser: they ask for nothing, fit a phone, and all can read them.
 
 Not a part of the suite, because it needs Chromium: `make browser`. Pictures of the pages are left in .cache/browser.
 """
@@ -16,6 +16,7 @@ from playwright.sync_api import sync_playwright
 
 from daily_emr_runbooks.incident_page import write_incident
 from daily_emr_runbooks.record import RunFolder
+from daily_emr_runbooks.report import write_reports
 from tests.incidents import FIXTURES
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-ne
 FLAGS += ["--disable-sync", "--no-first-run"]
 PHONE, DESK = (360, 780), (1280, 900)
 BAD = ("serious", "critical")
+RUNS = {"run": ("whole", write_reports), "hostile_run": ("hostile", write_reports)}
+"""Pages of runs, which share their parts with that of the incident."""
 INSIDE = """() => {
   const frame = document.querySelector('svg').getBoundingClientRect();
   return [...document.querySelectorAll('svg text, svg path, svg rect')].map(one => one.getBoundingClientRect()).every(
@@ -47,10 +50,11 @@ def browser() -> Iterator[Browser]:
         started.close()
 
 
-@pytest.fixture(scope="module", params=FIXTURES)
+@pytest.fixture(scope="module", params=[*FIXTURES, *RUNS])
 def path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
-    run = FIXTURES[request.param](tmp_path_factory.mktemp(request.param))
-    [page] = write_incident(RunFolder(run), formats=("html",))
+    fixture, write = (request.param, write_incident) if request.param in FIXTURES else RUNS[request.param]
+    run = FIXTURES[fixture](tmp_path_factory.mktemp(request.param))
+    [page] = write(RunFolder(run), formats=("html",))
     return request.param, page
 
 
