@@ -7,8 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from . import facts, plot, rendering, timeline
-from .impact import measured
-from .incident_record import CHANNELS, Run, as_text, build
+from .incident_record import CHANNELS, Run, as_text, build, felt_by_users
 from .incident_timeline import NOT_NOTIFIED
 from .record import RunFolder, runs_of
 from .report import FORMATS
@@ -105,10 +104,14 @@ class Page:
 def write_incident(folder: RunFolder, formats: tuple[str, ...] = FORMATS["both"]) -> list[Path]:
     """Write the record of the incident that a run is of, and its pages, readable by the owner only.
 
-    Returns the paths of the pages. They stand above the runs, in the folder of the incident, as incident.json does.
+    Returns the paths of the pages; none of a run that has left nothing. They stand above the runs, in the folder of the
+    incident, as incident.json does.
     """
     above = folder.path.parent
-    page = gathered([run for run in runs_of(above) if _of(run) == _of(folder)])
+    runs = [run for run in runs_of(above) if _of(run) == _of(folder)]
+    if not runs:
+        return []
+    page = gathered(runs)
     rendering.write_private(above / f"{NAME}.json", as_text(page.record))
     paths = []
     for suffix in formats:
@@ -125,16 +128,15 @@ def _of(run: RunFolder) -> str:
 
 def gathered(folders: Sequence[RunFolder]) -> Page:
     """What the page shows, of the runs of an incident, oldest first."""
-    record = build(folders)
     runs = [Run.read(folder) for folder in folders]
-    felt = measured(line for run in runs for line in run.journal if line.get("kind") == "impact")
+    record = build(runs)
     told = record["told"]
     return Page(
         record=record,
         impact=_impact(record["impact"]),
         pace=_pace(record["impact"]),
         moments=_moments(record),
-        plot=plot.drawn(felt, record["actions"]),
+        plot=plot.drawn(felt_by_users(runs), record["actions"]),
         actions=[_action(number, action) for number, action in enumerate(record["actions"], 1)],
         rows=[_row(entry) for entry in record["timeline"]],
         notices=[_notice(notice) for notice in told],

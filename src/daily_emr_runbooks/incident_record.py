@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from . import facts, impact, incident_timeline
 from .outcome import WORST_FIRST
-from .record import RunFolder, read_lines
+from .record import read_lines
 from .text import clean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from .record import Line
+    from .record import Line, RunFolder
 
 SCHEMA = 1
 NOTIFICATIONS = "notifications.jsonl"
@@ -85,18 +85,22 @@ class Run:
         return facts.moment(self.record.get("closed_at") or line.get("at"))
 
 
-def build(folders: Sequence[RunFolder]) -> dict[str, Any]:
+def felt_by_users(runs: Iterable[Run]) -> impact.Impact:
+    """What all runs together know of the users of the web service."""
+    return impact.measured(line for run in runs for line in run.journal if line.get("kind") == "impact")
+
+
+def build(runs: Sequence[Run]) -> dict[str, Any]:
     """The record of the incident that these runs are of, oldest first; at least one."""
-    runs = [Run.read(folder) for folder in folders]
-    felt = impact.measured(line for run in runs for line in run.journal if line.get("kind") == "impact")
+    felt = felt_by_users(runs)
     deciding = _deciding(runs)
     closed = all(run.outcome in GOOD for run in deciding)
     worst = min(deciding, key=lambda run: WORST_FIRST.index(run.outcome))
     times = _times(runs, felt, deciding if closed else [])
-    told = _told(folders)
+    told = _told(runs)
     return {
         "schema": SCHEMA,
-        "incident": clean(runs[0].about("incident") or folders[0].incident),
+        "incident": clean(runs[0].about("incident") or runs[0].folder.incident),
         "title": _first(runs, "title") or "Incident",
         "severity": min((word for run in runs if (word := run.about("severity")) in SEVERITIES), default=""),
         "environment": _first(runs, "environment"),
@@ -271,11 +275,11 @@ def _harmless(value: object) -> Any:
             return clean(value)
 
 
-def _told(folders: Iterable[RunFolder]) -> list[dict[str, Any]]:
+def _told(runs: Iterable[Run]) -> list[dict[str, Any]]:
     """The newest word of every message on every channel, in the order of their times."""
     newest: dict[tuple[str, str], dict[str, Any]] = {}
-    for folder in folders:
-        lines, _ = read_lines(folder.path / NOTIFICATIONS, 0)
+    for run in runs:
+        lines, _ = read_lines(run.folder.path / NOTIFICATIONS, 0)
         for line in lines:
             channel = clean(line.get("channel") or "unknown")
             newest[str(line.get("key")), channel] = {

@@ -211,6 +211,11 @@ def test_the_files_stand_above_the_runs_for_their_owner_only(tmp_path: Path) -> 
     assert write_incident(RunFolder(run), formats=("md",)) == paths[:1]
 
 
+def test_a_run_that_has_left_nothing_has_no_page(tmp_path: Path) -> None:
+    (tmp_path / "INC-1" / "r1").mkdir(parents=True)
+    assert write_incident(RunFolder(tmp_path / "INC-1" / "r1")) == []
+
+
 def test_a_run_of_another_incident_in_the_same_folder_is_left_out(tmp_path: Path) -> None:
     run = incidents.whole(tmp_path)
     other = [{**line, "incident": "INC-8"} for line in journal("r8", "emr-db", (0, "opened", {}))]

@@ -10,7 +10,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from daily_emr_runbooks.impact import NOBODY_READ, measured
-from daily_emr_runbooks.incident_record import as_text, build
+from daily_emr_runbooks.incident_record import Run, as_text, build
 from daily_emr_runbooks.record import runs_of
 from tests import incidents
 from tests.incidents import DONE, FIXTURES, INCIDENT, STEP, VERIFIED, at, felt, journal, notice, write
@@ -27,7 +27,7 @@ NAMES = ("impact_began", "detected", "acknowledged", "mitigated", "resolved")
 
 def record_of(run: Path) -> dict[str, Any]:
     """The record as whoever reads the file finds it."""
-    found: dict[str, Any] = json.loads(as_text(build(runs_of(run.parent))))
+    found: dict[str, Any] = json.loads(as_text(build([Run.read(folder) for folder in runs_of(run.parent)])))
     return found
 
 
