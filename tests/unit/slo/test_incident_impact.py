@@ -12,6 +12,8 @@ import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.daily_emr.ops.plugins.module_utils import _clients
 from ansible_collections.daily_emr.ops.plugins.module_utils._cancel import write_marker
+from ansible_collections.daily_emr.ops.plugins.module_utils._environment import Environment
+from ansible_collections.daily_emr.ops.plugins.module_utils._impact import BriefClients
 from ansible_collections.daily_emr.ops.plugins.module_utils._journal import Journal
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import Context, perform
 from ansible_collections.daily_emr.ops.plugins.modules import incident_impact
@@ -148,6 +150,12 @@ def test_what_cannot_be_read_is_not_known_and_fails_nothing(
     # The reason is there, and no number that could be taken for one that was read.
     assert why in line["why"]
     assert not [value for value in line.values() if isinstance(value, float)]
+
+
+def test_what_does_not_answer_is_not_waited_for_long(impact: Impact) -> None:
+    clients = BriefClients(Environment.from_params({**impact.runner.environment, "time_factor": 1.0}))
+    config = clients.read("cloudwatch").meta.config
+    assert config.retries["total_max_attempts"] * (config.connect_timeout + config.read_timeout) <= 16
 
 
 def test_another_account_is_not_read(impact: Impact) -> None:

@@ -94,7 +94,7 @@ from typing import Any
 from ansible_collections.daily_emr.ops.plugins.module_utils._calls import calling
 from ansible_collections.daily_emr.ops.plugins.module_utils._cancel import refuse_when_cancelled
 from ansible_collections.daily_emr.ops.plugins.module_utils._errors import OpsError
-from ansible_collections.daily_emr.ops.plugins.module_utils._impact import read_impact
+from ansible_collections.daily_emr.ops.plugins.module_utils._impact import BriefClients, read_impact
 from ansible_collections.daily_emr.ops.plugins.module_utils._journal import Journal, Session
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import (
     COMMON_SPEC,
@@ -127,7 +127,7 @@ def run(params: Params, context: Context) -> dict[str, Any]:
 
 
 def _read(params: Params, session: Session | None) -> dict[str, Any]:
-    clients, _session = connect(params)
+    clients = BriefClients(connect(params)[0].environment)
     # Whoever stops a run waits for its end: nothing is read for them.
     refuse_when_cancelled(session)
     clients.prove()
