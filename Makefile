@@ -28,7 +28,7 @@ TRY_AGAIN := --reruns 1
 ENVIRONMENTS := backup bootstrap bootstrapped readiness region_failover secrets teardown
 SCENARIOS := $(filter-out default $(ENVIRONMENTS),$(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
 
-.PHONY: help drill test setup lint sanity unit prometheus java age sandbox integration molecule environments e2e chaos chaos-long other-end bench docs lock clean
+.PHONY: help drill test setup lint sanity unit prometheus java age sandbox integration molecule environments browser e2e chaos chaos-long other-end bench docs lock clean
 
 help: ## Show the verbs
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -83,6 +83,10 @@ molecule: $(READY) ## The runbooks' scenarios, each with the faults that it name
 
 environments: $(READY) age ## The scenarios of the playbooks that are no incident
 	@bin/molecule 2 $(ENVIRONMENTS)
+
+browser: $(READY) ## The page of an incident in Chromium, which bin/test leaves out; pictures in .cache/browser
+	@bin/chromium
+	pytest tests/browser
 
 e2e: $(READY) ## The README's command in a clean clone
 	pytest tests/e2e $(TRY_AGAIN)

@@ -125,7 +125,7 @@ def report(
     format_: Annotated[str, typer.Option("--format", help="md, html or both.")] = "both",
     open_path: Annotated[bool, typer.Option("--open-path", help="Print only the paths, one in a line.")] = False,
 ) -> None:
-    """Write the report of a run next to its record."""
+    """Write the report of a run next to its record, and that of its incident above its runs."""
     show.show_report(Console(), Project.find(), which, format_, open_path=open_path)
 
 

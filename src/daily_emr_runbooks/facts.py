@@ -5,6 +5,7 @@ The live display and the report are built from these and from nothing else.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
@@ -30,6 +31,7 @@ PHASE_OF_KIND = {
     "refused": "mitigate",
     "waited": "mitigate",
     "verified": "verify",
+    "impact": "close",
     "closed": "close",
 }
 STATUS_ORDER = {"finding": 0, "unknown": 1, "ok": 2}
@@ -206,8 +208,18 @@ def waited_sentence(line: Mapping[str, Any]) -> str:
     )
 
 
+def impact_sentence(line: Mapping[str, Any]) -> str:
+    """How many requests failed, or why nobody knows."""
+    if line.get("known") is True:
+        return clean(line.get("sentence") or "The requests of the web service were counted.")
+    return f"What users felt is not known: {clean(line.get('why') or 'nothing says why')}"
+
+
 def number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    """A number that can be counted with; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return float(value)
 
 
 def refusals(line: Mapping[str, Any]) -> list[str]:
@@ -226,6 +238,18 @@ def moment(text: object) -> datetime | None:
     except ValueError:
         return None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def utc(at: object) -> str | None:
+    """A time as records have it: UTC, ISO 8601, milliseconds. None when it is not one."""
+    found = at if isinstance(at, datetime) else moment(at)
+    return found.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z") if found else None
+
+
+def eat(at: object) -> str | None:
+    """The same in East Africa Time, with its distance from UTC."""
+    found = at if isinstance(at, datetime) else moment(at)
+    return found.astimezone(EAT).isoformat(timespec="milliseconds") if found else None
 
 
 def _dicts(value: object) -> list[Mapping[str, Any]]:

@@ -139,6 +139,7 @@ class LiveRun:
             "refused": self._show_refused,
             "waited": self._show_waited,
             "verified": self._show_verified,
+            "impact": self._show_impact,
             # "closed" is not here: how it ended is said by the verdict, after the success gate.
         }
         if show := shows.get(kind):
@@ -186,6 +187,9 @@ class LiveRun:
     def _show_verified(self, line: Line) -> None:
         good = line.get("verified") is True
         self._say("✓" if good else "✗", clean(line.get("sentence") or "verified"), "green" if good else "red")
+
+    def _show_impact(self, line: Line) -> None:
+        self._say("…", facts.impact_sentence(line), "dim")
 
     def _show_observations(self, line: Line) -> None:
         found = facts.observations(line.get("observations"))

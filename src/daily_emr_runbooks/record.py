@@ -56,6 +56,14 @@ class RunFolder:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             json.dump({"outcome": outcome, "sentence": sentence}, file)
 
+    def ending(self) -> tuple[str, str]:
+        """Outcome and sentence of the run. The verdict of the success gate counts more than the record, which a killed
+        run has not.
+        """
+        judged = (self.record() or {}) | self.verdict()
+        said = judged.get("sentence") or "The run left no record: it was killed, or it is still going."
+        return str(judged.get("outcome") or "unknown"), str(said)
+
     def journal(self) -> list[Line]:
         """Whole lines of the journal; a torn last line of a killed run is left out."""
         lines, _ = read_lines(self.path / JOURNAL, 0)
@@ -95,6 +103,17 @@ def run_folders(runs_dir: Path) -> list[RunFolder]:
     """All runs, newest last, by the time at which they were last written."""
     journals = [path for path in runs_dir.glob(f"*/*/{JOURNAL}") if not path.parts[-3].startswith(".")]
     return [RunFolder(path.parent) for path in sorted(journals, key=lambda path: path.stat().st_mtime_ns)]
+
+
+def runs_of(folder: Path) -> list[RunFolder]:
+    """The runs of the incident in a folder, in the order in which they were opened."""
+    found = [RunFolder(path) for path in folder.iterdir() if (path / JOURNAL).exists() or (path / RECORD).exists()]
+    return sorted(found, key=lambda run: (_opened_at(run), run.run))
+
+
+def _opened_at(run: RunFolder) -> str:
+    lines = run.journal()
+    return str(lines[0].get("at") if lines else (run.record() or {}).get("opened_at") or "")
 
 
 def find_run(project: Project, wanted: str) -> RunFolder:

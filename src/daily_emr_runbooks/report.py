@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
-from . import facts, timeline
+from . import facts, rendering, timeline
 from .text import clean, seconds
 
 if TYPE_CHECKING:
@@ -82,9 +78,7 @@ def write_reports(folder: RunFolder, formats: tuple[str, ...] = FORMATS["both"])
     paths = []
     for suffix in formats:
         path = folder.path / f"report.{suffix}"
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(render(report, suffix))
+        rendering.write_private(path, render(report, suffix))
         paths.append(path)
     return paths
 
@@ -101,11 +95,9 @@ def build(folder: RunFolder) -> Report:
     The verdict of the success gate, where there is one, counts more than the record.
     """
     record = folder.record() or {}
-    judged = record | folder.verdict()
     journal = folder.journal() or [line for line in record.get("journal") or [] if isinstance(line, dict)]
     first = _body(journal, "opened", 0)
-    word = clean(judged.get("outcome") or "unknown")
-    said = judged.get("sentence") or "The run left no record: it was killed, or it is still going."
+    word, said = (clean(text) for text in folder.ending())
     opened, closed = record.get("opened_at") or first.get("at"), record.get("closed_at")
     verification = record.get("verification") or _body(journal, "verified", -1)
     return Report(
@@ -120,7 +112,7 @@ def build(folder: RunFolder) -> Report:
         operator=clean(record.get("operator") or first.get("operator") or ""),
         alert=_alert(record.get("alert") or first.get("alert")),
         outcome=word,
-        sentence=clean(said),
+        sentence=said,
         advice=ADVICE.get(word, NO_ADVICE),
         opened=timeline.both_clocks(opened),
         closed=timeline.both_clocks(closed),
@@ -141,28 +133,7 @@ def build(folder: RunFolder) -> Report:
 
 def render(report: Report, suffix: str) -> str:
     """The report as `md` or `html`."""
-    html = suffix == "html"
-    environment = Environment(
-        loader=PackageLoader("daily_emr_runbooks"),
-        autoescape=html,  # noqa: S701 - Markdown is escaped by finalize
-        finalize=None if html else escape_markdown,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    return environment.get_template(f"report.{suffix}.j2").render(
-        report=report, written=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
-    )
-
-
-def escape_markdown(value: object) -> object:
-    """Text that Markdown shows as it is: no link, no image, no table cell, no HTML, no emphasis, no code."""
-    if not isinstance(value, str):
-        return value
-    escaped = re.sub(r"([\\`*\[\]|~])", r"\\\1", value)
-    escaped = escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return escaped.replace("://", ":\\//").replace("@", "&#64;")
+    return rendering.render("report", suffix, report=report, written=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC")
 
 
 def _body(journal: list[dict[str, Any]], kind: str, which: int) -> dict[str, Any]:

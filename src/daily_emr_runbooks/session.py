@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +14,7 @@ from rich.text import Text
 from . import facts, remote, runner
 from .environment import refuse_redirection, run_environment
 from .errors import CommandError
+from .incident_page import write_incident
 from .inputs import check_break_glass, check_inputs, check_limit, text_of
 from .live import LiveRun
 from .outcome import GOOD, Verdict, judge
@@ -20,12 +23,13 @@ from .runbooks import load, read
 from .supervisor import longest_silence_s, supervised
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from rich.console import Console
 
     from .project import Project
+    from .record import RunFolder
 
 SANDBOX = "sandbox"
 PLAN = "plan.json"
@@ -109,17 +113,34 @@ def show_verdict(console: Console, verdict: Verdict) -> None:
     style = "bold green" if verdict.outcome in GOOD else "bold yellow" if verdict.outcome == "refused" else "bold red"
     console.print(Text(f"{verdict.outcome}: {verdict.sentence}", style), soft_wrap=True)
     for folder in verdict.folders:
-        try:
+        with _comfort(console):
             folder.keep_verdict(verdict.outcome, verdict.sentence)
-            paths = write_reports(folder)
-        except Exception as fault:  # noqa: BLE001 - a comfort; the outcome is already known
-            console.print(Text(f"The report could not be written: {type(fault).__name__}.", "yellow"))
-            paths = []
+        paths = _written(console, write_reports, folder)
         if advice := facts.approval_advice(folder.record() or {}, folder.path / PLAN):
             console.print(Text(advice, "bold"), soft_wrap=True)
         for path in (folder.path / "record.json", *paths):
             if path.exists():
                 console.print(Text(f"  {path}"), soft_wrap=True)
+    # Once for all runs of an incident, when each of them has its verdict.
+    for folder in {folder.path.parent: folder for folder in verdict.folders}.values():
+        for path in _written(console, write_incident, folder):
+            console.print(Text(f"  {path}"), soft_wrap=True)
+
+
+def _written(console: Console, write: Callable[[RunFolder], list[Path]], folder: RunFolder) -> list[Path]:
+    """The pages that were written; none where that did not succeed, which is said."""
+    with _comfort(console):
+        return write(folder)
+    return []
+
+
+@contextmanager
+def _comfort(console: Console) -> Iterator[None]:
+    """What fails here is said and changes nothing: the outcome is already known."""
+    try:
+        yield
+    except Exception as fault:  # noqa: BLE001 - see above
+        console.print(Text(f"The report could not be written: {type(fault).__name__}.", "yellow"))
 
 
 def require_sandbox(project: Project) -> None:

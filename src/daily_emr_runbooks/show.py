@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .errors import CommandError, one_of
+from .incident_page import write_incident
 from .record import find_run
 from .report import FORMATS, summary, write_reports
 from .runbooks import Cause, Runbook, load, load_all
@@ -88,11 +89,14 @@ def _inputs(runbook: Runbook) -> Table:
 
 
 def show_report(console: Console, project: Project, which: str, format_: str, *, open_path: bool) -> None:
-    """Write the report and say where it is."""
+    """Write the report of a run and that of its incident, and say where they are."""
     if format_ not in FORMATS:
         raise CommandError(f"There is no format {format_!a}. {one_of(format_, list(FORMATS))}")
     folder = find_run(project, which)
-    paths: list[Path] = write_reports(folder, formats=FORMATS[format_])
+    paths: list[Path] = [
+        *write_reports(folder, formats=FORMATS[format_]),
+        *write_incident(folder, formats=FORMATS[format_]),
+    ]
     if not open_path:
         console.print(Text(summary(folder)), soft_wrap=True)
     for path in paths:

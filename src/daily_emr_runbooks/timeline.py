@@ -57,15 +57,21 @@ def between(start: object, end: object) -> float | None:
 
 def entries(journal: Iterable[Line]) -> list[Entry]:
     """One entry for each line that a reader wants to know about."""
-    found = []
-    for line in journal:
-        tell = TOLD.get(str(line.get("kind")))
-        if tell and (text := tell(line)):
-            moment = facts.moment(line.get("at"))
-            utc = f"{moment.astimezone(UTC):%H:%M:%S}" if moment else "unknown"
-            eat = f"{moment.astimezone(facts.EAT):%H:%M:%S}" if moment else "unknown"
-            found.append(Entry(utc, eat, text))
-    return found
+    return [Entry(*clock_times(line.get("at")), text) for line in journal if (text := told(line))]
+
+
+def told(line: Line) -> str:
+    """What a line of a journal tells a reader; empty when it is of no interest."""
+    tell = TOLD.get(str(line.get("kind")))
+    return tell(line) if tell else ""
+
+
+def clock_times(at: object) -> tuple[str, str]:
+    """The time of day of a moment of the journal, in UTC and in East Africa Time."""
+    moment = facts.moment(at)
+    if moment is None:
+        return "unknown", "unknown"
+    return f"{moment.astimezone(UTC):%H:%M:%S}", f"{moment.astimezone(facts.EAT):%H:%M:%S}"
 
 
 def _opened(line: Line) -> str:
@@ -118,6 +124,14 @@ def _verified(line: Line) -> str:
     return clean(line.get("sentence") or ("Verified" if line.get("verified") is True else "Not verified"))
 
 
+def _probed(line: Line) -> str:
+    return f"Looked at a step in doubt: {facts.outcome_sentence(line)}"
+
+
+def _cancelled(line: Line) -> str:
+    return clean(line.get("msg") or "The run was stopped.")
+
+
 def _closed(line: Line) -> str:
     return f"Closed: {clean(line.get('outcome') or 'unknown')}"
 
@@ -135,6 +149,9 @@ TOLD: dict[str, Callable[[Line], str]] = {
     "refused": _refused,
     "waited": _waited,
     "verified": _verified,
+    "impact": facts.impact_sentence,
+    "probed": _probed,
+    "cancelled": _cancelled,
     "closed": _closed,
 }
 

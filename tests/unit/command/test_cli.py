@@ -127,9 +127,12 @@ def test_a_run_ends_with_its_outcome_its_record_and_its_report(project: Project,
     assert code == 0
     assert "noop: Warm." in output
     folder = project.runs_dir / "INC-1" / "run-1"
-    for name in ("record.json", "report.md", "report.html"):
-        assert str(folder / name) in output
-        assert (folder / name).exists()
+    for path in (
+        *(folder / name for name in ("record.json", "report.md", "report.html")),
+        *(folder.parent / name for name in ("incident.md", "incident.html")),
+    ):
+        assert str(path) in output
+        assert path.exists()
 
 
 @pytest.mark.usefixtures("project")
@@ -145,7 +148,8 @@ def test_the_report_of_a_run_is_found_by_latest_by_incident_and_by_path(project:
 
     for which in ("latest", "INC-7", str(folder.path), str(folder.path / "record.json")):
         code, output, _ = command("report", which, "--format", "html", "--open-path")
-        assert (code, output.strip()) == (0, str(folder.path / "report.html"))
+        pages = [folder.path / "report.html", folder.path.parent / "incident.html"]
+        assert (code, output.split()) == (0, [str(page) for page in pages])
     assert "The newest are: INC-7" in command("report", "INC-9")[2]
 
 

@@ -7,6 +7,7 @@ import json
 import threading
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from rich.console import Console
 
 from daily_emr_runbooks import facts
@@ -16,8 +17,6 @@ from .conftest import JOURNAL, line, write_run
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
 
 def shown(*, terminal: bool = False) -> tuple[LiveRun, io.StringIO]:
@@ -124,6 +123,23 @@ def test_a_plan_shows_what_would_change(tmp_path: Path) -> None:
 
     assert "would do roll_back_release on service/web" in output.getvalue()
     assert "r: 3 → 2" in output.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ({"known": True, "sentence": "9 of 90 requests failed."}, "9 of 90 requests failed."),
+        ({"known": False, "why": "AccessDenied."}, "What users felt is not known: AccessDenied."),
+        ({}, "What users felt is not known: nothing says why"),
+    ],
+)
+def test_what_users_felt_is_shown_and_unknown_is_said(tmp_path: Path, body: dict[str, object], says: str) -> None:
+    live, output = shown()
+
+    with live.shown():
+        live.event(opened(write_run(tmp_path, [line("impact", "21:00:04.000", **body)], None).path))
+
+    assert says in output.getvalue()
 
 
 def test_a_refusal_is_told_once_though_it_comes_twice(tmp_path: Path) -> None:

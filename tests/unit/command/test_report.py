@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from daily_emr_runbooks.report import build, escape_markdown, render, write_reports
+from daily_emr_runbooks.rendering import escape_markdown
+from daily_emr_runbooks.report import build, render, write_reports
 from daily_emr_runbooks.text import clean
 from daily_emr_runbooks.timeline import LEFT, NARROWEST, WIDTH
 

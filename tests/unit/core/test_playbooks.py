@@ -19,7 +19,8 @@ from werkzeug.serving import make_server
 
 from .conftest import ACCOUNT, REGION
 
-COLLECTIONS = Path(__file__).parents[3] / "collections"
+ROOT = Path(__file__).parents[3]
+COLLECTIONS = ROOT / "collections"
 TABLE, FINGERPRINT = "daily-emr-sandbox-runbooks", "/daily-emr/sandbox/fingerprint"
 
 CONFIG = """
@@ -251,6 +252,51 @@ def test_a_run_that_did_not_reach_its_goal_is_not_0(project: Project) -> None:
 
     assert done.returncode != 0
     assert [one["outcome"] for one in project.records()] == ["refused"]
+
+
+SERVICE = {
+    "component": "emr-web",
+    "cluster": "c",
+    "service": "s",
+    "load_balancer": "daily-emr-sandbox",
+    "target_group": "t",
+    "repository": "r",
+    "web_acl": {"name": "w"},
+    "database": "d",
+    "cache": "c",
+    "probes": {},
+    "feature_flags": {},
+}
+
+
+@pytest.mark.parametrize(
+    ("service", "check", "why"),
+    [(SERVICE, [], "LoadBalancerNotFound"), ({"component": "emr-web"}, [], ""), (SERVICE, ["--check"], "")],
+    ids=["it cannot be read", "it cannot even be asked for", "check mode"],
+)
+def test_a_run_ends_as_it_has_whatever_becomes_of_the_impact(
+    project: Project, service: dict[str, Any], check: list[str], why: str
+) -> None:
+    own = "      daily_emr.ops.incident:\n        state: closed\n"
+    assert INCIDENT.endswith(own)
+    project.write(
+        "roles/incident/tasks/main.yml",
+        INCIDENT.removesuffix(own) + "      ansible.builtin.import_tasks: close.yml\n",
+    )
+    project.write("roles/incident/tasks/close.yml", (ROOT / "roles/incident/tasks/close.yml").read_text())
+    project.write("roles/incident/vars/main.yml", '__incident_failure: ""\n')
+    inventory = json.loads((project.folder / "hosts.json").read_text())
+    inventory["all"]["children"] |= {"region": {"hosts": {}}}
+    inventory["all"]["vars"] |= {"web_service": service, "emr_slo": {}}
+    project.write("hosts.json", json.dumps(inventory))
+
+    done = project.play(*check)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    [record] = project.records()
+    assert record["outcome"] == "noop"
+    impacts = [line for line in record["journal"] if line["kind"] == "impact"]
+    assert [(line["known"], why in line["why"]) for line in impacts] == ([(False, True)] if why else [])
 
 
 HEAD = "- hosts: web\n  gather_facts: false\n  tasks:\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -58,6 +59,8 @@ class CloudWatch:
         name, period = stat["Metric"]["MetricName"], stat["Period"]
         dimensions = {item["Name"]: item["Value"] for item in stat["Metric"]["Dimensions"]}
         found: Counter[float] = Counter()
+        if stat["Stat"] == "p95":
+            return self._p95(period)
         if name == "SuccessPercent":
             for at, percent in self.canaries.get(dimensions["CanaryName"], {}).items():
                 found[at // period * period] += percent if stat["Stat"] == "Sum" else 1
@@ -72,6 +75,14 @@ class CloudWatch:
                 if not limit or request.seconds <= float(limit[1]):
                     found[begin] += 1
         return dict(found)
+
+    def _p95(self, period: int) -> dict[float, float]:
+        """Of the times of what targets answered: the nearest rank."""
+        times: dict[float, list[float]] = {}
+        for request in self.requests:
+            if request.by_target:
+                times.setdefault(request.at // period * period, []).append(request.seconds)
+        return {begin: sorted(some)[math.ceil(len(some) * 0.95) - 1] for begin, some in times.items()}
 
 
 class PrometheusServer:

@@ -33,6 +33,7 @@ KINDS = frozenset(
         "probed",
         "waited",
         "verified",
+        "impact",
         "break_glass",
         "cancelled",
         "closed",

@@ -62,6 +62,16 @@ def read_slow(clients: Clients, balancer: str, slow_s: float, pace: Pace, spans:
     return pace.series({period: _counts(found, count) for period, found in _all(clients, queries, spans).items()})
 
 
+def read_p95(clients: Clients, balancer: str, spans: Sequence[Span]) -> dict[datetime, float]:
+    """The 95th percentile of the time that targets took to answer, in seconds, for each step that has one."""
+
+    def queries(period: int) -> list[Json]:
+        return [_balancer("p95", "TargetResponseTime", balancer, period, "p95")]
+
+    found = _all(clients, queries, spans)
+    return {at: values["p95"] for steps in found.values() for at, values in steps.items()}
+
+
 def read_canaries(clients: Clients, names: Sequence[str], pace: Pace, spans: Sequence[Span]) -> list[Series]:
     """Failed runs among all runs, one series for each canary."""
 
