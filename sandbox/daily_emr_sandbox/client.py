@@ -154,6 +154,10 @@ class Sandbox:
         """What the synthetic users saw, and how many acknowledged writes are lost (must be 0)."""
         return self._call("GET", "/ledger")
 
+    def answers(self) -> list[tuple[float, bool]]:
+        """When each of the users' last requests was answered, in seconds since the epoch, and whether well."""
+        return [(float(at), bool(ok)) for at, ok in self._call("GET", "/ledger/answers")["answers"]]
+
     def queue_ledger(self) -> dict[str, dict[str, int]]:
         """By queue, what became of the acknowledged jobs: `lost` and `twice` must be 0."""
         return self._call("GET", "/queues/ledger")

@@ -38,6 +38,8 @@ SLOW_OF = (2, 20)
 """So many slow ones among so many answers in a row are more than the one in twenty that may be slow."""
 RECOVERED_AFTER = 30
 """Answers in a row without an error that end an outage, though it may hit one tenant only."""
+ANSWERS = 20_000
+"""Half an hour of them."""
 DAY_RATE = 10.0
 NIGHT_RATE = 1.0
 
@@ -55,6 +57,8 @@ class Ledger:
     """When the answers were last slower than promised."""
     first_error_at: datetime | None = None
     """Start of the outage that is going on, else of the last one."""
+    answers: deque[tuple[float, bool]] = field(default_factory=lambda: deque(maxlen=ANSWERS))
+    """When each of the last requests was answered, in seconds since the epoch, and whether well."""
     recovered_at: datetime | None = None
     """First good answer after the last outage; None while one is going on."""
     _good_in_a_row: int = RECOVERED_AFTER
@@ -151,6 +155,10 @@ class Traffic:
             "recovery_seconds": ledger.recovery_s,
         }
 
+    def answers(self) -> list[tuple[float, bool]]:
+        """When each of the last requests was answered, in seconds since the epoch, and whether well."""
+        return list(self._ledger.answers)
+
     def _lost(self, promised: list[str]) -> int | None:
         question = (
             "SELECT count(*) FROM unnest(%s::text[]) AS promised"
@@ -192,8 +200,10 @@ class Traffic:
             ok = await request
         except (aiohttp.ClientError, TimeoutError):
             ok = False
-        self._ledger.took(time.monotonic() - started, datetime.now(UTC))
-        (self._ledger.good if ok else self._ledger.bad)(datetime.now(UTC))
+        at = datetime.now(UTC)
+        self._ledger.took(time.monotonic() - started, at)
+        self._ledger.answers.append((at.timestamp(), ok))
+        (self._ledger.good if ok else self._ledger.bad)(at)
 
     async def _send(self, session: aiohttp.ClientSession, route: str) -> bool:
         tenant = next(self._tenants)

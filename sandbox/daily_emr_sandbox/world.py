@@ -241,6 +241,7 @@ class World:
         for method, path, handler in (
             ("GET", "/status", self.status),
             ("GET", "/ledger", self.traffic.ledger),
+            ("GET", "/ledger/answers", lambda: {"answers": self.traffic.answers()}),
             ("POST", "/plant", self._plant),
             ("POST", "/break/{name}", scenarios.break_),
             ("POST", "/alarm/{name}", scenarios.await_alarm),

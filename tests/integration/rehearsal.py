@@ -12,6 +12,7 @@ from typing import Any
 from daily_emr_sandbox.client import Sandbox
 
 from tests.integration.conftest import ROOT, Operator, Witness
+from tests.integration.incident_records import assert_complete
 
 Rows = list[dict[str, object]]
 RECORDED = ROOT / "docs/faults.json"
@@ -99,6 +100,7 @@ def rehearse(operator: Operator, sandbox: Sandbox, fault: str, expected: Expecte
         assert sum(change["service"] != "valkey" for change in changes) == expected.changes, changes
         assert any(change["service"] == "valkey" for change in changes) == expected.writes, changes
         assert record["verification"]["verified"] is True
+        assert_complete(run, changes, expected.done)
     else:
         assert witness.changes() == []
         assert expected.words in " ".join(run.output.split())
