@@ -15,7 +15,7 @@ from . import facts
 from .impact import Count, Impact
 
 WIDTH = 360
-LEFT, RIGHT = 40, 352
+LEFT, RIGHT = 62, 352
 LEVELS, LEVEL = 3, 14
 """Numbers of actions that stand too close to each other go into up to three rows."""
 HEAD = 18
