@@ -139,6 +139,7 @@ def postmortem(
     ] = None,
     lint: Annotated[bool, typer.Option("--lint", help="Look for blame, gaps and wrong figures; 1 when found.")] = False,
     due: Annotated[bool, typer.Option("--due", help="List what is to be published; 1 when one is overdue.")] = False,
+    jira: Annotated[bool, typer.Option("--jira", help="Make an issue of Jira of each action that has none.")] = False,
     again: Annotated[bool, typer.Option("--again", help="A new draft beside the one that was edited.")] = False,
     data_exposure: Annotated[
         Exposure | None, typer.Option(help="What is known of an exposure of personal data; all but none starts clocks.")
@@ -150,14 +151,17 @@ def postmortem(
     """Draft the post-mortem of an incident from its record, look whether it blames, or list what is still due."""
     project, console, now = Project.find(), Console(), datetime.now(UTC)
     drafting = again or data_exposure is not None or aware_at is not None
-    if due == (incident is not None) or (lint and due) or (drafting and (lint or due)):
+    if due == (incident is not None) or [lint, due, jira, drafting].count(True) > 1:
         raise CommandError(
-            "Name an incident to write its draft, an incident and --lint to have it looked at, or --due alone."
+            "Name an incident to write its draft, an incident with --lint or --jira for its text, or --due alone."
         )
     if incident is None:
         raise typer.Exit(0 if postmortems.show_due(project, console, now) else 1)
     if lint:
         raise typer.Exit(0 if postmortems.show_findings(project, console, incident) else 1)
+    if jira:
+        postmortems.send_actions(project, console, incident)
+        return
     postmortems.draft(project, console, incident, data_exposure, aware_at, now, again=again)
 
 

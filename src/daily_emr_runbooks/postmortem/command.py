@@ -10,6 +10,7 @@ from rich.text import Text
 from ..text import clean
 from .draft import POSTMORTEM, write_draft
 from .incident import find_incident
+from .jira import Site, send
 from .lint import lint_file
 from .privacy import answered
 from .reminders import reminders
@@ -57,6 +58,13 @@ def show_findings(project: Project, console: Console, name: str) -> bool:
     said = f"{len(findings)} to be written otherwise" if findings else "nothing to be written otherwise"
     console.print(Text(f"{path}: {said}", "red" if findings else "green"), soft_wrap=True)
     return not findings
+
+
+def send_actions(project: Project, console: Console, name: str) -> None:
+    """Make the issues of the actions and say of each which one it is."""
+    for sentence in send(find_incident(project, name), Site.from_environment()):
+        console.print(Text(sentence), soft_wrap=True)
+    console.print(Text("Write the keys into the column issue of the actions."), soft_wrap=True)
 
 
 def show_due(project: Project, console: Console, now: datetime) -> bool:

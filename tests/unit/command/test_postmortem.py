@@ -300,12 +300,21 @@ def test_the_command_writes_the_draft_and_says_what_runs(project: Project, comma
     assert str(project.runs_dir / NAME / "postmortem.md") in output
 
 
-@pytest.mark.usefixtures("project")
-@pytest.mark.parametrize(
-    "words", [[], [NAME, "--due"], ["--lint"], [NAME, "--lint", "--again"], ["--due", "--lint"], ["--due", "--again"]]
+TOO_MUCH = (
+    "",
+    f"{NAME} --due",
+    "--lint",
+    f"{NAME} --lint --again",
+    "--due --lint",
+    "--due --again",
+    f"{NAME} --jira --lint",
 )
-def test_the_command_asks_for_one_thing_at_a_time(command: Run, words: list[str]) -> None:  # noqa: F811
-    code, _, error = command("postmortem", *words)
+
+
+@pytest.mark.usefixtures("project")
+@pytest.mark.parametrize("words", TOO_MUCH)
+def test_the_command_asks_for_one_thing_at_a_time(command: Run, words: str) -> None:  # noqa: F811
+    code, _, error = command("postmortem", *words.split())
 
     assert code == 2
     assert "Name an incident to write its draft" in error
