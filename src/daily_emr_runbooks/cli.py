@@ -18,6 +18,7 @@ from .postmortem.privacy import Exposure
 from .project import Project
 from .sandbox import app as sandbox_app
 from .session import Request, run_runbook
+from .status import show_status
 
 app = typer.Typer(
     help="Incident runbooks of Daily EMR.",
@@ -130,6 +131,17 @@ def report(
 ) -> None:
     """Write the report of a run next to its record."""
     show.show_report(Console(), Project.find(), which, format_, open_path=open_path)
+
+
+@app.command()
+def status(
+    environment: Annotated[
+        str | None, typer.Option("-i", "--environment", help="Whose leases, rehearsals and error budget are shown.")
+    ] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Look again and again, until Ctrl-C.")] = False,
+) -> None:
+    """Show open incidents, who works on what, the last rehearsals and the error budget; 1 when a part is not known."""
+    raise typer.Exit(0 if show_status(Project.find(), Console(), environment, watch=watch) else 1)
 
 
 @app.command()
