@@ -23,7 +23,7 @@ from .conftest import REGION
 from .test_playbooks import TABLE, Project, project, server  # noqa: F401  # fixtures
 
 ROOT = Path(__file__).resolve().parents[3]
-BUCKET = "daily-emr-sandbox-dumps"
+BUCKET = "daily-emr-sandbox-dumps-looked-at"
 GOOD = {"ok": True, "finished_at": "2026-01-01T10:20:00+00:00", "rto_s": 812.0, "rpo_s": 0.0}
 SERVICE = {
     **dict.fromkeys(("component", "cluster", "service", "load_balancer", "target_group", "repository"), "emr-web"),
@@ -49,6 +49,8 @@ def status(toy: Project) -> tuple[str, bool]:
             },
             "children": {
                 "environment": {"hosts": {"emr-environment": None}},
+                # Nobody else has a lease on it: what is in memory is shared with other tests of this process.
+                "looked_at": {"hosts": {"emr-looked-at": None}},
                 "web": {"hosts": {"emr-web": {"web_service": SERVICE, "web_service_slo": {}}}},
                 "storage": {"hosts": {"emr-dumps": {"bucket": {"name": BUCKET}}}},
             },
@@ -65,7 +67,7 @@ def status(toy: Project) -> tuple[str, bool]:
 def test_what_is_known_is_shown_and_what_is_not_says_why(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
     monkeypatch.delenv("DAILY_EMR_RUNS", raising=False)
     clients = Clients(Environment.from_params(project.environment), environ={})
-    LeaseStore(clients, TABLE).acquire("emr-web", "wanjiru", "INC-1", "run-1", 0, 120)
+    LeaseStore(clients, TABLE).acquire("emr-looked-at", "wanjiru", "INC-1", "run-1", 0, 120)
     s3 = boto3.client("s3", REGION, aws_access_key_id="x", aws_secret_access_key="x", endpoint_url=project.aws.url)
     s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
     key = "rehearsals/region_failover/2026/01/01/102000Z.json"
@@ -73,8 +75,8 @@ def test_what_is_known_is_shown_and_what_is_not_says_why(project: Project, monke
 
     text, known = status(project)
 
-    assert "Leases: 1 of 2 components are free" in text
-    assert "emr-web wanjiru" in text
+    assert "of 3 components are free" in text
+    assert "emr-looked-at wanjiru" in text
     assert "INC-1, run run-1" in text
     assert "Changes: nobody has stopped them" in text
     assert "region_failover succeeded 2026-01-01 10:20:00 UTC, 13:20:00 EAT" in text
