@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -12,9 +13,12 @@ from . import incidents, show
 from .audit import verify_journals
 from .drill import run_drill
 from .errors import USAGE_EXIT_CODE, CommandError
+from .postmortem import command as postmortems
+from .postmortem.privacy import Exposure
 from .project import Project
 from .sandbox import app as sandbox_app
 from .session import Request, run_runbook
+from .status import show_status
 
 app = typer.Typer(
     help="Incident runbooks of Daily EMR.",
@@ -127,6 +131,50 @@ def report(
 ) -> None:
     """Write the report of a run next to its record, and that of its incident above its runs."""
     show.show_report(Console(), Project.find(), which, format_, open_path=open_path)
+
+
+@app.command()
+def status(
+    environment: Annotated[
+        str | None, typer.Option("-i", "--environment", help="Whose leases, rehearsals and error budget are shown.")
+    ] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Look again and again, until Ctrl-C.")] = False,
+) -> None:
+    """Show open incidents, who works on what, the last rehearsals and the error budget; 1 when a part is not known."""
+    raise typer.Exit(0 if show_status(Project.find(), Console(), environment, watch=watch) else 1)
+
+
+@app.command()
+def postmortem(
+    incident: Annotated[
+        str | None, typer.Argument(metavar="INC", help="The incident: `runbook report` names the last ones.")
+    ] = None,
+    lint: Annotated[bool, typer.Option("--lint", help="Look for blame, gaps and wrong figures; 1 when found.")] = False,
+    due: Annotated[bool, typer.Option("--due", help="List what is to be published; 1 when one is overdue.")] = False,
+    jira: Annotated[bool, typer.Option("--jira", help="Make an issue of Jira of each action that has none.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="A new draft beside the one that was edited.")] = False,
+    data_exposure: Annotated[
+        Exposure | None, typer.Option(help="What is known of an exposure of personal data; all but none starts clocks.")
+    ] = None,
+    aware_at: Annotated[
+        str | None, typer.Option(metavar="TIME", help="When somebody first became aware: 2026-11-22T01:30:00Z.")
+    ] = None,
+) -> None:
+    """Draft the post-mortem of an incident from its record, look whether it blames, or list what is still due."""
+    project, console, now = Project.find(), Console(), datetime.now(UTC)
+    drafting = again or data_exposure is not None or aware_at is not None
+    if due == (incident is not None) or [lint, due, jira, drafting].count(True) > 1:
+        raise CommandError(
+            "Name an incident to write its draft, an incident with --lint or --jira for its text, or --due alone."
+        )
+    if incident is None:
+        raise typer.Exit(0 if postmortems.show_due(project, console, now) else 1)
+    if lint:
+        raise typer.Exit(0 if postmortems.show_findings(project, console, incident) else 1)
+    if jira:
+        postmortems.send_actions(project, console, incident)
+        return
+    postmortems.draft(project, console, incident, data_exposure, aware_at, now, again=again)
 
 
 @audit_app.command("verify")

@@ -43,6 +43,8 @@ HERE = re.compile(r"^  hosts: localhost$", re.MULTILINE)
 OTHER_ROLE = re.compile(r"(?:role|name|incident_runbook): (\w+)$", re.MULTILINE)
 # Playbooks that have a policy by another rule.
 OWN_RULE = ("approve", "bootstrap", "readiness", "region_approval", "teardown")
+# Jobs that look and never write, though what they look with could: the table's items, above all.
+LOOKING = ("status",)
 OWN_ROLE = "own_role"
 """The gate of Clients for sessions of the role itself."""
 LOOK_AHEAD = Site("_preflight", "iam", "SimulatePrincipalPolicy", "read")
@@ -254,6 +256,8 @@ def policies(root: Path) -> dict[str, Json]:
         if kind == "act":
             kept = _on_table(some) + _on_heads(some)
             made[policy] = _document(_changing(some), kept, _unapproving(some, REGION), itself, _denied())
+        elif name in LOOKING:
+            made[policy] = _look(declared)
         elif kind == "job":
             region = COPY_REGION if name in IN_COPY_REGION else REGION
             table = _on_table(some, region) + (_unapproving(some, region) if region == COPY_REGION else [])

@@ -334,8 +334,12 @@ class LeaseStore:
 
     def refuse_when_stopped(self) -> None:
         """Raise Refused while somebody has stopped all changes, or when the table cannot be read."""
-        if why := stopped(self._get(SWITCH)):
+        if why := self.why_stopped():
             raise Refused(why)
+
+    def why_stopped(self) -> str:
+        """Why all changes are stopped, a sentence; empty when they are not. Raises Refused, the table unread."""
+        return stopped(self._get(SWITCH))
 
     def last_change(self, component: str) -> Mapping[str, Any]:
         """Which incident changed a component last, as the table has it; empty where none did."""

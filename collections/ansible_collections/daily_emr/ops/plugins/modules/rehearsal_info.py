@@ -76,6 +76,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._dumps import DUMPS_
 from ansible_collections.daily_emr.ops.plugins.module_utils._errors import Refused
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import read_entry, run_module
 from ansible_collections.daily_emr.ops.plugins.module_utils._readiness import Report, Unknown
+from ansible_collections.daily_emr.ops.plugins.module_utils._rehearsals import newest
 
 if TYPE_CHECKING:
     from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clients
@@ -91,15 +92,6 @@ def read(params: Params, clients: Clients, _progress: Progress) -> dict[str, Any
     if not key.startswith(f"rehearsals/{scenario}/"):
         raise Refused(f"{key} is no evidence of {scenario}.")
     return {"key": key, **judged(scenario, key, clients.evidence(bucket, key))}
-
-
-def newest(clients: Clients, bucket: str, scenario: str) -> str:
-    """The key of the newest evidence of a scenario, as its name has it; empty when there is none."""
-    pages = (
-        clients.read("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"rehearsals/{scenario}/")
-    )
-    keys = [item["Key"] for page in pages for item in page.get("Contents", []) if item["Key"].endswith(".json")]
-    return max(keys, default="")
 
 
 def judged(scenario: str, key: str, text: str) -> dict[str, Any]:
