@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
+from ansible_collections.daily_emr.ops.plugins.doc_fragments import slo
 from ansible_collections.daily_emr.ops.plugins.modules import error_budget
 
 from tests.unit.changes.conftest import Serve
@@ -172,6 +173,7 @@ def test_the_options_are_those_of_the_documentation() -> None:
     import yaml
 
     documented = yaml.safe_load(error_budget.DOCUMENTATION)["options"]
+    documented |= yaml.safe_load(slo.ModuleDocFragment.DOCUMENTATION)["options"]
     own = {name: option for name, option in error_budget.BUDGET_SPEC.items() if name != "service"}
     assert documented.keys() == own.keys()
     assert {name: option.get("default") for name, option in documented["slo"]["suboptions"].items()} == {
