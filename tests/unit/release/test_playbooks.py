@@ -16,7 +16,7 @@ import pytest
 from ansible_collections.daily_emr.ops.plugins.module_utils._slo_days import Day, item_of
 
 from tests.unit.core.conftest import ACCOUNT, REGION
-from tests.unit.core.test_playbooks import FINGERPRINT, TABLE, Aws
+from tests.unit.core.test_playbooks import FINGERPRINT, TABLE, Aws, make_project
 from tests.unit.release.conftest import COMMIT, ROOT, SERVICE, midnight
 
 PREFIX = "daily-emr-sandbox"
@@ -34,18 +34,7 @@ class Place:
 
     def __init__(self, aws: Aws, folder: Path) -> None:
         self.aws, self.folder = aws, folder
-        self.client("ssm").put_parameter(
-            Name=FINGERPRINT,
-            Value=json.dumps({"environment": "sandbox", "account_id": ACCOUNT, "region": REGION}),
-            Type="String",
-            Overwrite=True,
-        )
-        self.client("dynamodb").create_table(
-            TableName=TABLE,
-            BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")],
-            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
-        )
+        make_project(aws, folder / "toy")
         key = self.client("kms").create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["KeyId"]
         self.client("kms").create_alias(AliasName=f"alias/{PREFIX}-release-gate", TargetKeyId=key)
         self.answered()

@@ -213,7 +213,8 @@ GATE_SPEC: dict[str, Any] = {
     },
     "folder": {"type": "path"},
 }
-JSON_FILE, SIGNATURE_FILE = "release_gate.json", "release_gate.sig"
+JSON_FILE = "release_gate.json"
+SIGNATURE_FILE = "release_gate.sig"
 
 
 def run(params: Params, context: Context) -> dict[str, Any]:
