@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 HERE = "localhost"
 # Only counts under the name of the person who gives it, and a job of a controller has none: no controller offers it.
-IN_PERSON = ("approve", "region_approval")
+IN_PERSON = ("approve", "region_approval", "release_override")
 SCALARS = ("str", "bool", "int", "float")
 
 

@@ -42,7 +42,11 @@ USED = re.compile(r"daily_emr\.ops\.(\w+):")
 HERE = re.compile(r"^  hosts: localhost$", re.MULTILINE)
 OTHER_ROLE = re.compile(r"(?:role|name|incident_runbook): (\w+)$", re.MULTILINE)
 # Playbooks that have a policy by another rule.
-OWN_RULE = ("approve", "bootstrap", "readiness", "region_approval", "teardown")
+OWN_RULE = ("approve", "bootstrap", "readiness", "region_approval", "release_override", "teardown")
+APPROVING = ("approve", "region_approval", "release_override")
+"""Playbooks of who approves."""
+# Besides what acts on components or in the second region: a release is not approved by the nightly job of its budget.
+UNAPPROVING = ("slo",)
 # Jobs that look and never write, though what they look with could: the table's items, above all.
 LOOKING = ("status",)
 OWN_ROLE = "own_role"
@@ -213,7 +217,7 @@ def modules_behind(root: Path) -> dict[str, set[str]]:
         **acts,
         **{f"job-{name}": modules for name, modules in jobs(root).items()},
         "diagnose": {module for some in acts.values() for module in some},
-        "approver": modules_in(root, "approve") | modules_in(root, "region_approval"),
+        "approver": {module for name in APPROVING for module in modules_in(root, name)},
         "readiness": modules_of(root, "readiness"),
         "teardown": modules_in(root, "teardown"),
         "bootstrap": modules_in(root, "bootstrap"),
@@ -260,7 +264,8 @@ def policies(root: Path) -> dict[str, Json]:
             made[policy] = _look(declared)
         elif kind == "job":
             region = COPY_REGION if name in IN_COPY_REGION else REGION
-            table = _on_table(some, region) + (_unapproving(some, region) if region == COPY_REGION else [])
+            may_not = region == COPY_REGION or name in UNAPPROVING
+            table = _on_table(some, region) + (_unapproving(some, region) if may_not else [])
             kept = table + _on_heads(some)
             document = _document(_reading(_reads(some)), _changing(some, region), kept, itself, _denied())
             made[policy] = json.loads(json.dumps(document).replace(LOGIN, USERS.get(name, LOGIN)))

@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from .. import facts
 from ..errors import CommandError
 from ..facts import moment
-from ..report import escape_markdown
+from ..rendering import escape_markdown
 from ..text import clean, seconds
 from ..timeline import both_clocks
 from .incident import DURATIONS, TIMES, Incident, minutes_text, share_text

@@ -78,3 +78,14 @@ options:
         type: float
         default: 0.05
 """
+
+    CANARIES = r"""
+options:
+  canaries:
+    description:
+      - Names of the CloudWatch Synthetics canaries that try the service, at least two, each in another place.
+      - A minute is down when they fail from two places; one place alone may have its own trouble.
+    type: list
+    elements: str
+    default: []
+"""

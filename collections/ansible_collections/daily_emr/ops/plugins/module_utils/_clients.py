@@ -72,7 +72,11 @@ GATES = {
     "evidence": "s3:GetObject",
     "objects": "s3:GetObject",
     "own_role": "sts:AssumeRole",
+    "signature": "kms:Sign",
 }
+SIGNING = "ECDSA_SHA_256"
+SIGNED_BYTES = 4096
+"""What KMS takes as a message."""
 
 
 class Secret:
@@ -239,6 +243,19 @@ class Clients:
         with calling(GATES["evidence"]):
             found = client.get_object(Bucket=bucket, Key=key)
             return bytes(found["Body"].read(EVIDENCE_BYTES)).decode(errors="replace")
+
+    def signature(self, key: str, message: bytes) -> bytes:
+        """The signature of a message by a key of KMS, DER, as openssl verifies it. It changes nothing.
+
+        key: its alias, "alias/…". Raises Refused for a message that is longer than KMS takes.
+        """
+        if len(message) > SIGNED_BYTES:
+            raise Refused(f"The message has {len(message)} bytes, and KMS signs at most {SIGNED_BYTES}: shorten it.")
+        only = f"this client only signs with {key}"
+        client = self._gated("signature", only, lambda params: params.get("KeyId") == key)
+        with calling(GATES["signature"]):
+            found = client.sign(KeyId=key, Message=message, MessageType="RAW", SigningAlgorithm=SIGNING)
+            return bytes(found["Signature"])
 
     def objects(self, bucket: str) -> Any:
         """A client that reads the content of objects of this bucket, and does nothing else."""

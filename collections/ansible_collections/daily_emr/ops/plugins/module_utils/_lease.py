@@ -131,7 +131,7 @@ class LeaseStore:
 
     def peek(self, target: str) -> LeaseView:
         """Look at a lease. Raises Refused when the table cannot be read."""
-        return _view(target, self._get(_key(target)))
+        return lease_view(target, self._get(lease_key(target)))
 
     def _get(self, key: Mapping[str, Any]) -> dict[str, Any]:
         try:
@@ -246,7 +246,7 @@ class LeaseStore:
         """The part of a transaction that fails unless the lease is ours, which it renews; without one, while somebody
         else holds it.
         """
-        which = {"TableName": self._table, "Key": _key(lease.target)}
+        which = {"TableName": self._table, "Key": lease_key(lease.target)}
         if lease.fence == NO_FENCE:
             names = {"ExpressionAttributeNames": {"#run": "run"}}
             values = {":no": {"BOOL": False}, ":run": {"S": lease.run}}
@@ -393,7 +393,7 @@ class LeaseStore:
             "UpdateItem",
             {
                 "TableName": self._table,
-                "Key": _key(target),
+                "Key": lease_key(target),
                 "UpdateExpression": update,
                 "ConditionExpression": condition,
                 "ExpressionAttributeNames": NAMES,
@@ -477,7 +477,8 @@ def _held_values(lease: Lease) -> dict[str, Any]:
     }
 
 
-def _key(target: str) -> dict[str, Any]:
+def lease_key(target: str) -> dict[str, Any]:
+    """Where the lease on a component stands."""
     return {"pk": {"S": f"lease#{target}"}, "sk": {"S": "lease"}}
 
 
@@ -485,7 +486,8 @@ def _word_key(step: str, target: str) -> dict[str, Any]:
     return {"pk": {"S": f"step#{step}#{target}"}, "sk": {"S": "last"}}
 
 
-def _view(target: str, item: Mapping[str, Any]) -> LeaseView:
+def lease_view(target: str, item: Mapping[str, Any]) -> LeaseView:
+    """What an item of the table says, empty for a lease that nobody ever held."""
     if not item:
         return LeaseView(target)
     text = {name: item.get(name, {}).get("S", "") for name in ("rvn", "owner", "host", "incident", "run", "since")}

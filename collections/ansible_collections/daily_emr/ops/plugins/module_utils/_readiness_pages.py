@@ -53,9 +53,9 @@ class Shelf:
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder.mkdir(mode=0o700, exist_ok=True)
-            _write(folder / HTML, text)
+            write_whole(folder / HTML, text)
             # Last, because a report counts from here on.
-            _write(folder / JSON, json.dumps(made, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+            write_whole(folder / JSON, json.dumps(made, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
         except OSError as error:
             raise OpsError(f"The report cannot be written into {folder} ({error.strerror}): make room.") from error
         return folder / JSON, folder / HTML
@@ -66,10 +66,11 @@ def intact(made: Json) -> bool:
     return made.get("sha256") == digest({key: value for key, value in made.items() if key != "sha256"})
 
 
-def _write(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str | bytes) -> None:
+    """Write a file so that whoever reads it sees all of it or what was there before. Raises OSError."""
     temporary = path.with_suffix(".part")
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(text.encode() if isinstance(text, str) else text)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)

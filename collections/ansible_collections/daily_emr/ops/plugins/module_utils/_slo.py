@@ -170,6 +170,11 @@ class Burn:
         """Whether the budget burns faster than this; exactly as fast is not faster."""
         return self.valid > 0 and Fraction(self.bad) > threshold * self.budget * Fraction(self.valid)
 
+    @property
+    def calm(self) -> bool:
+        """Whether the budget burns slower than it is given; without a request nobody can say so."""
+        return self.valid > 0 and Fraction(self.bad) < self.budget * Fraction(self.valid)
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -304,6 +309,11 @@ def freeze_state(ledgers: Ledgers | None, policy: Policy) -> State:
     """Whether releases may go out; UNKNOWN when the data is missing or late, or what is missing could change it."""
     if ledgers is None or ledgers.data_age_minutes > policy.stale_minutes:
         return State.UNKNOWN
+    return spent_state(ledgers, policy)
+
+
+def spent_state(ledgers: Ledgers, policy: Policy) -> State:
+    """The same however old the data is, such as of a month that is over."""
     spent = ledgers.spent_minutes(policy)
     state = _state_at(spent, policy)
     at_worst = max(spent, Fraction(ledgers.down_minutes) + Fraction(ledgers.missing_minutes))

@@ -67,7 +67,8 @@ def assess(readings: Readings, policy: Policy, at: datetime) -> Budget:
     """Judge what was read; a reading that is missing is an empty series, of which nobody knows anything."""
     requests: Series = readings.values.get("requests", _SILENT)
     slow: Series = readings.values.get("slow_requests", _SILENT)
-    synthetic = together(readings.values.get("canaries", []))
+    # A day of the ledger has kept what the canaries saw together, and not what each of them saw.
+    synthetic: Series = readings.values.get("synthetic") or together(readings.values.get("canaries", []))
     # A month of canaries without one request is no reading of the requests.
     ledgers = None if "requests" in readings.unread else keep_ledgers(requests, synthetic, policy, at)
     state = freeze_state(ledgers, policy)

@@ -15,6 +15,8 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._slo import Count, S
 _KEPT = ((timedelta(days=455), 3600), (timedelta(days=63), 300), (timedelta(days=15), 60))
 # A value that is about to expire may be gone when the request arrives; more than the coarsest step.
 _MARGIN = timedelta(hours=2)
+# Younger than this, every minute can still be read by itself.
+MINUTES_KEPT = _KEPT[-1][0] - _MARGIN
 # Where time runs faster (the sandbox), CloudWatch's shorter periods are used; it reports every two seconds.
 _SHORT_PERIODS = (5, 10, 30, 60)
 _SHORT_KEPT = timedelta(hours=3)

@@ -18,13 +18,6 @@ description:
 author:
   - Daily EMR operations (@daily-emr)
 options:
-  canaries:
-    description:
-      - Names of the CloudWatch Synthetics canaries that try the service, at least two, each in another place.
-      - A minute is down when they fail from two places; one place alone may have its own trouble.
-    type: list
-    elements: str
-    default: []
   source:
     description:
       - Where the requests are counted.
@@ -55,6 +48,7 @@ extends_documentation_fragment:
   - daily_emr.ops.common.read
   - daily_emr.ops.service
   - daily_emr.ops.slo
+  - daily_emr.ops.slo.canaries
 """
 
 EXAMPLES = r"""
