@@ -382,7 +382,8 @@ def free_leases(box: Sandbox) -> None:
     """Nobody works on anything: what an earlier scene left held is given back."""
     table = box.boto("dynamodb")
     name = f"{PREFIX}-runbooks"
-    for item in table.scan(TableName=name)["Items"]:
+    pages = table.get_paginator("scan").paginate(TableName=name)  # the journals of a night do not fit on one
+    for item in (item for page in pages for item in page["Items"]):
         if item["sk"]["S"] == "lease" and item["held"]["BOOL"]:
             key = {part: item[part] for part in ("pk", "sk")}
             no = {":no": {"BOOL": False}}
