@@ -84,7 +84,7 @@ molecule: $(READY) ## The runbooks' scenarios, each with the faults that it name
 environments: $(READY) age ## The scenarios of the playbooks that are no incident
 	@bin/molecule 2 $(ENVIRONMENTS)
 
-browser: $(READY) ## The page of an incident in Chromium, which bin/test leaves out; pictures in .cache/browser
+browser: $(READY) ## The page of an incident in Chromium; pictures in .cache/browser
 	@bin/chromium
 	pytest tests/browser
 

@@ -116,8 +116,16 @@ class Seed:
         seed_web_acl(settings, self._aws, balancer, self._tag_list())
         seed_dumps(settings, self._aws, self._tag_list())
         seed_audit(settings, self._aws, self._tag_list())
+        self._seed_signing_key()
         seed_alarms(settings, self._aws, balancer, targets, MINIMUM)
         write_the_past(settings, self._aws)
+
+    def _seed_signing_key(self) -> None:
+        """The key by which the gate of releases signs its answers."""
+        kms = self._aws.boto("kms")
+        tags = [{"TagKey": tag["Key"], "TagValue": tag["Value"]} for tag in self._tag_list()]
+        key = kms.create_key(KeyUsage="SIGN_VERIFY", KeySpec="ECC_NIST_P256", Tags=tags)["KeyMetadata"]["KeyId"]
+        kms.create_alias(AliasName=f"alias/{self._settings.prefix}-release-gate", TargetKeyId=key)
 
     def _tag_list(self, key: str = "Key", value: str = "Value", **more: str) -> list[dict[str, str]]:
         """Tags in the spelling of a service."""
