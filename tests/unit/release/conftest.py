@@ -12,6 +12,9 @@ import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import Context, perform
 from ansible_collections.daily_emr.ops.plugins.modules import release_gate, release_override, slo_ledger, slo_month
+from daily_emr_sandbox.aws.overlays import cloudwatch, metric_store
+from moto.cloudwatch.models import CloudWatchBackend
+from moto.cloudwatch.responses import CloudWatchResponse
 
 from tests.unit.core.conftest import (  # noqa: F401  # fixtures
     ENVIRONMENT,
@@ -117,8 +120,16 @@ class House:
         return perform(name, entry, checked.validated_parameters, Context(check_mode=check, project=self.folder))
 
 
+def keep_metrics(patch: pytest.MonkeyPatch) -> None:
+    """CloudWatch as the sandbox has it, whichever test was before in this process, and values for longer than there."""
+    patch.setattr(metric_store, "KEPT_S", 20 * 86_400)
+    patch.setattr(CloudWatchBackend, "put_metric_data", cloudwatch.put_metric_data)
+    patch.setattr(CloudWatchResponse, "get_metric_data", cloudwatch.get_metric_data)
+
+
 @pytest.fixture
 def house(tmp_path: Path, wire: Wire, monkeypatch: pytest.MonkeyPatch) -> House:  # noqa: F811
+    keep_metrics(monkeypatch)
     return House(tmp_path, wire, monkeypatch)
 
 

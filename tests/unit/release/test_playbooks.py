@@ -17,7 +17,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._slo_days import Day
 
 from tests.unit.core.conftest import ACCOUNT, REGION
 from tests.unit.core.test_playbooks import FINGERPRINT, TABLE, Aws, make_project
-from tests.unit.release.conftest import COMMIT, ROOT, SERVICE, midnight
+from tests.unit.release.conftest import COMMIT, ROOT, SERVICE, keep_metrics, midnight
 
 PREFIX = "daily-emr-sandbox"
 
@@ -133,8 +133,10 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-def place(server: Aws, tmp_path_factory: pytest.TempPathFactory) -> Place:
-    return Place(server, tmp_path_factory.mktemp("place"))
+def place(server: Aws, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    with pytest.MonkeyPatch.context() as patch:
+        keep_metrics(patch)
+        yield Place(server, tmp_path_factory.mktemp("place"))
 
 
 def test_a_night_is_planned_written_once_and_has_a_page(place: Place) -> None:
