@@ -263,7 +263,9 @@ def test_an_answer_with_many_reasons_is_still_short_enough_to_be_signed(healthy:
 
 
 def test_the_options_are_those_of_the_documentation() -> None:
-    options = documented(release_gate) | yaml.safe_load(slo.ModuleDocFragment.DOCUMENTATION)["options"]
+    options = documented(release_gate)
+    for part in (slo.ModuleDocFragment.DOCUMENTATION, slo.ModuleDocFragment.CANARIES):
+        options |= yaml.safe_load(part)["options"]
     own = {name for name in release_gate.GATE_SPEC if name != "service"}
     assert options.keys() == own
     assert options["limits"]["suboptions"].keys() == release_gate.GATE_SPEC["limits"]["options"].keys() == LIMITS.keys()

@@ -173,7 +173,8 @@ def test_the_options_are_those_of_the_documentation() -> None:
     import yaml
 
     documented = yaml.safe_load(error_budget.DOCUMENTATION)["options"]
-    documented |= yaml.safe_load(slo.ModuleDocFragment.DOCUMENTATION)["options"]
+    for part in (slo.ModuleDocFragment.DOCUMENTATION, slo.ModuleDocFragment.CANARIES):
+        documented |= yaml.safe_load(part)["options"]
     own = {name: option for name, option in error_budget.BUDGET_SPEC.items() if name != "service"}
     assert documented.keys() == own.keys()
     assert {name: option.get("default") for name, option in documented["slo"]["suboptions"].items()} == {
