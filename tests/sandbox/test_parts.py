@@ -27,7 +27,7 @@ def test_a_part_brings_what_it_needs() -> None:
 
 @pytest.mark.parametrize("text", ["queue", "", "queues,,claims", "core,queues"])
 def test_another_name_is_refused_with_those_that_exist(text: str) -> None:
-    with pytest.raises(ValueError, match="use queues, claims, telehealth, region, or core"):
+    with pytest.raises(ValueError, match="use queues, claims, telehealth, people, region, or core"):
         parts_from(text)
 
 
