@@ -68,7 +68,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--size", choices=["ci", "long"], default="ci")
     parser.add_argument("--seed", type=int, default=0, help="of the random choices; it is printed")
     parser.add_argument("--hours", type=float, default=0.0, help="repeat with new seeds until so much time is over")
-    parser.add_argument("--jobs", type=int, default=3, help="lines at a time")
+    parser.add_argument("--jobs", type=int, default=2, help="lines at a time")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args()
 
