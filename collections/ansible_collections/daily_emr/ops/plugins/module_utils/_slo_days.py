@@ -95,7 +95,7 @@ def unpacked(text: str, day: date) -> tuple[Count, ...]:
     """The counts of a day from its text. Raises ValueError for a text that is no day."""
     start, found = begin(day), []
     for run in text.split(";") if text else ():
-        first, _, words = run.partition(":")
+        first, _colon, words = run.partition(":")
         for number, word in enumerate(words.split(","), int(first)):
             bad, slash, valid = word.partition("/")
             if not 0 <= number < DAY_MINUTES:
