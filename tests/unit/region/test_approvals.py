@@ -8,10 +8,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ansible_collections.daily_emr.ops.plugins.module_utils import _modules
 from ansible_collections.daily_emr.ops.plugins.module_utils._approvals import digest_of, judged, read_approvals
 from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Identity
+from ansible_collections.daily_emr.ops.plugins.module_utils._errors import Refused
 from ansible_collections.daily_emr.ops.plugins.module_utils._modules import Context
-from ansible_collections.daily_emr.ops.plugins.modules import region_approval
+from ansible_collections.daily_emr.ops.plugins.modules import plan_approval, region_approval, release_override
 from ansible_collections.daily_emr.ops.plugins.modules.database_promotion import Promotion
 from ansible_collections.daily_emr.ops.plugins.modules.region_approval import RegionApproval
 
@@ -83,12 +85,18 @@ def test_a_session_that_names_nobody_cannot_approve() -> None:
         assert bool(change.refusals({})) is refused
 
 
-def test_who_approves_has_a_role_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("module", [region_approval, plan_approval, release_override])
+def test_who_approves_has_a_role_of_their_own(module: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Json] = []
-    run = lambda params, _context: seen.append(params) or {}  # noqa: E731
-    monkeypatch.setattr(region_approval, "APPROVING", SimpleNamespace(run=run))
+
+    def connect(params: Json) -> None:
+        seen.append(params)
+        raise Refused("That is enough.")
+
+    monkeypatch.setattr(_modules, "connect", connect)
     asked = {"environment": {"name": "x", "role_pattern": "act"}, "approver_role_pattern": "approver"}
-    region_approval.run(asked, Context())
+    with pytest.raises(Refused):
+        module.ENTRY.run(asked, Context())
     assert seen[0]["environment"] == {"name": "x", "role_pattern": "approver"}
 
 

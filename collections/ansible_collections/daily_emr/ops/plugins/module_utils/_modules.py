@@ -74,6 +74,21 @@ def change_entry(change: type[Change]) -> Entry:
     return Entry({**change.spec, **COMMON_SPEC}, run)
 
 
+def approver_entry(change: type[Change]) -> Entry:
+    """The entry of a change by which a person approves.
+
+    Who approves has a role of their own: the pattern of who acts is replaced by the change's option
+    ``approver_role_pattern``.
+    """
+    approving = change_entry(change)
+
+    def run(params: Params, context: Context) -> dict[str, Any]:
+        environment = {**params["environment"], "role_pattern": params["approver_role_pattern"]}
+        return approving.run({**params, "environment": environment}, context)
+
+    return Entry(approving.argument_spec, run)
+
+
 def read_entry(argument_spec: dict[str, Any], function: Read, kind: str = "") -> Entry:
     """The entry of a module that reads or waits.
 

@@ -21,14 +21,14 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from datetime import UTC, tzinfo
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._channels import CHANNELS, Channel, Later, Never
-from ansible_collections.daily_emr.ops.plugins.module_utils._journal import Journal
+from ansible_collections.daily_emr.ops.plugins.module_utils._journal import Journal, utc_now
 from ansible_collections.daily_emr.ops.plugins.module_utils._notices import (
     LooksLikeAPatient,
     Notice,
@@ -36,6 +36,7 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._notices import (
     moment,
     notices,
 )
+from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import NAIROBI
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -47,8 +48,6 @@ except ImportError:  # only where modules are imported without Ansible's own lib
     SandboxedEnvironment = None  # type: ignore[assignment,misc]
 
 Json = dict[str, Any]
-# Kenya has no summer time, so that no table of zones is needed.
-NAIROBI = timezone(timedelta(hours=3), "EAT")
 LEDGER, LOCK = "notifications.jsonl", "notifications.lock"
 # Five tries, each after a random part of a pause that doubles (incident_domain, C: full jitter, 1 to 30 s).
 TRIES = 5
@@ -108,7 +107,7 @@ class Ledger:
 
     def write(self, notice: Notice, channel: str, state: State, ref: str = "", msg: str = "") -> None:
         line = {
-            "at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "at": utc_now(),
             "event": str(notice.told),
             "channel": channel,
             "key": notice.key,

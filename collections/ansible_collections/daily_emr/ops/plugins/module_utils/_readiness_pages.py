@@ -8,20 +8,19 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
-from datetime import timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._errors import OpsError
 from ansible_collections.daily_emr.ops.plugins.module_utils._readiness import Json, digest, instant
 from ansible_collections.daily_emr.ops.plugins.module_utils._readiness_verdict import Place, rows, shown
+from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import NAIROBI
 
 try:
     import jinja2
 except ImportError:  # only where modules are imported without Jinja, as ansible-test does; Ansible needs it anyway
     jinja2 = None  # type: ignore[assignment]
 
-NAIROBI = timezone(timedelta(hours=3), "EAT")
 """Kenya has no summer time."""
 
 JSON, HTML = "report.json", "report.html"

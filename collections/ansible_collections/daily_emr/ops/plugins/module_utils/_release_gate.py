@@ -17,8 +17,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from ansible_collections.daily_emr.ops.plugins.module_utils._readiness_pages import NAIROBI
 from ansible_collections.daily_emr.ops.plugins.module_utils._slo import State
+from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import NAIROBI
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 KINDS = ("release", "rollback", "mitigation", "security")

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._errors import OpsError
-from ansible_collections.daily_emr.ops.plugins.module_utils._readiness_pages import NAIROBI, write_whole
+from ansible_collections.daily_emr.ops.plugins.module_utils._readiness_pages import write_whole
+from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import NAIROBI
 
 try:
     import jinja2

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 Json = dict[str, Any]
+# East Africa Time. Kenya has no summer time, so no table of zones is needed.
+NAIROBI = timezone(timedelta(hours=3), "EAT")
 
 # The option ``service`` of every module of a web service: the whole inventory variable.
 SERVICE_OPTION: Json = {

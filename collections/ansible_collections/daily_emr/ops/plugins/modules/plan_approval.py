@@ -68,12 +68,12 @@ target:
 """
 
 import json
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._approvals import AHEAD, key_of, person_of, read_approvals
 from ansible_collections.daily_emr.ops.plugins.module_utils._changes import Change
 from ansible_collections.daily_emr.ops.plugins.module_utils._errors import Refused
-from ansible_collections.daily_emr.ops.plugins.module_utils._modules import Entry, change_entry, run_module
+from ansible_collections.daily_emr.ops.plugins.module_utils._modules import approver_entry, run_module
 from ansible_collections.daily_emr.ops.plugins.module_utils._plan import (
     accepted_loss,
     checked_plan,
@@ -82,11 +82,6 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._plan import (
 )
 from ansible_collections.daily_emr.ops.plugins.module_utils._plan_approvals import VALID
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Json, iso, parse_utc
-
-if TYPE_CHECKING:
-    from typing import Any
-
-    from ansible_collections.daily_emr.ops.plugins.module_utils._modules import Context, Params
 
 
 class PlanApproval(Change):
@@ -174,16 +169,7 @@ def _plain(text: str) -> str:
     return " ".join(text.casefold().split()).rstrip(".")
 
 
-APPROVING = change_entry(PlanApproval)
-
-
-def run(params: Params, context: Context) -> dict[str, Any]:
-    """Who approves has a role of their own: the pattern of who acts is replaced by that of who approves."""
-    environment = {**params["environment"], "role_pattern": params["approver_role_pattern"]}
-    return APPROVING.run({**params, "environment": environment}, context)
-
-
-ENTRY = Entry(APPROVING.argument_spec, run)
+ENTRY = approver_entry(PlanApproval)
 
 
 def main() -> None:

@@ -74,7 +74,7 @@ target:
   sample: approval/INC-20261122-013000-9f3a/wanjiru
 """
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._approvals import (
     AHEAD,
@@ -85,13 +85,8 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._approvals import (
     read_approvals,
 )
 from ansible_collections.daily_emr.ops.plugins.module_utils._changes import Change
-from ansible_collections.daily_emr.ops.plugins.module_utils._modules import Entry, change_entry, run_module
+from ansible_collections.daily_emr.ops.plugins.module_utils._modules import approver_entry, run_module
 from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes import Json, iso, parse_utc
-
-if TYPE_CHECKING:
-    from typing import Any
-
-    from ansible_collections.daily_emr.ops.plugins.module_utils._modules import Context, Params
 
 
 class RegionApproval(Change):
@@ -158,16 +153,7 @@ class RegionApproval(Change):
         return "It ends by itself after 30 minutes."
 
 
-APPROVING = change_entry(RegionApproval)
-
-
-def run(params: Params, context: Context) -> dict[str, Any]:
-    """Who approves has a role of their own: the pattern of who acts is replaced by that of who approves."""
-    environment = {**params["environment"], "role_pattern": params["approver_role_pattern"]}
-    return APPROVING.run({**params, "environment": environment}, context)
-
-
-ENTRY = Entry(APPROVING.argument_spec, run)
+ENTRY = approver_entry(RegionApproval)
 
 
 def main() -> None:

@@ -78,7 +78,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ansible_collections.daily_emr.ops.plugins.module_utils._approvals import AHEAD, key_of, person_of, read_approvals
 from ansible_collections.daily_emr.ops.plugins.module_utils._changes import Change
-from ansible_collections.daily_emr.ops.plugins.module_utils._modules import Entry, change_entry, run_module
+from ansible_collections.daily_emr.ops.plugins.module_utils._modules import approver_entry, run_module
 from ansible_collections.daily_emr.ops.plugins.module_utils._release_overrides import (
     ABOUT,
     COMMIT,
@@ -94,7 +94,6 @@ from ansible_collections.daily_emr.ops.plugins.module_utils._web_service_changes
 
 if TYPE_CHECKING:
     from ansible_collections.daily_emr.ops.plugins.module_utils._clients import Clients
-    from ansible_collections.daily_emr.ops.plugins.module_utils._modules import Context, Params
 
 # It is shown in every answer of the gate.
 REASON = re.compile(r"[A-Za-z0-9][A-Za-z0-9 .,:;_/()'-]{9,200}")
@@ -212,16 +211,7 @@ class ReleaseOverride(Change):
         return {"request": self._request}
 
 
-SAYING = change_entry(ReleaseOverride)
-
-
-def run(params: Params, context: Context) -> dict[str, Any]:
-    """Who approves has a role of their own: the pattern of who acts is replaced by that of who approves."""
-    environment = {**params["environment"], "role_pattern": params["approver_role_pattern"]}
-    return SAYING.run({**params, "environment": environment}, context)
-
-
-ENTRY = Entry(SAYING.argument_spec, run)
+ENTRY = approver_entry(ReleaseOverride)
 
 
 def main() -> None:
