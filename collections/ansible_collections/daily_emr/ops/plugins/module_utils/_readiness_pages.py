@@ -21,7 +21,6 @@ try:
 except ImportError:  # only where modules are imported without Jinja, as ansible-test does; Ansible needs it anyway
     jinja2 = None  # type: ignore[assignment]
 
-"""Kenya has no summer time."""
 
 JSON, HTML = "report.json", "report.html"
 
